@@ -1,0 +1,460 @@
+//! From the configuration as it is written to an [`Engine`], or to everything wrong with it.
+//!
+//! Compiling is a pure function of the configuration's bytes and the pepper: it must come out the
+//! same in every VM of a proxy, since a worker in which it alone failed would serve unguarded.
+
+mod keys;
+mod responses;
+mod rules;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::condition::{Condition, Subject};
+use crate::config::{
+    Entries, Object, RawMethodOverride, RawPreflight, document, missing_field, parse, strings,
+};
+use crate::credential::{HeaderSource, Sources};
+use crate::engine::Engine;
+use crate::finding::{Code, Finding, Findings, Place, is_identifier};
+use crate::limits;
+use crate::path::Normalization;
+use crate::rule::{Requirement, Rules};
+use crate::scope::{self, Scope};
+use crate::template::{Template, TemplateError, Variable, Vocabulary};
+
+/// The fields of a policy, in the order in which the documentation names them.
+const FIELDS: [&str; 15] = [
+    "realm",
+    "credentials",
+    "forward_credential",
+    "key_types",
+    "keys",
+    "where",
+    "methods",
+    "rules",
+    "cors_preflight",
+    "method_override",
+    "path_normalization",
+    "upstream_headers",
+    "response_headers",
+    "errors",
+    "metrics",
+];
+
+/// What a configuration is compiled with besides its own text.
+#[derive(Clone, Copy, Default)]
+pub struct Environment<'a> {
+    /// The secret under which `hmac-sha256` hashes were made: the VM's `LATCHKEY_PEPPER`. Empty is
+    /// the same as none.
+    pub pepper: Option<&'a [u8]>,
+}
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Environment(…)")
+    }
+}
+
+impl Engine {
+    /// Compiles a policy, given as JSON (RFC 8259).
+    ///
+    /// # Errors
+    /// Every finding, warnings included, if one of them is an error. Findings quote names and
+    /// patterns of the configuration, never a hash and nothing that could be a token.
+    pub fn compile(json: &[u8], environment: &Environment<'_>) -> Result<Engine, Vec<Finding>> {
+        let mut compiler = Compiler::default();
+        let engine = compiler.policy(json, environment);
+        match engine {
+            Some(mut engine) if !compiler.findings.has_errors() => {
+                engine.warnings = compiler.findings.into_vec();
+                Ok(engine)
+            }
+            _ => Err(compiler.findings.into_vec()),
+        }
+    }
+}
+
+/// Collects findings on the way, and what later sections must know of earlier ones.
+#[derive(Debug, Default)]
+struct Compiler<'a> {
+    findings: Findings,
+    /// The actions that methods stand for.
+    methods: BTreeMap<Box<str>, Box<str>>,
+    /// The attributes that some key has.
+    attributes: BTreeSet<Cow<'a, str>>,
+    key_count: usize,
+}
+
+impl<'a> Compiler<'a> {
+    fn policy(&mut self, json: &'a [u8], environment: &Environment<'_>) -> Option<Engine> {
+        if json.len() > limits::CONFIGURATION_BYTES {
+            let message =
+                format!("the configuration is larger than {} bytes", limits::CONFIGURATION_BYTES);
+            self.findings.error(Place::ROOT, Code::TooLarge, message);
+            return None;
+        }
+        let Ok(json) = std::str::from_utf8(json) else {
+            self.findings.error(Place::ROOT, Code::InvalidJson, "not JSON: not UTF-8");
+            return None;
+        };
+        let raw = document(json, &mut self.findings)?;
+        let policy = Object::parse(raw, Place::ROOT, &FIELDS, &mut self.findings)?;
+
+        let realm = self.realm(&policy);
+        let sources = self.credentials(&policy);
+        let forward_credential = self.value(&policy, "forward_credential");
+        self.methods = self.method_table(&policy);
+        let types = self.key_types(&policy);
+        let every_type_has_a_prefix =
+            !types.is_empty() && types.iter().all(|own| own.prefix.is_some());
+        let (ring, every_key_has_a_type) = self.keys(&policy, types, environment);
+        let conditions = self.conditions(&policy, Place::ROOT, &[]);
+        let rules = self.rules(&policy);
+        let preflight = self.value(&policy, "cors_preflight");
+        let method_override = self.value(&policy, "method_override");
+        let normalization = self.value::<Normalization>(&policy, "path_normalization");
+        let upstream_headers = self.headers(&policy, "upstream_headers");
+        let response_headers = self.headers(&policy, "response_headers");
+        let wordings = self.errors(&policy, realm, &sources);
+        let metrics_per_key = self.metrics(&policy);
+
+        Some(Engine {
+            sources,
+            forward_credential: forward_credential.unwrap_or(false),
+            metrics_per_key: metrics_per_key.unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS),
+            ring,
+            every_token_has_a_shape: every_type_has_a_prefix && every_key_has_a_type,
+            conditions,
+            methods: std::mem::take(&mut self.methods),
+            rules: Rules::new(rules),
+            default_requirement: Requirement::action(),
+            preflight: preflight.unwrap_or(RawPreflight::Allow),
+            method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
+            normalization: normalization.unwrap_or_default(),
+            upstream_headers,
+            response_headers,
+            wordings,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// A top-level field, if it is there and has the right shape.
+    fn value<T: Deserialize<'a>>(&mut self, policy: &Object<'a>, name: &str) -> Option<T> {
+        policy.field(name, Place::ROOT, &mut self.findings)
+    }
+
+    fn metrics(&mut self, policy: &Object<'a>) -> Option<bool> {
+        let place = Place::ROOT.field("metrics");
+        let raw = policy.raw("metrics")?;
+        let metrics = Object::parse(raw, place, &["per_key"], &mut self.findings)?;
+        metrics.field("per_key", place, &mut self.findings)
+    }
+
+    fn realm(&mut self, policy: &Object<'a>) -> Box<str> {
+        let realm: String = self.value(policy, "realm").unwrap_or_else(|| "api".to_owned());
+        if realm.is_empty() || !realm.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            let place = Place::ROOT.field("realm");
+            let message = "a realm is 1 or more printable ASCII characters";
+            self.findings.error(place, Code::InvalidHeader, message);
+        }
+        realm.replace('\\', "\\\\").replace('"', "\\\"").into()
+    }
+
+    fn credentials(&mut self, policy: &Object<'a>) -> Sources {
+        let place = Place::ROOT.field("credentials");
+        let mut sources = Sources::default();
+        if !policy.has("credentials") {
+            missing_field("credentials", Place::ROOT, &mut self.findings).help(
+                "say where a token may stand, such as `[{header: authorization, scheme: Bearer}]`",
+            );
+        }
+        let list: Option<Vec<&RawValue>> = self.value(policy, "credentials");
+        if list.as_ref().is_some_and(Vec::is_empty) {
+            let message = "a policy needs at least one credential source";
+            self.findings.error(place, Code::Empty, message);
+        }
+        for (index, raw) in list.into_iter().flatten().enumerate() {
+            self.credential(raw, place.item(index), &mut sources);
+        }
+        sources
+    }
+
+    fn credential(&mut self, raw: &'a RawValue, place: Place<'_>, sources: &mut Sources) {
+        const FIELDS: [&str; 4] = ["header", "scheme", "query", "cookie"];
+        let findings = &mut self.findings;
+        let Some(raw) = Object::parse(raw, place, &FIELDS, findings) else { return };
+        let [header, scheme, query, cookie] =
+            FIELDS.map(|name| raw.field::<String>(name, place, findings));
+        match FIELDS.map(|name| raw.has(name)) {
+            [true, _, false, false] => {
+                if let Some(name) = header {
+                    header_source(&name, scheme, place, sources, findings);
+                }
+            }
+            [false, false, true, false] => {
+                let name = query.unwrap_or_default();
+                if name.is_empty() {
+                    let message = "a query parameter needs a name";
+                    findings.error(place.field("query"), Code::InvalidValue, message);
+                }
+                if sources.query.iter().any(|own| **own == *name) {
+                    let message = format!("query parameter `{name}` stands twice");
+                    findings.error(place, Code::Duplicate, message);
+                }
+                sources.query.push(name.into());
+            }
+            [false, false, false, true] => {
+                let name = cookie.unwrap_or_default();
+                if !is_token(&name) {
+                    let message = format!("`{name}` is no cookie name");
+                    findings.error(place.field("cookie"), Code::InvalidHeader, message);
+                }
+                if sources.cookies.iter().any(|own| **own == *name) {
+                    let message = format!("cookie `{name}` stands twice");
+                    findings.error(place, Code::Duplicate, message);
+                }
+                sources.cookies.push(name.into());
+            }
+            _ => {
+                let message = "a credential source is one of `header` (with or without `scheme`), \
+                               `query` and `cookie`";
+                findings.error(place, Code::Contradiction, message);
+            }
+        }
+    }
+
+    /// The action that each method stands for.
+    fn method_table(&mut self, policy: &Object<'a>) -> BTreeMap<Box<str>, Box<str>> {
+        const BUILT_IN: [(&str, &str); 7] = [
+            ("DELETE", "delete"),
+            ("GET", "read"),
+            ("HEAD", "read"),
+            ("OPTIONS", "read"),
+            ("PATCH", "update"),
+            ("POST", "create"),
+            ("PUT", "update"),
+        ];
+        let mut table: BTreeMap<Box<str>, Box<str>> =
+            BUILT_IN.iter().map(|(method, action)| ((*method).into(), (*action).into())).collect();
+        let place = Place::ROOT.field("methods");
+        let own: Option<Entries<&RawValue>> = self.value(policy, "methods");
+        for (method, raw) in own.into_iter().flat_map(|own| own.0) {
+            let place = place.field(&method);
+            let Some(action) = parse::<String>(raw, place, &mut self.findings) else { continue };
+            self.method(&method, place);
+            if !scope::is_word(&action) {
+                let message = format!("`{action}` is no action");
+                self.findings
+                    .error(place, Code::InvalidScope, message)
+                    .help("an action is a word of `A-Za-z0-9_.-`, such as `read`");
+            }
+            table.insert(method.into(), action.into());
+        }
+        table
+    }
+
+    fn method(&mut self, method: &str, place: Place<'_>) {
+        if !is_token(method) {
+            let message = format!("`{method}` is no HTTP method");
+            self.findings.error(place, Code::InvalidMethod, message);
+        } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            let message = format!("`{method}` would match no request as methods are written");
+            self.findings.error(place, Code::InvalidMethod, message).help(format!(
+                "methods are case-sensitive; write `{}`",
+                method.to_ascii_uppercase()
+            ));
+        }
+    }
+
+    /// Compiles the `where` of the policy or of a rule, whose templates may name the given path
+    /// parameters.
+    fn conditions(
+        &mut self,
+        object: &Object<'a>,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Vec<Condition> {
+        let raw: Option<Entries<&RawValue>> = object.field("where", place, &mut self.findings);
+        let place = place.field("where");
+        if raw.as_ref().is_some_and(|raw| raw.0.is_empty()) {
+            self.findings
+                .error(place, Code::Empty, "a condition that asks for nothing")
+                .help("leave `where` out");
+        }
+        let mut conditions = Vec::new();
+        for (name, raw) in raw.into_iter().flat_map(|raw| raw.0) {
+            let place = place.field(&name);
+            let subject = Subject::named(&name);
+            if !is_identifier(&name) {
+                self.identifier("an attribute name", place);
+            } else if matches!(subject, Subject::Attribute(_)) {
+                self.known_attribute(&name, place);
+            }
+            let choices = self.choices(raw, place, parameters);
+            conditions.push(Condition { subject, choices });
+        }
+        conditions
+    }
+
+    /// The values of a condition: one string, or a list of them.
+    fn choices(
+        &mut self,
+        raw: &'a RawValue,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Vec<Template> {
+        if !raw.get().starts_with('[') {
+            let text: Option<String> = parse(raw, place, &mut self.findings);
+            let template = text.and_then(|text| self.request_template(&text, place, parameters));
+            return template.into_iter().collect();
+        }
+        let values = strings(raw, place, &mut self.findings).unwrap_or_default();
+        if values.is_empty() {
+            let message = "no key could meet a condition without values";
+            self.findings.error(place, Code::Empty, message);
+        }
+        let compile = |(index, text): (usize, &String)| {
+            self.request_template(text, place.item(index), parameters)
+        };
+        values.iter().enumerate().filter_map(compile).collect()
+    }
+
+    /// Warns of an attribute that no key has, which would be a condition that nobody meets or a
+    /// header that nobody gets.
+    fn known_attribute(&mut self, name: &str, place: Place<'_>) {
+        if self.key_count > 0 && !self.attributes.contains(name) {
+            let message = format!("no key has the attribute `{name}`");
+            self.findings
+                .warning(place, Code::UnknownAttribute, message)
+                .did_you_mean(name, self.attributes.iter().map(|known| &**known));
+        }
+    }
+
+    /// A template over what a request holds.
+    fn request_template(
+        &mut self,
+        text: &str,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Option<Template> {
+        let template = self.template(text, Vocabulary::Request, place, parameters)?;
+        for variable in template.variables() {
+            if let Variable::Parameter(name) = variable
+                && !parameters.contains(&&**name)
+            {
+                let message = format!("`{{{name}}}` is no parameter of every path of this rule");
+                let known = parameters.iter().copied().chain(["action", "method"]);
+                self.findings
+                    .error(place, Code::UnknownParameter, message)
+                    .did_you_mean(name, known);
+            }
+        }
+        Some(template)
+    }
+
+    fn template(
+        &mut self,
+        text: &str,
+        vocabulary: Vocabulary,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Option<Template> {
+        match Template::parse(text, vocabulary) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                let known = error.known().iter().chain(parameters).copied();
+                match &error {
+                    TemplateError::Unclosed => {
+                        self.findings.error(place, Code::InvalidTemplate, error.to_string());
+                    }
+                    TemplateError::Unknown { name, .. } => {
+                        self.findings
+                            .error(place, Code::UnknownParameter, error.to_string())
+                            .did_you_mean(name, known);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn scope(&mut self, text: &str, place: Place<'_>) -> Option<Scope> {
+        match Scope::parse(text) {
+            Ok(scope) => Some(scope),
+            Err(error) => {
+                self.findings.error(place, Code::InvalidScope, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn identifier(&mut self, what: &str, place: Place<'_>) {
+        let message = format!("{what} is 1 to {} of `A-Za-z0-9_.-`", limits::IDENTIFIER_BYTES);
+        self.findings.error(place, Code::InvalidIdentifier, message);
+    }
+
+    fn too_many(&mut self, what: &str, most: usize, place: Place<'_>) {
+        let message = format!("more than {most} {what}");
+        self.findings.error(place, Code::TooLarge, message);
+    }
+}
+
+/// Adds a header to the places where a token may stand.
+fn header_source(
+    name: &str,
+    scheme: Option<String>,
+    place: Place<'_>,
+    sources: &mut Sources,
+    findings: &mut Findings,
+) {
+    let name = name.to_ascii_lowercase();
+    if !is_token(&name) || name == "cookie" {
+        let message = format!("`{name}` is no header that can carry a token");
+        findings.error(place.field("header"), Code::InvalidHeader, message);
+    }
+    if let Some(scheme) = &scheme
+        && !is_token(scheme)
+    {
+        let message = format!("`{scheme}` is no authentication scheme");
+        findings.error(place.field("scheme"), Code::InvalidHeader, message);
+    }
+    let Some(known) = sources.headers.iter_mut().find(|header| *header.name == *name) else {
+        let schemes = scheme.into_iter().map(Into::into).collect();
+        sources.headers.push(HeaderSource { name: name.into(), schemes });
+        return;
+    };
+    match scheme {
+        Some(scheme) if !known.schemes.is_empty() => {
+            if known.schemes.iter().any(|own| own.eq_ignore_ascii_case(&scheme)) {
+                let message = format!("`{name}` with scheme `{scheme}` stands twice");
+                findings.error(place, Code::Duplicate, message);
+            }
+            known.schemes.push(scheme.into());
+        }
+        None if known.schemes.is_empty() => {
+            findings.error(place, Code::Duplicate, format!("`{name}` stands twice"));
+        }
+        _ => {
+            let message = format!("`{name}` stands both with a scheme and without one");
+            findings.error(place, Code::Contradiction, message);
+        }
+    }
+}
+
+/// Whether `text` is an HTTP token (RFC 9110 section 5.6.2).
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Whether `text` can stand in a header: no control characters, no blanks at its ends (RFC 9110
+/// section 5.5).
+fn is_field_value(text: &str) -> bool {
+    text.trim() == text && !text.chars().any(char::is_control)
+}

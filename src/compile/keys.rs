@@ -1,0 +1,333 @@
+//! Key types and keys.
+
+use std::borrow::Cow;
+use std::num::NonZeroU16;
+
+use serde_json::value::RawValue;
+
+use super::{Compiler, Environment, is_field_value};
+use crate::config::{Entries, Instant, Object, RawKey, Whole, missing_field};
+use crate::finding::{Code, Place, is_identifier};
+use crate::key::{Format, KeyType};
+use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Record, TokenDigest};
+use crate::limits;
+use crate::origin::Origin;
+use crate::scope::Scope;
+
+impl<'a> Compiler<'a> {
+    pub(super) fn key_types(&mut self, policy: &Object<'a>) -> Vec<KeyType> {
+        let place = Place::ROOT.field("key_types");
+        let raw: Option<Entries<&RawValue>> = self.value(policy, "key_types");
+        let raw = raw.map(|raw| raw.0).unwrap_or_default();
+        if raw.len() > limits::KEY_TYPES {
+            self.too_many("key types", limits::KEY_TYPES, place);
+            return Vec::new();
+        }
+        let mut types = Vec::new();
+        for (name, raw) in raw {
+            let place = place.field(&name);
+            if !is_identifier(&name) {
+                self.identifier("a key type's name", place);
+            }
+            types.extend(self.key_type(&name, raw, place));
+        }
+        types
+    }
+
+    fn key_type(&mut self, name: &str, raw: &'a RawValue, place: Place<'_>) -> Option<KeyType> {
+        const FIELDS: [&str; 6] =
+            ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
+        let findings = &mut self.findings;
+        let raw = Object::parse(raw, place, &FIELDS, findings)?;
+        let prefix: Option<String> = raw.field("prefix", place, findings);
+        let enabled: Option<bool> = raw.field("enabled", place, findings);
+        let origins_required: Option<bool> = raw.field("origins_required", place, findings);
+        let most: Option<Whole> = raw.field("max_active_per_account", place, findings);
+        let scopes = raw.strings("scopes", place, findings).unwrap_or_default();
+        let is_prefix = |text: &String| {
+            (1..limits::TOKEN_BYTES).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !prefix.iter().all(is_prefix) {
+            let message = "a prefix is visible ASCII, shorter than a token";
+            findings.error(place.field("prefix"), Code::InvalidValue, message);
+        }
+        if most.is_some_and(|most| most.0 < 1) {
+            let place = place.field("max_active_per_account");
+            findings.error(place, Code::InvalidValue, "expected 1 or more");
+        }
+        let format = self.format(&raw, prefix.as_ref().map_or(0, String::len), place);
+        let scopes = self.scopes(scopes.iter().map(String::as_str), place);
+        Some(KeyType {
+            name: name.into(),
+            prefix: prefix.map(Into::into),
+            format,
+            enabled: enabled.unwrap_or(true),
+            scopes: scopes.into(),
+            origins_required: origins_required.unwrap_or(false),
+        })
+    }
+
+    fn format(&mut self, raw: &Object<'a>, prefix: usize, place: Place<'_>) -> Option<Format> {
+        let (raw, place) = (raw.raw("format")?, place.field("format"));
+        let findings = &mut self.findings;
+        let raw = Object::parse(raw, place, &["length", "charset"], findings)?;
+        for name in ["length", "charset"] {
+            if !raw.has(name) {
+                missing_field(name, place, findings);
+            }
+        }
+        let length: Option<Whole> = raw.field("length", place, findings);
+        let charset = raw.field("charset", place, findings);
+        let length = usize::try_from(length?.0).unwrap_or(0);
+        if length == 0 || prefix.saturating_add(length) > limits::TOKEN_BYTES {
+            let message =
+                format!("a token is 1 to {} bytes long, prefix included", limits::TOKEN_BYTES);
+            findings.error(place.field("length"), Code::InvalidValue, message);
+        }
+        Some(Format { length, charset: charset? })
+    }
+
+    fn scopes<'t>(
+        &mut self,
+        texts: impl ExactSizeIterator<Item = &'t str>,
+        place: Place<'_>,
+    ) -> Vec<Scope> {
+        let place = place.field("scopes");
+        if texts.len() > limits::GRANTS {
+            self.too_many("scopes", limits::GRANTS, place);
+            return Vec::new();
+        }
+        texts.enumerate().filter_map(|(index, text)| self.scope(text, place.item(index))).collect()
+    }
+
+    /// Compiles the keys, and says whether each of them has a type.
+    pub(super) fn keys(
+        &mut self,
+        policy: &Object<'a>,
+        types: Vec<KeyType>,
+        environment: &Environment<'_>,
+    ) -> (KeyRing, bool) {
+        let place = Place::ROOT.field("keys");
+        if !policy.has("keys") {
+            missing_field("keys", Place::ROOT, &mut self.findings)
+                .help("a policy without keys says `keys: []`");
+        }
+        let raw: Vec<&RawValue> = self.value(policy, "keys").unwrap_or_default();
+        if raw.len() > limits::KEYS {
+            self.too_many("keys", limits::KEYS, place);
+            return (KeyRing::default(), false);
+        }
+        self.key_count = raw.len();
+        let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
+        let names: Vec<Box<str>> = types.iter().map(|own| own.name.clone()).collect();
+        let origins_required: Vec<bool> = types.iter().map(|own| own.origins_required).collect();
+        let mut builder = Builder::new(types, pepper, raw.len());
+        let mut every_key_has_a_type = true;
+        for (index, raw) in raw.into_iter().enumerate() {
+            let place = place.item(index);
+            let Some(raw) = RawKey::parse(raw, place, &mut self.findings) else { continue };
+            every_key_has_a_type &= raw.key_type.is_some();
+            self.key(raw, place, &names, &origins_required, &mut builder);
+            if builder.bytes() > limits::KEY_RING_BYTES {
+                let message =
+                    format!("the keys take more than {} bytes of memory", limits::KEY_RING_BYTES);
+                self.findings.error(place, Code::TooLarge, message);
+                break;
+            }
+        }
+        (builder.finish(), every_key_has_a_type)
+    }
+
+    fn key(
+        &mut self,
+        raw: RawKey<'_>,
+        place: Place<'_>,
+        types: &[Box<str>],
+        origins_required: &[bool],
+        builder: &mut Builder,
+    ) {
+        if !is_identifier(&raw.id) {
+            self.identifier("a key id", place.field("id"));
+        }
+        let hash = self.hash(&raw.hash, builder.has_pepper(), place);
+        let type_index =
+            raw.key_type.as_deref().and_then(|name| self.type_index(name, types, place));
+        if let Some(name) = &raw.name
+            && name.len() > limits::ATTRIBUTE_BYTES
+        {
+            let message = format!("a name is at most {} bytes long", limits::ATTRIBUTE_BYTES);
+            self.findings.error(place.field("name"), Code::TooLarge, message);
+        }
+        let account = raw.account.as_deref().and_then(|account| {
+            self.identity_value(account, "an account", place.field("account"));
+            builder.string(account)
+        });
+        let scopes = raw.scopes.as_ref().and_then(|scopes| {
+            let scopes = self.scopes(scopes.iter().map(|scope| &**scope), place);
+            builder.scope_set(scopes)
+        });
+        let (not_before, expires_at) = self.window(raw.not_before, raw.expires_at, place);
+        let origins = raw.origins.as_ref().and_then(|origins| {
+            let origins = self.origins(origins, place)?;
+            builder.origin_set(origins)
+        });
+        let needs_origins = type_index.and_then(|index| origins_required.get(index));
+        if raw.origins.is_none() && needs_origins == Some(&true) {
+            self.findings.error(
+                place,
+                Code::MissingOrigins,
+                "a key of this type needs `origins`, as the type says `origins_required`",
+            );
+        }
+        let attributes = raw.attributes.map(|attributes| attributes.0).unwrap_or_default();
+        self.attributes(&attributes, place);
+
+        let Some((algorithm, digest)) = hash else { return };
+        let record = Record {
+            not_before,
+            expires_at,
+            id_end: 0,
+            attributes_end: 0,
+            account,
+            scopes,
+            origins,
+            key_type: type_index
+                .and_then(|index| u16::try_from(index + 1).ok())
+                .and_then(NonZeroU16::new),
+            disabled: raw.disabled,
+        };
+        match builder.add(&raw.id, algorithm, digest, &attributes, record) {
+            Ok(()) => {}
+            Err(Clash::Hash) => {
+                let message = "another key has the same hash, so the same token";
+                self.findings.error(place.field("hash"), Code::DuplicateHash, message);
+            }
+            Err(Clash::Id) => {
+                let message = "another key has the same id";
+                self.findings.error(place.field("id"), Code::DuplicateId, message);
+            }
+        }
+    }
+
+    fn hash(
+        &mut self,
+        text: &str,
+        has_pepper: bool,
+        place: Place<'_>,
+    ) -> Option<(Algorithm, TokenDigest)> {
+        let place = place.field("hash");
+        let (algorithm, digits) = match text.split_once(':') {
+            Some(("sha256", digits)) => (Algorithm::Sha256, digits),
+            Some(("hmac-sha256", digits)) => (Algorithm::HmacSha256, digits),
+            _ => (Algorithm::Sha256, ""),
+        };
+        let mut digest = TokenDigest::default();
+        if hex::decode_to_slice(digits, &mut digest).is_err() {
+            self.findings
+                .error(
+                    place,
+                    Code::InvalidHash,
+                    "a hash is `sha256:` or `hmac-sha256:` and 64 hex digits",
+                )
+                .help("a token itself must not stand here");
+            return None;
+        }
+        if algorithm == Algorithm::HmacSha256 && !has_pepper {
+            let message = "an `hmac-sha256` hash needs LATCHKEY_PEPPER in the VM's environment";
+            self.findings.error(place, Code::MissingPepper, message);
+        }
+        Some((algorithm, digest))
+    }
+
+    fn type_index(&mut self, name: &str, types: &[Box<str>], place: Place<'_>) -> Option<usize> {
+        let index = types.iter().position(|own| **own == *name);
+        if index.is_none() {
+            let named = if is_identifier(name) { format!("`{name}`") } else { "this".to_owned() };
+            self.findings
+                .error(
+                    place.field("type"),
+                    Code::UnknownKeyType,
+                    format!("key type {named} is not defined in `key_types`"),
+                )
+                .did_you_mean(name, types.iter().map(|own| &**own));
+        }
+        index
+    }
+
+    fn window(
+        &mut self,
+        not_before: Option<Instant>,
+        expires_at: Option<Instant>,
+        place: Place<'_>,
+    ) -> (i64, i64) {
+        let opens = not_before.map_or(i64::MIN, |instant| instant.0);
+        let closes = expires_at.map_or(i64::MAX, |instant| instant.0);
+        if opens >= closes {
+            let message = "`not_before` is not before `expires_at`, so the key is never valid";
+            self.findings.error(place, Code::WindowNeverOpens, message);
+        }
+        (opens, closes)
+    }
+
+    fn origins(&mut self, texts: &[Cow<'_, str>], place: Place<'_>) -> Option<Vec<Origin>> {
+        let place = place.field("origins");
+        if texts.is_empty() {
+            self.findings
+                .error(place, Code::Empty, "a key with an empty list of origins")
+                .help("leave `origins` out for any caller, or use `disabled: true`");
+            return None;
+        }
+        if texts.len() > limits::GRANTS {
+            self.too_many("origins", limits::GRANTS, place);
+            return None;
+        }
+        let mut origins = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match Origin::parse(text) {
+                Ok(origin) => origins.push(origin),
+                Err(error) => {
+                    let place = place.item(index);
+                    self.findings.error(place, Code::InvalidOrigin, error.to_string());
+                }
+            }
+        }
+        Some(origins)
+    }
+
+    fn attributes(&mut self, attributes: &[(String, String)], place: Place<'_>) {
+        let place = place.field("attributes");
+        if attributes.len() > limits::ATTRIBUTES {
+            self.too_many("attributes", limits::ATTRIBUTES, place);
+        }
+        for (name, value) in attributes {
+            if !is_identifier(name) {
+                self.identifier("an attribute name", place);
+                continue;
+            }
+            let place = place.field(name);
+            if matches!(name.as_str(), "account" | "id" | "type") {
+                let message = format!("an attribute cannot be named `{name}`");
+                self.findings
+                    .error(place, Code::InvalidIdentifier, message)
+                    .help("in a `where` that name stands for the key's own field");
+            }
+            self.identity_value(value, "an attribute", place);
+            if !self.attributes.contains(name.as_str()) {
+                self.attributes.insert(Cow::Owned(name.clone()));
+            }
+        }
+    }
+
+    /// A value that headers may carry to the upstream.
+    fn identity_value(&mut self, value: &str, what: &str, place: Place<'_>) {
+        if value.len() > limits::ATTRIBUTE_BYTES {
+            let message = format!("{what} is at most {} bytes long", limits::ATTRIBUTE_BYTES);
+            self.findings.error(place, Code::TooLarge, message);
+        } else if value.is_empty() || !is_field_value(value) {
+            let message =
+                format!("{what} is text without control characters and without blanks at its ends");
+            self.findings.error(place, Code::InvalidHeader, message);
+        }
+    }
+}

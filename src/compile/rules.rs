@@ -1,0 +1,263 @@
+//! Rules.
+
+use serde_json::value::RawValue;
+
+use super::{Compiler, is_token};
+use crate::config::{Entries, Object, RawAccess, strings};
+use crate::finding::{Code, Place};
+use crate::limits;
+use crate::origin::is_host;
+use crate::path::PathTemplate;
+use crate::rule::{HostPattern, QueryPattern, Requirement, Rule, RuleAccess};
+use crate::scope::Scope;
+use crate::template::{Part, Template, Variable};
+
+impl<'a> Compiler<'a> {
+    pub(super) fn rules(&mut self, policy: &Object<'a>) -> Vec<Rule> {
+        let place = Place::ROOT.field("rules");
+        let raw: Vec<&RawValue> = self.value(policy, "rules").unwrap_or_default();
+        if raw.len() > limits::RULES {
+            self.too_many("rules", limits::RULES, place);
+            return Vec::new();
+        }
+        let compile = |(index, raw)| self.rule(raw, index, place.item(index));
+        raw.into_iter().enumerate().filter_map(compile).collect()
+    }
+
+    /// Compiles one rule; `None` if it is nothing that could be compiled.
+    fn rule(&mut self, raw: &'a RawValue, index: usize, place: Place<'_>) -> Option<Rule> {
+        const FIELDS: [&str; 10] = [
+            "name",
+            "hosts",
+            "paths",
+            "methods",
+            "query",
+            "access",
+            "require",
+            "require_any",
+            "where",
+            "deny",
+        ];
+        let raw = Object::parse(raw, place, &FIELDS, &mut self.findings)?;
+        let name: Option<String> = raw.field("name", place, &mut self.findings);
+        let access = raw.field("access", place, &mut self.findings).unwrap_or(RawAccess::Key);
+        self.contradictions(access, &raw, place);
+        let hosts = self.hosts(&raw, place);
+        let paths = self.paths(&raw, place);
+        let parameters = shared_parameters(&paths);
+        let methods = self.rule_methods(&raw, place);
+        let query = self.query(&raw, place);
+        let conditions = self.conditions(&raw, place, &parameters);
+        let requirement = match (raw.has("require"), raw.has("require_any")) {
+            (true, true) => {
+                let message = "`require` and `require_any` cannot both stand in one rule";
+                self.findings.error(place, Code::Contradiction, message);
+                return None;
+            }
+            (true, false) => {
+                Requirement::All(self.requirements(&raw, "require", place, &parameters))
+            }
+            (false, true) => {
+                Requirement::Any(self.requirements(&raw, "require_any", place, &parameters))
+            }
+            (false, false) => Requirement::action(),
+        };
+        let access = match access {
+            RawAccess::Authenticated => RuleAccess::Authenticated,
+            RawAccess::Deny => RuleAccess::Deny,
+            RawAccess::Key => RuleAccess::Key(requirement),
+            RawAccess::Public => RuleAccess::Public,
+        };
+        let rule = Rule {
+            index,
+            name: name.unwrap_or_else(|| format!("rules[{index}]")).into(),
+            hosts,
+            paths,
+            methods,
+            query,
+            access,
+            conditions,
+            wording: self.rule_wording(&raw, place),
+        };
+        self.actions(&rule, place);
+        Some(rule)
+    }
+
+    fn hosts(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<HostPattern> {
+        let texts = self.filled_strings(raw, "hosts", place);
+        let place = place.field("hosts");
+        let mut hosts = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            let lower = text.to_ascii_lowercase();
+            let (subdomains, host) = match lower.strip_prefix("*.") {
+                Some(host) => (true, host),
+                None => (false, lower.as_str()),
+            };
+            if !is_host(host) {
+                let message = format!("`{text}` is no host");
+                self.findings
+                    .error(place.item(index), Code::InvalidHost, message)
+                    .help("a host is `example.com` or `*.example.com`, without a port");
+            }
+            hosts.push(if subdomains {
+                HostPattern::Subdomains(format!(".{host}").into())
+            } else {
+                HostPattern::Exact(host.into())
+            });
+        }
+        hosts
+    }
+
+    fn paths(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<PathTemplate> {
+        let texts = self.filled_strings(raw, "paths", place);
+        let place = place.field("paths");
+        let mut paths = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            match PathTemplate::parse(&text) {
+                Ok(path) => paths.push(path),
+                Err(error) => {
+                    let message = format!("`{text}`: {error}");
+                    self.findings.error(place.item(index), Code::InvalidPath, message);
+                }
+            }
+        }
+        paths
+    }
+
+    fn rule_methods(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<Box<str>> {
+        let texts = self.filled_strings(raw, "methods", place);
+        let place = place.field("methods");
+        let mut methods = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            self.method(&text, place.item(index));
+            methods.push(text.into());
+        }
+        methods
+    }
+
+    fn query(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<QueryPattern> {
+        let entries: Option<Entries<&RawValue>> = raw.field("query", place, &mut self.findings);
+        let place = place.field("query");
+        let mut patterns = Vec::new();
+        for (name, raw) in self.filled(entries.map(|entries| entries.0), "parameters", place) {
+            let place = place.field(&name);
+            if name.is_empty() {
+                let message = "a query parameter needs a name";
+                self.findings.error(place, Code::InvalidValue, message);
+            }
+            let values = strings(raw, place, &mut self.findings);
+            let values = self.filled(values, "values", place);
+            let any = values.iter().any(|value| value == "*");
+            let values = values.into_iter().map(Into::into).collect();
+            patterns.push(QueryPattern { name: name.into(), values: (!any).then_some(values) });
+        }
+        patterns
+    }
+
+    /// The strings of a list that may be absent, and may not be empty.
+    fn filled_strings(&mut self, raw: &Object<'a>, name: &str, place: Place<'_>) -> Vec<String> {
+        let texts = raw.strings(name, place, &mut self.findings);
+        self.filled(texts, name, place.field(name))
+    }
+
+    /// What is in a list that may be absent, and may not be empty.
+    fn filled<T>(&mut self, list: Option<Vec<T>>, what: &str, place: Place<'_>) -> Vec<T> {
+        if list.as_ref().is_some_and(Vec::is_empty) {
+            let message = format!("a list without {what} would match no request");
+            self.findings.error(place, Code::Empty, message);
+        }
+        list.unwrap_or_default()
+    }
+
+    /// Notes what cannot stand beside an access, because it would never be looked at.
+    fn contradictions(&mut self, access: RawAccess, raw: &Object<'a>, place: Place<'_>) {
+        let (access, ignored): (_, &[&str]) = match access {
+            RawAccess::Authenticated => ("authenticated", &["require", "require_any"]),
+            RawAccess::Deny => ("deny", &["require", "require_any", "where"]),
+            RawAccess::Key => ("key", &[]),
+            RawAccess::Public => ("public", &["require", "require_any", "where", "deny"]),
+        };
+        for name in ignored.iter().filter(|name| raw.has(name)) {
+            let message = format!("`{name}` has no meaning beside `access: {access}`");
+            self.findings.error(place.field(name), Code::Contradiction, message);
+        }
+    }
+
+    fn requirements(
+        &mut self,
+        raw: &Object<'a>,
+        name: &str,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Vec<Template> {
+        let texts = raw.strings(name, place, &mut self.findings);
+        let place = place.field(name);
+        if texts.as_ref().is_some_and(Vec::is_empty) {
+            self.findings
+                .error(place, Code::Empty, "a rule that asks for no scope")
+                .help("use `access: authenticated` for any good key");
+        }
+        let texts = texts.unwrap_or_default();
+        if texts.len() > limits::REQUIRED_SCOPES {
+            self.too_many("scopes", limits::REQUIRED_SCOPES, place);
+            return Vec::new();
+        }
+        let mut templates = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            let place = place.item(index);
+            let Some(template) = self.request_template(&text, place, parameters) else { continue };
+            if let Err(error) = Scope::parse(&specimen(&template)) {
+                let message = format!("`{text}` is no scope: {error}");
+                self.findings.error(place, Code::InvalidScope, message);
+            }
+            templates.push(template);
+        }
+        templates
+    }
+
+    /// Notes a method that the rule lists, that stands for no action, and of which the rule needs
+    /// the action.
+    fn actions(&mut self, rule: &Rule, place: Place<'_>) {
+        let needs = |template: &Template| {
+            template.parts.iter().any(|part| {
+                matches!(part, Part::Placeholder { variable: Variable::Action, fallback: None })
+            })
+        };
+        let required = match &rule.access {
+            RuleAccess::Key(requirement) => requirement.templates(),
+            _ => &[],
+        };
+        let mut conditions = rule.conditions.iter().flat_map(|condition| &condition.choices);
+        if !required.iter().any(needs) && !conditions.any(needs) {
+            return;
+        }
+        let place = place.field("methods");
+        for (index, method) in rule.methods.iter().enumerate() {
+            if is_token(method) && !self.methods.contains_key(method) {
+                let message =
+                    format!("`{method}` stands for no action, and this rule needs `{{action}}`");
+                self.findings
+                    .error(place.item(index), Code::Contradiction, message)
+                    .help("add it to `methods`, or say in `require` what it needs");
+            }
+        }
+    }
+}
+
+/// The parameters that every one of the paths has.
+fn shared_parameters(paths: &[PathTemplate]) -> Vec<&str> {
+    let Some((first, others)) = paths.split_first() else { return Vec::new() };
+    let in_all = |name: &&str| others.iter().all(|path| path.parameters().any(|own| own == *name));
+    first.parameters().filter(in_all).collect()
+}
+
+/// A scope that the template could stand for, to see whether it could stand for any. A fallback
+/// stands for itself; what a request may hold is always a word.
+fn specimen(template: &Template) -> String {
+    let part = |part: &Part| match part {
+        Part::Literal(text) => text.to_string(),
+        Part::Placeholder { fallback: Some(fallback), .. } => fallback.to_string(),
+        Part::Placeholder { fallback: None, .. } => "x".to_owned(),
+    };
+    template.parts.iter().map(part).collect()
+}

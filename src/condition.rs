@@ -1,0 +1,56 @@
+//! Conditions on a key: what `where` says.
+
+use crate::key::Key;
+use crate::template::{Template, Values, Variable};
+
+/// A property that a key must have, and the values of which it must have one.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) subject: Subject,
+    pub(crate) choices: Vec<Template>,
+}
+
+/// A property of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Account,
+    Attribute(Box<str>),
+    Id,
+    Type,
+}
+
+impl Subject {
+    pub(crate) fn named(name: &str) -> Subject {
+        match name {
+            "account" => Subject::Account,
+            "id" => Subject::Id,
+            "type" => Subject::Type,
+            _ => Subject::Attribute(name.into()),
+        }
+    }
+
+    fn of<'e>(&self, key: &Key<'e>) -> Option<&'e str> {
+        match self {
+            Subject::Account => key.account(),
+            Subject::Attribute(name) => key.attribute(name),
+            Subject::Id => Some(key.id()),
+            Subject::Type => key.key_type(),
+        }
+    }
+}
+
+impl Condition {
+    /// Whether the key meets the condition.
+    ///
+    /// A choice that stands for several values, a repeated parameter say, is met only by a key whose
+    /// property equals each of them: an upstream may read any.
+    pub(crate) fn is_met(&self, key: &Key<'_>, values: impl Fn(&Variable) -> Values) -> bool {
+        let Some(own) = self.subject.of(key) else { return false };
+        self.choices.iter().any(|choice| match choice.as_literal() {
+            Some(text) => text == own,
+            None => {
+                choice.expand(&values).is_some_and(|texts| texts.iter().all(|text| text == own))
+            }
+        })
+    }
+}

@@ -1,0 +1,587 @@
+//! The configuration as it is written: shapes only, no meaning yet.
+//!
+//! Every object refuses fields it does not know, and no value of a wrong shape is quoted: it may be a
+//! secret in the wrong place. What a value means, and whether it makes sense, is for
+//! [`compile`](crate::compile) to say.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::finding::{Code, Findings, Noted, Place};
+
+/// An object of the configuration, taken apart field by field.
+///
+/// A field keeps its text until it is asked for, so that what is wrong with one field does not hide
+/// what is wrong with the next, and every finding has its place.
+#[derive(Debug, Default)]
+pub(crate) struct Object<'a> {
+    fields: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object, noting every field that is not one of `known`.
+    pub(crate) fn parse(
+        raw: &'a RawValue,
+        place: Place<'_>,
+        known: &[&'static str],
+        findings: &mut Findings,
+    ) -> Option<Object<'a>> {
+        let fields = parse::<Entries<&RawValue>>(raw, place, findings)?.0;
+        for (name, _) in &fields {
+            if !known.contains(&name.as_str()) {
+                unknown_field(name, known, place, findings);
+            }
+        }
+        Some(Object { fields })
+    }
+
+    /// The text of a field.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().find(|(own, _)| own == name).map(|(_, raw)| *raw)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// The value of a field, if it is there and has the right shape.
+    pub(crate) fn field<T: Deserialize<'a>>(
+        &self,
+        name: &str,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<T> {
+        parse(self.raw(name)?, place.field(name), findings)
+    }
+
+    /// The strings of a field that is a list of strings.
+    pub(crate) fn strings(
+        &self,
+        name: &str,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<Vec<String>> {
+        strings(self.raw(name)?, place.field(name), findings)
+    }
+}
+
+/// The strings of a list of strings, each read by itself.
+pub(crate) fn strings(
+    raw: &RawValue,
+    place: Place<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<String>> {
+    let list: Vec<&RawValue> = parse(raw, place, findings)?;
+    let read = |(index, raw)| parse(raw, place.item(index), findings);
+    Some(list.into_iter().enumerate().filter_map(read).collect())
+}
+
+/// A key in the form in which a million of them are read at once; [`explain_key`] says what is wrong
+/// with one that does not have it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(crate) struct RawKey<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) hash: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    pub(crate) key_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) account: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) scopes: Option<Vec<Cow<'a, str>>>,
+    pub(crate) not_before: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
+    #[serde(default)]
+    pub(crate) disabled: bool,
+    #[serde(borrow)]
+    pub(crate) origins: Option<Vec<Cow<'a, str>>>,
+    pub(crate) attributes: Option<Entries<String>>,
+}
+
+impl<'a> RawKey<'a> {
+    const FIELDS: [&'static str; 11] = [
+        "id",
+        "hash",
+        "type",
+        "name",
+        "account",
+        "scopes",
+        "not_before",
+        "expires_at",
+        "disabled",
+        "origins",
+        "attributes",
+    ];
+
+    /// Reads a key, noting everything wrong with its shape.
+    pub(crate) fn parse(
+        raw: &'a RawValue,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<RawKey<'a>> {
+        let key = serde_json::from_str(raw.get());
+        if key.is_err() {
+            explain_key(raw, place, findings);
+        }
+        key.ok()
+    }
+}
+
+/// Notes what is wrong with the shape of a key, field by field.
+fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
+    let Some(key) = Object::parse(raw, place, &RawKey::FIELDS, findings) else { return };
+    for name in ["id", "hash"] {
+        if !key.has(name) {
+            missing_field(name, place, findings);
+        }
+    }
+    for name in ["id", "hash", "type", "name", "account"] {
+        let _: Option<String> = key.field(name, place, findings);
+    }
+    for name in ["scopes", "origins"] {
+        key.strings(name, place, findings);
+    }
+    for name in ["not_before", "expires_at"] {
+        let _: Option<Instant> = key.field(name, place, findings);
+    }
+    let _: Option<bool> = key.field("disabled", place, findings);
+    let attributes: Option<Entries<&RawValue>> = key.field("attributes", place, findings);
+    for (name, raw) in attributes.into_iter().flat_map(|attributes| attributes.0) {
+        let _: Option<String> = parse(raw, place.field("attributes").field(&name), findings);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawCharset {
+    Alphanumeric,
+    Base64url,
+    Hex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawAccess {
+    Authenticated,
+    Deny,
+    Key,
+    Public,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawPreflight {
+    Allow,
+    Authenticate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawMethodOverride {
+    Authorize,
+    Ignore,
+    Remove,
+}
+
+/// A map in the order in which it was written. A name that stands twice is an error.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entries<T>(pub(crate) Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+            type Value = Entries<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries<T>, M::Error> {
+                let mut entries: Vec<(String, T)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, T>()? {
+                    if entries.iter().any(|(other, _)| *other == name) {
+                        return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    entries.push((name, value));
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+/// A whole number. Envoy hands numbers of a `Struct` over as doubles, so `403.0` is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whole(pub(crate) i64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WholeVisitor;
+
+        impl Visitor<'_> for WholeVisitor {
+            type Value = Whole;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
+                i64::try_from(value).map(Whole).map_err(|_| E::custom("number out of range"))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Whole, E> {
+                Ok(Whole(value))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Whole, E> {
+                whole(value)
+                    .map(Whole)
+                    .ok_or_else(|| E::invalid_type(de::Unexpected::Float(value), &WholeVisitor))
+            }
+        }
+
+        deserializer.deserialize_any(WholeVisitor)
+    }
+}
+
+/// The whole number that a double is, within the range where doubles are exact.
+fn whole(value: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "within the range checked before")]
+    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
+}
+
+/// A point in time in Unix seconds, written as RFC 3339 or as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instant(pub(crate) i64);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InstantVisitor;
+
+        impl Visitor<'_> for InstantVisitor {
+            type Value = Instant;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an RFC 3339 time or Unix seconds")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Instant, E> {
+                parse_timestamp(value).map(Instant).ok_or_else(|| {
+                    E::invalid_value(de::Unexpected::Other("another text"), &InstantVisitor)
+                })
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Instant, E> {
+                i64::try_from(value).map(Instant).map_err(|_| E::custom("number out of range"))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Instant, E> {
+                Ok(Instant(value))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Instant, E> {
+                whole(value)
+                    .map(Instant)
+                    .ok_or_else(|| E::invalid_type(de::Unexpected::Float(value), &InstantVisitor))
+            }
+        }
+
+        deserializer.deserialize_any(InstantVisitor)
+    }
+}
+
+/// The Unix seconds of an RFC 3339 time such as `2026-01-01T00:00:00Z`; fractions are cut off.
+pub fn parse_timestamp(text: &str) -> Option<i64> {
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        .ok()
+        .map(time::OffsetDateTime::unix_timestamp)
+}
+
+/// Any JSON value, objects in the order in which they were written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without a fraction
+    Integer(i64),
+    /// Any other number
+    Float(f64),
+    /// A string
+    String(String),
+    /// A list
+    Array(Vec<Json>),
+    /// An object; no name stands twice
+    Object(Vec<(String, Json)>),
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct JsonVisitor;
+
+        impl<'de> Visitor<'de> for JsonVisitor {
+            type Value = Json;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON value")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Json, E> {
+                Ok(Json::Null)
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json, E> {
+                Ok(Json::Bool(value))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json, E> {
+                Ok(Json::Integer(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json, E> {
+                i64::try_from(value)
+                    .map(Json::Integer)
+                    .map_err(|_| E::custom("number out of range"))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
+                Ok(whole(value).map_or(Json::Float(value), Json::Integer))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {
+                Ok(Json::String(value.to_owned()))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Json, S::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Json::Array(items))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Json, M::Error> {
+                let entries = Entries::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Json::Object(entries.0))
+            }
+        }
+
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Json::Null => serializer.serialize_unit(),
+            Json::Bool(value) => serializer.serialize_bool(*value),
+            Json::Integer(value) => serializer.serialize_i64(*value),
+            Json::Float(value) => serializer.serialize_f64(*value),
+            Json::String(value) => serializer.serialize_str(value),
+            Json::Array(items) => serializer.collect_seq(items),
+            Json::Object(entries) => {
+                serializer.collect_map(entries.iter().map(|(name, value)| (name, value)))
+            }
+        }
+    }
+}
+
+/// Reads one value of the configuration, noting what is wrong with its shape.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(
+    raw: &'a RawValue,
+    place: Place<'_>,
+    findings: &mut Findings,
+) -> Option<T> {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            note(&error.to_string(), place, findings);
+            None
+        }
+    }
+}
+
+/// Reads the text of a whole configuration.
+pub(crate) fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a RawValue> {
+    match serde_json::from_str(json) {
+        Ok(raw) => Some(raw),
+        Err(error) => {
+            findings.error(Place::ROOT, Code::InvalidJson, format!("not JSON: {error}"));
+            None
+        }
+    }
+}
+
+/// Turns serde's words into a finding that shows no value and no Rust type.
+fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
+    let text = serde.rsplit_once(" at line ").map_or(serde, |(text, _)| text);
+    if text.starts_with("unknown variant") {
+        let mut quoted = text.split('`').skip(1).step_by(2);
+        let word = quoted.next().unwrap_or_default();
+        let known: Vec<&str> = quoted.collect();
+        let message = format!("`{word}` is not one of `{}`", known.join("`, `"));
+        findings.error(place, Code::InvalidValue, message).did_you_mean(word, &known);
+    } else if text.starts_with("duplicate field") {
+        findings.error(place, Code::Duplicate, text.replace("duplicate field", "two fields"));
+    } else if let Some((found, expected)) = text
+        .strip_prefix("invalid type: ")
+        .or_else(|| text.strip_prefix("invalid value: "))
+        .and_then(|text| text.rsplit_once(", expected "))
+    {
+        let expected = match expected {
+            "a sequence" => "a list",
+            "a borrowed string" => "a string",
+            other => other,
+        };
+        let message = format!("expected {expected}, found {}", kind(found));
+        findings.error(place, Code::WrongType, message);
+    } else {
+        findings.error(place, Code::InvalidValue, text);
+    }
+}
+
+pub(crate) fn missing_field<'f>(
+    name: &str,
+    parent: Place<'_>,
+    findings: &'f mut Findings,
+) -> Noted<'f> {
+    findings.error(parent, Code::MissingField, format!("field `{name}` is missing"))
+}
+
+/// Notes a field that does not exist, by name only where the name cannot be a secret.
+fn unknown_field(name: &str, known: &[&'static str], parent: Place<'_>, findings: &mut Findings) {
+    let is_word = name.len() <= 32
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte));
+    if is_word {
+        findings
+            .error(parent.field(name), Code::UnknownField, format!("unknown field `{name}`"))
+            .did_you_mean(name, known);
+    } else {
+        findings.error(parent, Code::UnknownField, "unknown field");
+    }
+}
+
+/// What serde found, in JSON's words and without the value.
+fn kind(found: &str) -> &'static str {
+    const KINDS: [(&str, &str); 9] = [
+        ("another text", "another text"),
+        ("string", "a string"),
+        ("integer", "a number"),
+        ("floating point", "a number"),
+        ("boolean", "a boolean"),
+        ("map", "an object"),
+        ("sequence", "a list"),
+        ("null", "null"),
+        ("unit", "null"),
+    ];
+    let known = KINDS.iter().find(|(prefix, _)| found.starts_with(prefix));
+    known.map_or("something else", |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings<T>(
+        json: &str,
+        read: impl Fn(&RawValue, &mut Findings) -> Option<T>,
+    ) -> Vec<String> {
+        let mut findings = Findings::default();
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        let parsed = read(raw, &mut findings).is_some();
+        let findings = findings.into_vec();
+        assert_eq!(parsed, findings.is_empty());
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn shapes_are_told_by_place_without_the_value() {
+        let place = Place::ROOT.field("here");
+        let key = |json| {
+            findings(json, |raw, findings| {
+                RawKey::parse(raw, place, findings).map(|key| key.disabled)
+            })
+        };
+        assert_eq!(key(r#""sk_live_secret""#), ["/here: expected an object, found a string"]);
+        assert_eq!(
+            key(r#"{"id": 1, "hsah": "sk_live_secret", "scopes": "sk_live_secret"}"#),
+            [
+                "/here/hsah: unknown field `hsah` (did you mean `hash`?)",
+                "/here: field `hash` is missing",
+                "/here/id: expected a string, found a number",
+                "/here/scopes: expected a list, found a string",
+            ]
+        );
+        assert_eq!(
+            key(r#"{"id": "a", "hash": "b", "sk_live_5ecret": 1}"#),
+            ["/here: unknown field"]
+        );
+        assert_eq!(key(r#"{"id": "a", "id": "b"}"#), ["/here: two fields `id`"]);
+        assert_eq!(
+            key(r#"{"id":"a","hash":"b","expires_at":"soon"}"#),
+            ["/here/expires_at: expected an RFC 3339 time or Unix seconds, found another text"]
+        );
+        assert_eq!(
+            key(r#"{"id":"a","hash":"b","attributes":{"a":"1","b":5}}"#),
+            ["/here/attributes/b: expected a string, found a number"]
+        );
+        assert_eq!(
+            key(r#"{"id":"a","hash":"b","attributes":{"a":"1","a":"2"}}"#),
+            ["/here/attributes: two fields `a`"]
+        );
+        assert_eq!(
+            findings(r#""pubic""#, |raw, findings| parse::<RawAccess>(raw, place, findings)),
+            [
+                "/here: `pubic` is not one of `authenticated`, `deny`, `key`, `public` (did you mean `public`?)"
+            ]
+        );
+        assert_eq!(
+            findings("403.5", |raw, findings| parse::<Whole>(raw, place, findings)),
+            ["/here: expected a whole number, found a number"]
+        );
+        assert_eq!(
+            findings(r#"["a", 1, {}]"#, |raw, findings| {
+                strings(raw, place, findings).filter(|read| read.len() == 3)
+            }),
+            [
+                "/here/1: expected a string, found a number",
+                "/here/2: expected a string, found an object",
+            ]
+        );
+    }
+
+    #[test]
+    fn doubles_that_are_whole_are_whole_numbers() {
+        assert_eq!(serde_json::from_str::<Whole>("403.0").unwrap(), Whole(403));
+        assert_eq!(serde_json::from_str::<Instant>("1.7e9").unwrap(), Instant(1_700_000_000));
+    }
+
+    #[test]
+    fn json_keeps_its_order() {
+        let text = r#"{"z":1,"a":[true,null,"x",1.5],"m":{}}"#;
+        let json: Json = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        assert_eq!(parse_timestamp("1970-01-01T00:01:00Z"), Some(60));
+        assert_eq!(parse_timestamp("1970-01-01T01:00:00.9+01:00"), Some(0));
+        assert_eq!(parse_timestamp("2026-01-01"), None);
+    }
+}

@@ -1,0 +1,301 @@
+//! Where a token may stand in a request, and how it is taken out of it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::limits;
+use crate::query::Query;
+use crate::request::Request;
+
+/// The places where a token may stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) headers: Vec<HeaderSource>,
+    pub(crate) query: Vec<Box<str>>,
+    pub(crate) cookies: Vec<Box<str>>,
+}
+
+/// A header that may carry a token.
+#[derive(Clone, Debug)]
+pub(crate) struct HeaderSource {
+    /// In lower case.
+    pub(crate) name: Box<str>,
+    /// The authentication schemes whose credential it is (RFC 9110 section 11.1); with none, the
+    /// whole value is the token.
+    pub(crate) schemes: Vec<Box<str>>,
+}
+
+/// What a request presents.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Presented<'a> {
+    /// More than one credential, equal or not.
+    Ambiguous,
+    /// Something that can be no token.
+    Malformed,
+    /// Nothing of ours.
+    Nothing,
+    /// One token.
+    Token(Token<'a>),
+}
+
+/// A token as a client presented it. It is never shown.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Token<'a>(Cow<'a, [u8]>);
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(…)")
+    }
+}
+
+impl<'a> Token<'a> {
+    /// A token is 1 to [`limits::TOKEN_BYTES`] bytes of visible ASCII.
+    fn new(bytes: Cow<'a, [u8]>) -> Option<Token<'a>> {
+        let fits = !bytes.is_empty() && bytes.len() <= limits::TOKEN_BYTES;
+        (fits && bytes.iter().all(u8::is_ascii_graphic)).then_some(Token(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Sources {
+    /// Whether a client can be told to use the `Bearer` scheme (RFC 6750).
+    pub(crate) fn has_bearer(&self) -> bool {
+        let mut schemes = self.headers.iter().flat_map(|header| &header.schemes);
+        schemes.any(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+    }
+
+    /// Takes the one credential that a request presents.
+    pub(crate) fn find<'a>(&self, request: Request<'a>, query: &'a Query<'_>) -> Presented<'a> {
+        let mut candidates = Candidates::default();
+        for header in &self.headers {
+            for value in request.values(&header.name) {
+                header.candidates(value, &mut candidates);
+            }
+        }
+        for name in &self.query {
+            for value in query.values(name) {
+                candidates.add(Cow::Borrowed(value));
+            }
+        }
+        for pair in self.cookie_pairs(request) {
+            if self.is_credential_cookie(pair) {
+                candidates.add(Cow::Borrowed(cookie_value(pair)));
+            }
+        }
+        candidates.into_presented()
+    }
+
+    /// The names of the headers that carry a credential, to be removed.
+    pub(crate) fn headers_to_remove<'a>(
+        &'a self,
+        request: Request<'a>,
+    ) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |header| request.values(&header.name).any(|value| header.carries(value)))
+            .map(|header| &*header.name)
+    }
+
+    /// The query without its credentials, or `None` if it carries none.
+    pub(crate) fn query_without(&self, query: &Query<'_>) -> Option<Vec<u8>> {
+        let is_credential =
+            |name: &[u8]| self.query.iter().any(|credential| credential.as_bytes() == name);
+        if self.query.is_empty() { None } else { query.without(is_credential) }
+    }
+
+    /// The cookie header without its credentials, or `None` if it carries none.
+    pub(crate) fn cookies_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
+        let (mut all, mut kept) = (0, Vec::new());
+        for pair in self.cookie_pairs(request) {
+            all += 1;
+            if !self.is_credential_cookie(pair) {
+                kept.push(pair);
+            }
+        }
+        (kept.len() < all).then(|| kept.join(&b"; "[..]))
+    }
+
+    fn cookie_pairs<'a>(&self, request: Request<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let wanted = !self.cookies.is_empty();
+        let headers = wanted.then(|| request.values("cookie")).into_iter().flatten();
+        headers
+            .flat_map(|value| value.split(|byte| *byte == b';'))
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !pair.is_empty())
+    }
+
+    fn is_credential_cookie(&self, pair: &[u8]) -> bool {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        self.cookies.iter().any(|cookie| cookie.as_bytes() == name)
+    }
+}
+
+/// The value of a cookie pair (RFC 6265 section 4.1.1), without the quotes it may stand in.
+fn cookie_value(pair: &[u8]) -> &[u8] {
+    let value = pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default().trim_ascii();
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+impl HeaderSource {
+    /// Adds what a header's value presents.
+    ///
+    /// A comma parts credentials, since proxies join repeated headers with one (RFC 9110 section
+    /// 5.3). So a value of several elements, one of them ours, presents several credentials.
+    fn candidates<'a>(&self, value: &'a [u8], candidates: &mut Candidates<'a>) {
+        let elements = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if self.schemes.is_empty() {
+            elements().for_each(|element| candidates.add(Cow::Borrowed(element)));
+        } else if elements().any(|element| self.token(element).is_some()) {
+            for element in elements() {
+                candidates.add(Cow::Borrowed(self.token(element).unwrap_or_default()));
+            }
+        } else if is_one_word(value) {
+            candidates.add(Cow::Borrowed(b""));
+        }
+    }
+
+    /// Whether a value holds a credential of ours, or something that was meant to be one.
+    fn carries(&self, value: &[u8]) -> bool {
+        let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        self.schemes.is_empty()
+            || is_one_word(value)
+            || elements.any(|element| self.token(element).is_some())
+    }
+
+    /// What follows one of the schemes; `None` for another scheme's credential.
+    fn token<'a>(&self, element: &'a [u8]) -> Option<&'a [u8]> {
+        let end = element.iter().position(u8::is_ascii_whitespace).unwrap_or(element.len());
+        let (word, rest) = element.split_at_checked(end)?;
+        let mut schemes = self.schemes.iter();
+        let is_ours = schemes.any(|scheme| scheme.as_bytes().eq_ignore_ascii_case(word));
+        is_ours.then(|| rest.trim_ascii())
+    }
+}
+
+/// Whether a value is empty or one word: a token without its scheme, or a scheme without its token.
+fn is_one_word(value: &[u8]) -> bool {
+    !value.trim_ascii().iter().any(u8::is_ascii_whitespace)
+}
+
+#[derive(Default)]
+struct Candidates<'a> {
+    first: Option<Cow<'a, [u8]>>,
+    several: bool,
+}
+
+impl<'a> Candidates<'a> {
+    fn add(&mut self, value: Cow<'a, [u8]>) {
+        self.several |= self.first.is_some();
+        self.first.get_or_insert(value);
+    }
+
+    fn into_presented(self) -> Presented<'a> {
+        match self.first {
+            None => Presented::Nothing,
+            Some(_) if self.several => Presented::Ambiguous,
+            Some(bytes) => Token::new(bytes).map_or(Presented::Malformed, Presented::Token),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Sources {
+        let header = |name: &str, schemes: &[&str]| HeaderSource {
+            name: name.into(),
+            schemes: schemes.iter().map(|scheme| (*scheme).into()).collect(),
+        };
+        Sources {
+            headers: vec![header("authorization", &["Bearer", "Token"]), header("x-key", &[])],
+            query: vec!["key".into()],
+            cookies: vec!["key".into()],
+        }
+    }
+
+    fn find(headers: &[(&str, &[u8])]) -> &'static str {
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        let request = Request { headers: &headers, clock: &|| None };
+        let query = request.parameters();
+        match sources().find(request, &query) {
+            Presented::Ambiguous => "ambiguous",
+            Presented::Malformed => "malformed",
+            Presented::Nothing => "nothing",
+            Presented::Token(token) if token.as_bytes() == b"t0ken" => "token",
+            Presented::Token(_) => "another token",
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_a_word_of_any_letter_case() {
+        for value in
+            ["Bearer t0ken", "bearer t0ken", "BEARER  t0ken ", "token t0ken", "Bearer\tt0ken"]
+        {
+            assert_eq!(find(&[("authorization", value.as_bytes())]), "token", "{value}");
+        }
+    }
+
+    #[test]
+    fn another_scheme_is_no_credential_of_ours() {
+        for value in ["Basic dXNlcg==", "Digest username=\"a\", realm=\"b\"", "Bearers t0ken"] {
+            assert_eq!(find(&[("authorization", value.as_bytes())]), "nothing", "{value}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_token_is_malformed() {
+        let long = [b"Bearer ".as_slice(), &[b'a'; 513]].concat();
+        let values: [&[u8]; 8] = [
+            b"",
+            b"Bearer",
+            b"Bearer ",
+            b"t0ken",
+            b"Bearer a b",
+            b"Bearer \xff\xfe",
+            b"Bearer a\x7f",
+            &long,
+        ];
+        for value in values {
+            assert_eq!(find(&[("authorization", value)]), "malformed", "{value:?}");
+        }
+        assert_eq!(find(&[("x-key", b"")]), "malformed");
+        assert_eq!(find(&[(":path", b"/?key")]), "malformed");
+    }
+
+    #[test]
+    fn two_credentials_are_ambiguous_even_if_equal() {
+        let cases: [&[(&str, &[u8])]; 8] = [
+            &[("authorization", b"Bearer t0ken,Bearer t0ken")],
+            &[("authorization", b"Bearer t0ken, Basic x")],
+            &[("authorization", b"Basic x,Bearer t0ken")],
+            &[("authorization", b"Bearer t0ken,")],
+            &[("x-key", b"t0ken"), ("x-key", b"t0ken")],
+            &[("x-key", b"t0ken, t0ken")],
+            &[("authorization", b"Bearer t0ken"), ("cookie", b"key=t0ken")],
+            &[(":path", b"/?key=t0ken&%6bey=t0ken")],
+        ];
+        for headers in cases {
+            assert_eq!(find(headers), "ambiguous", "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn every_source_is_looked_at() {
+        assert_eq!(find(&[("x-key", b" t0ken ")]), "token");
+        assert_eq!(find(&[(":path", b"/?a=b&k%65y=t0%6ben")]), "token");
+        assert_eq!(find(&[("cookie", b"a=b; key=t0ken;c")]), "token");
+        assert_eq!(find(&[("cookie", b"key=\"t0ken\"")]), "token");
+        assert_eq!(find(&[("cookie", b"monkey=t0ken"), ("x-keys", b"t0ken")]), "nothing");
+    }
+
+    #[test]
+    fn a_token_does_not_show_itself() {
+        let token = Token::new(Cow::Borrowed(b"t0ken")).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+}

@@ -1,0 +1,150 @@
+//! What was decided about a request, and why.
+
+use std::fmt;
+
+use crate::key::Key;
+use crate::rule::Rule;
+use crate::scope::Scope;
+
+/// The decision about one request. Its `Display` is the filter state that others in the proxy read:
+/// `allow key:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`.
+#[derive(Clone, Debug)]
+pub struct Decision<'e> {
+    /// Whether the request goes on, and as what.
+    pub verdict: Verdict,
+    /// The rule that decided; `None` for the default rule, or where no rule was reached.
+    pub rule: Option<&'e Rule>,
+    /// The key whose token was presented, where there is one.
+    pub key: Option<Key<'e>>,
+    /// The scopes that the request needed, as far as they could be told.
+    pub required: Vec<Scope>,
+    /// Whether a credential was presented at all.
+    pub presented: bool,
+    /// Whether the refusal is the rule's own, and so speaks with the rule's `deny` wording.
+    pub(crate) own_wording: bool,
+    /// The path to forward in place of the request's.
+    pub(crate) path: Option<String>,
+}
+
+/// Whether a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Allow(Access),
+    /// It is refused.
+    Deny(Reason),
+}
+
+/// As what a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// As the holder of a key.
+    Key,
+    /// As a CORS preflight (WHATWG Fetch section 3.2.2).
+    Preflight,
+    /// As anybody.
+    Public,
+}
+
+impl Decision<'_> {
+    /// Why the request is refused, if it is.
+    pub fn reason(&self) -> Option<Reason> {
+        match self.verdict {
+            Verdict::Allow(_) => None,
+            Verdict::Deny(reason) => Some(reason),
+        }
+    }
+}
+
+impl fmt::Display for Decision<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.verdict, self.key) {
+            (Verdict::Allow(Access::Key), Some(key)) => write!(formatter, "allow key:{}", key.id()),
+            (Verdict::Allow(Access::Key), None) => formatter.write_str("allow key"),
+            (Verdict::Allow(Access::Preflight), _) => formatter.write_str("allow preflight"),
+            (Verdict::Allow(Access::Public), _) => formatter.write_str("allow public"),
+            (Verdict::Deny(reason), Some(key)) => {
+                write!(formatter, "deny {} key:{}", reason.as_str(), key.id())
+            }
+            (Verdict::Deny(reason), None) => write!(formatter, "deny {}", reason.as_str()),
+        }
+    }
+}
+
+/// What kind of refusal a reason is; it says which of the configuration's wordings the client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request cannot be read in one way only: 400.
+    BadRequest,
+    /// The key is good, and not for this: 403.
+    Forbidden,
+    /// No good key: 401.
+    Unauthorized,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $name:ident = $text:literal, $class:ident;)+) => {
+        /// Why a request is refused: what the operator learns. What the client learns is the
+        /// configuration's wording, by default one for each [`Class`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[$doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, in alphabetical order, which is also the order of `as usize`.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The reason's name in filter state, logs, metrics and `errors.reasons`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Reason::$name => $text,)+ }
+            }
+
+            /// The reason's class.
+            pub fn class(self) -> Class {
+                match self { $(Reason::$name => Class::$class,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// More than one credential was presented.
+    AmbiguousCredential = "ambiguous_credential", Unauthorized;
+    /// The key does not meet a `where`.
+    ConditionFailed = "condition_failed", Forbidden;
+    /// The rule says `access: deny`.
+    DeniedByRule = "denied_by_rule", Forbidden;
+    /// The key's `expires_at` has passed, or no clock could say that it has not.
+    ExpiredKey = "expired_key", Unauthorized;
+    /// The key's scopes do not cover what the request needs.
+    InsufficientScope = "insufficient_scope", Forbidden;
+    /// The key's type is switched off.
+    KeyTypeDisabled = "key_type_disabled", Unauthorized;
+    /// What was presented can be no token.
+    MalformedCredential = "malformed_credential", Unauthorized;
+    /// An upstream could read the path differently.
+    MalformedPath = "malformed_path", BadRequest;
+    /// The method stands for no action, and the rule does not list it.
+    MethodNotAllowed = "method_not_allowed", Forbidden;
+    /// No credential was presented.
+    MissingCredential = "missing_credential", Unauthorized;
+    /// The key's `not_before` lies ahead, or no clock could say that it does not.
+    NotYetValid = "not_yet_valid", Unauthorized;
+    /// The key is for listed browser origins, and the request comes from none of them.
+    OriginNotAllowed = "origin_not_allowed", Forbidden;
+    /// The key is disabled.
+    RevokedKey = "revoked_key", Unauthorized;
+    /// No key has that token.
+    UnknownKey = "unknown_key", Unauthorized;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_stand_in_order() {
+        let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert!(names.is_sorted());
+        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+    }
+}

@@ -1,0 +1,457 @@
+//! The one evaluator: a request in, a decision out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::condition::Condition;
+use crate::config::{RawMethodOverride, RawPreflight};
+use crate::credential::{Presented, Sources};
+use crate::decision::{Access, Decision, Reason, Verdict};
+use crate::finding::Finding;
+use crate::key::Key;
+use crate::keyring::KeyRing;
+use crate::limits;
+use crate::path::{Normalization, Path, PathTemplate};
+use crate::query::Query;
+use crate::request::{Request, split_target};
+use crate::response::Wordings;
+use crate::rule::{Facts, Requirement, Rule, RuleAccess, Rules};
+use crate::scope::{self, Scope};
+use crate::template::{Template, Values, Variable};
+
+/// A policy, valid by construction: what it cannot mean was refused when it was compiled.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) sources: Sources,
+    pub(crate) forward_credential: bool,
+    pub(crate) ring: KeyRing,
+    /// Whether every token of the ring has the prefix and format of a type.
+    pub(crate) every_token_has_a_shape: bool,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) rules: Rules,
+    pub(crate) default_requirement: Requirement,
+    pub(crate) preflight: RawPreflight,
+    pub(crate) method_override: RawMethodOverride,
+    pub(crate) normalization: Normalization,
+    pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
+    pub(crate) response_headers: Vec<(Box<str>, Template)>,
+    pub(crate) wordings: Wordings,
+    pub(crate) metrics_per_key: bool,
+    pub(crate) warnings: Vec<Finding>,
+}
+
+/// What the proxy has to do about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Let it go on, changed: first `remove`, then `set`, then `path`.
+    Continue {
+        /// Headers to set, each in place of every header of that name.
+        set: Vec<(String, Vec<u8>)>,
+        /// Headers to remove, every one of that name.
+        remove: Vec<String>,
+        /// The `:path` to forward instead.
+        path: Option<Vec<u8>>,
+    },
+    /// Answer it.
+    Reply {
+        /// The status code.
+        status: u16,
+        /// The response's headers.
+        headers: Vec<(String, String)>,
+        /// The response's body.
+        body: Vec<u8>,
+    },
+}
+
+/// The headers by which a client asks for another method than the request's own.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+impl Engine {
+    /// What was found doubtful when the policy was compiled.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// The number of keys.
+    pub fn key_count(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// The number of rules.
+    pub fn rule_count(&self) -> usize {
+        self.rules.all.len()
+    }
+
+    /// The id of a key by its place among the configuration's keys.
+    pub fn key_id(&self, index: usize) -> Option<&str> {
+        self.ring.key(index).map(|key| key.id())
+    }
+
+    /// Whether metrics are kept for each key.
+    pub fn metrics_per_key(&self) -> bool {
+        self.metrics_per_key
+    }
+
+    /// Whether responses carry headers of ours.
+    pub fn has_response_headers(&self) -> bool {
+        !self.response_headers.is_empty()
+    }
+
+    /// Decides about a request.
+    ///
+    /// The order of the steps is part of the contract: a request that fails several is refused for
+    /// the first.
+    pub fn decide<'e>(&'e self, request: &Request<'_>) -> Decision<'e> {
+        let request = *request;
+        let mut decision = Decision {
+            verdict: Verdict::Allow(Access::Preflight),
+            rule: None,
+            key: None,
+            required: Vec::new(),
+            presented: false,
+            own_wording: false,
+            path: None,
+        };
+        let methods = self.methods_asked_for(request);
+        if self.is_preflight(request, &methods) {
+            return decision;
+        }
+        decision.verdict = match self.judge(request, &methods, &mut decision) {
+            Ok(access) => Verdict::Allow(access),
+            Err(reason) => Verdict::Deny(reason),
+        };
+        decision
+    }
+
+    /// What to do about a request, given what was decided.
+    pub fn effect(&self, request: &Request<'_>, decision: &Decision<'_>) -> Effect {
+        let request = *request;
+        let access = match decision.verdict {
+            Verdict::Allow(access) => access,
+            Verdict::Deny(reason) => {
+                // Every reason has its wording; a bare 403 stands for one that had none.
+                return match self.wordings.reply(request, decision, reason) {
+                    Some(reply) => Effect::Reply {
+                        status: reply.status,
+                        headers: reply.headers,
+                        body: reply.body,
+                    },
+                    None => Effect::Reply { status: 403, headers: Vec::new(), body: Vec::new() },
+                };
+            }
+        };
+        let mut set = Vec::new();
+        let mut remove: Vec<String> = self.client_copies(request).map(str::to_owned).collect();
+        let target = request.value(":path").unwrap_or_default();
+        let (path, query) = split_target(target);
+        let mut query = query.map(Cow::Borrowed);
+        if access != Access::Public && !self.forward_credential {
+            remove.extend(self.sources.headers_to_remove(request).map(str::to_owned));
+            if let Some(kept) = self.sources.query_without(&request.parameters()) {
+                query = (!kept.is_empty()).then_some(Cow::Owned(kept));
+            }
+            match self.sources.cookies_without(request) {
+                Some(kept) if kept.is_empty() => remove.push("cookie".to_owned()),
+                Some(kept) => set.push(("cookie".to_owned(), kept)),
+                None => {}
+            }
+        }
+        for (name, template) in &self.upstream_headers {
+            if let Some(value) = identity(template, request, decision) {
+                set.push((name.to_string(), value.into_bytes()));
+            }
+        }
+        let path = decision.path.as_deref().map_or(path, str::as_bytes);
+        let forwarded = match query {
+            Some(query) => [path, b"?", &*query].concat(),
+            None => path.to_vec(),
+        };
+        let path = (forwarded != target).then_some(forwarded);
+        Effect::Continue { set, remove, path }
+    }
+
+    /// The headers that the response to a request must carry, in place of any of their names.
+    pub fn response_headers(
+        &self,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+    ) -> Vec<(String, String)> {
+        let render = |(name, template): &(Box<str>, Template)| {
+            Some((name.to_string(), identity(template, *request, decision)?))
+        };
+        self.response_headers.iter().filter_map(render).collect()
+    }
+
+    /// The request's own method first, then those that it asks to be treated as.
+    fn methods_asked_for<'r>(&self, request: Request<'r>) -> Vec<Cow<'r, str>> {
+        let mut methods = vec![Cow::Borrowed(request.method())];
+        if self.method_override != RawMethodOverride::Authorize {
+            return methods;
+        }
+        for value in OVERRIDES.iter().flat_map(|name| request.values(name)) {
+            let method = String::from_utf8_lossy(value.trim_ascii()).to_ascii_uppercase();
+            if !method.is_empty() && !methods.iter().any(|own| **own == method) {
+                methods.push(Cow::Owned(method));
+            }
+        }
+        methods
+    }
+
+    /// A preflight asks for no other method than OPTIONS: a browser sends it without such headers.
+    fn is_preflight(&self, request: Request<'_>, methods: &[Cow<'_, str>]) -> bool {
+        self.preflight == RawPreflight::Allow
+            && matches!(methods, [method] if method == "OPTIONS")
+            && request.has("origin")
+            && request.has("access-control-request-method")
+    }
+
+    fn judge<'e>(
+        &'e self,
+        request: Request<'_>,
+        methods: &[Cow<'_, str>],
+        decision: &mut Decision<'e>,
+    ) -> Result<Access, Reason> {
+        let segments = match request.path() {
+            Some(path) if self.rules.look_at_paths() => {
+                let path = Path::parse(path, self.normalization);
+                let path = path.map_err(|_| Reason::MalformedPath)?;
+                decision.path = path.rewritten;
+                Some(path.segments)
+            }
+            _ => None,
+        };
+        let query = request.parameters();
+        let facts = Facts { host: host(request), segments: segments.as_deref(), query: &query };
+        let matched: Vec<Match<'e, '_>> = methods
+            .iter()
+            .map(|method| Match { method, rule: self.rules.find(&facts, method) })
+            .collect();
+        decision.rule = matched.first().and_then(|matched| matched.rule);
+        if matched.iter().all(Match::is_public) {
+            return Ok(Access::Public);
+        }
+        let key = self.authenticate(request, &query, decision)?;
+        for matched in matched.iter().filter(|matched| !matched.is_public()) {
+            self.authorize(matched, request, &facts, &key, decision)?;
+        }
+        Ok(Access::Key)
+    }
+
+    /// The good key whose token the request presents.
+    fn authenticate<'e>(
+        &'e self,
+        request: Request<'_>,
+        query: &Query<'_>,
+        decision: &mut Decision<'e>,
+    ) -> Result<Key<'e>, Reason> {
+        let presented = self.sources.find(request, query);
+        decision.presented = presented != Presented::Nothing;
+        let token = match presented {
+            Presented::Nothing => return Err(Reason::MissingCredential),
+            Presented::Ambiguous => return Err(Reason::AmbiguousCredential),
+            Presented::Malformed => return Err(Reason::MalformedCredential),
+            Presented::Token(token) => token,
+        };
+        if self.every_token_has_a_shape
+            && !self.ring.types.iter().any(|own| own.fits(token.as_bytes()))
+        {
+            return Err(Reason::MalformedCredential);
+        }
+        let key = self.ring.find(token.as_bytes()).ok_or(Reason::UnknownKey)?;
+        decision.key = Some(key);
+        if let Some(reason) = key.refusal(request.clock) {
+            return Err(reason);
+        }
+        if let Some(origins) = key.origins() {
+            let mut values = request.values("origin").map(std::str::from_utf8);
+            let is_listed = match (values.next(), values.next()) {
+                (Some(Ok(value)), None) => origins.iter().any(|origin| origin.matches(value)),
+                _ => false,
+            };
+            if !is_listed {
+                return Err(Reason::OriginNotAllowed);
+            }
+        }
+        Ok(key)
+    }
+
+    /// Whether a key may do what a request asks for by one of its methods.
+    fn authorize<'e>(
+        &'e self,
+        matched: &Match<'e, '_>,
+        request: Request<'_>,
+        facts: &Facts<'_>,
+        key: &Key<'e>,
+        decision: &mut Decision<'e>,
+    ) -> Result<(), Reason> {
+        decision.rule = matched.rule;
+        let access = matched.rule.map(|rule| &rule.access);
+        if matches!(access, Some(RuleAccess::Deny)) {
+            decision.own_wording = true;
+            return Err(Reason::DeniedByRule);
+        }
+        let action = self.methods.get(matched.method).map(|action| &**action);
+        let template = matched.template(facts);
+        let values = |variable: &Variable| {
+            value_of(variable, request, facts, template, matched.method, action)
+        };
+        if !self.conditions.iter().all(|condition| condition.is_met(key, values)) {
+            return Err(Reason::ConditionFailed);
+        }
+        decision.own_wording = true;
+        let mut conditions = matched.rule.iter().flat_map(|rule| &rule.conditions);
+        if !conditions.all(|condition| condition.is_met(key, values)) {
+            return Err(Reason::ConditionFailed);
+        }
+        if action.is_none() && !matched.rule.is_some_and(|rule| rule.lists(matched.method)) {
+            return Err(Reason::MethodNotAllowed);
+        }
+        let requirement = match access {
+            None => &self.default_requirement,
+            Some(RuleAccess::Key(requirement)) => requirement,
+            Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => {
+                return Ok(());
+            }
+        };
+        let (required, is_covered) = required_scopes(requirement, values, key);
+        for scope in required {
+            if !decision.required.contains(&scope) {
+                decision.required.push(scope);
+            }
+        }
+        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+    }
+
+    /// The names of the headers by which a client could pass for what only we say: copies of
+    /// upstream headers, `_` for `-` included since many upstreams take one for the other, and
+    /// method overrides that are to be removed.
+    fn client_copies<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = &'a str> {
+        request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| {
+            let is_copy = |own: &str| {
+                own.len() == name.len()
+                    && own.bytes().zip(name.bytes()).all(|(own, other)| {
+                        own == other
+                            || (own == b'-' && other == b'_')
+                            || (own == b'_' && other == b'-')
+                    })
+            };
+            self.upstream_headers.iter().any(|(own, _)| is_copy(own))
+                || (self.method_override == RawMethodOverride::Remove
+                    && OVERRIDES.iter().any(|own| is_copy(own)))
+        })
+    }
+}
+
+/// A method of a request and the rule that decides about it.
+#[derive(Debug)]
+struct Match<'e, 'r> {
+    method: &'r str,
+    rule: Option<&'e Rule>,
+}
+
+impl<'e> Match<'e, '_> {
+    fn is_public(&self) -> bool {
+        self.rule.is_some_and(|rule| matches!(rule.access, RuleAccess::Public))
+    }
+
+    /// The rule's path that matches: the first, if there are several.
+    fn template(&self, facts: &Facts<'_>) -> Option<&'e PathTemplate> {
+        let segments = facts.segments?;
+        self.rule?.paths.iter().find(|path| path.matches(segments))
+    }
+}
+
+/// The scopes that a requirement names, and whether the key covers them.
+fn required_scopes(
+    requirement: &Requirement,
+    values: impl Fn(&Variable) -> Values,
+    key: &Key<'_>,
+) -> (Vec<Scope>, bool) {
+    // A value of a request may hold neither `:` nor `*`, which would make it another scope.
+    let words = |variable: &Variable| match values(variable) {
+        Values::Each(values) if !values.iter().all(|value| scope::is_word(value)) => {
+            Values::Unusable
+        }
+        values => values,
+    };
+    let mut required = Vec::new();
+    let mut covers = |template: &Template| -> bool {
+        let Some(texts) = template.expand(words) else { return false };
+        let scopes: Result<Vec<Scope>, _> = texts.iter().map(|text| Scope::parse(text)).collect();
+        let Ok(scopes) = scopes else { return false };
+        let is_covered = scopes.iter().all(|scope| key.covers(scope));
+        required.extend(scopes);
+        is_covered
+    };
+    // Each template is looked at, whatever became of the one before: what is required is told whole.
+    let covered: Vec<bool> = requirement.templates().iter().map(&mut covers).collect();
+    let is_covered = match requirement {
+        Requirement::All(_) => covered.iter().all(|is_covered| *is_covered),
+        Requirement::Any(_) => covered.iter().any(|is_covered| *is_covered),
+    };
+    (required, is_covered)
+}
+
+/// What a request holds for a variable.
+fn value_of(
+    variable: &Variable,
+    request: Request<'_>,
+    facts: &Facts<'_>,
+    template: Option<&PathTemplate>,
+    method: &str,
+    action: Option<&str>,
+) -> Values {
+    match variable {
+        Variable::Action => {
+            action.map_or(Values::Absent, |action| Values::Each(vec![action.to_owned()]))
+        }
+        Variable::Header(name) => texts(request.values(name)),
+        Variable::Method => Values::Each(vec![method.to_owned()]),
+        Variable::Parameter(name) => {
+            let value = template
+                .zip(facts.segments)
+                .and_then(|(template, path)| template.parameter(name, path));
+            match value {
+                Some(value) if !value.is_empty() => Values::Each(vec![value]),
+                _ => Values::Absent,
+            }
+        }
+        Variable::Query(name) => texts(facts.query.values(name)),
+        _ => Values::Unusable,
+    }
+}
+
+fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values {
+    let mut texts = Vec::new();
+    for value in values.take(limits::REQUIRED_SCOPES + 1) {
+        match std::str::from_utf8(value) {
+            Ok(text) => texts.push(text.to_owned()),
+            Err(_) => return Values::Unusable,
+        }
+    }
+    if texts.is_empty() { Values::Absent } else { Values::Each(texts) }
+}
+
+/// A header's value for the identity that was let through, or refused.
+fn identity(template: &Template, request: Request<'_>, decision: &Decision<'_>) -> Option<String> {
+    let key = decision.key.as_ref();
+    template.render(|variable| match variable {
+        Variable::KeyAccount => key?.account().map(Cow::Borrowed),
+        Variable::KeyAttribute(name) => key?.attribute(name).map(Cow::Borrowed),
+        Variable::KeyId => key.map(|key| key.id().into()),
+        Variable::KeyType => key?.key_type().map(Cow::Borrowed),
+        Variable::RequestId => request.id().map(Cow::Borrowed),
+        _ => None,
+    })
+}
+
+/// The request's host in lower case, without port and without the dot that a full name may end in.
+fn host(request: Request<'_>) -> String {
+    let authority = String::from_utf8_lossy(request.value(":authority").unwrap_or_default());
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => &authority,
+    };
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}

@@ -1,0 +1,372 @@
+//! The key ring: every key by the digest of its token, packed flat.
+//!
+//! A million keys take at most 100 bytes each besides their strings: one record and one digest a
+//! key, one index entry, and whatever several keys share (accounts, scope sets, origin sets,
+//! attribute values) once. Digests of tokens are what an attacker cannot choose, so the index takes
+//! its hash from them as they are; the digest itself is compared in constant time.
+
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
+
+use hashbrown::HashTable;
+use hmac::{Hmac, KeyInit, Mac};
+use rustc_hash::FxHasher;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::key::{Key, KeyType};
+use crate::origin::Origin;
+use crate::scope::Scope;
+
+/// The digest of a token.
+pub(crate) type TokenDigest = [u8; 32];
+
+/// How a key's hash was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// HMAC-SHA-256 (RFC 2104) under the pepper.
+    HmacSha256,
+    /// SHA-256 (FIPS 180-4).
+    Sha256,
+}
+
+/// Every key, ready to be looked up.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRing {
+    pub(crate) records: Vec<Record>,
+    digests: Vec<TokenDigest>,
+    sha256: HashTable<u32>,
+    hmac_sha256: HashTable<u32>,
+    pepper: Option<Hmac<Sha256>>,
+    pub(crate) types: Vec<KeyType>,
+    /// All ids, one behind the other.
+    pub(crate) ids: String,
+    pub(crate) strings: Vec<Box<str>>,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) scope_sets: Vec<Box<[u32]>>,
+    pub(crate) origin_sets: Vec<Box<[Origin]>>,
+    /// All attributes, one key's behind the other's: name and value, as indices of `strings`.
+    pub(crate) attributes: Vec<(u32, u32)>,
+}
+
+/// A key as it is kept. Indices lead into the ring's shared parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    /// First second of validity.
+    pub(crate) not_before: i64,
+    /// First second after it.
+    pub(crate) expires_at: i64,
+    pub(crate) id_end: u32,
+    pub(crate) attributes_end: u32,
+    pub(crate) account: Option<Index>,
+    pub(crate) scopes: Option<Index>,
+    pub(crate) origins: Option<Index>,
+    pub(crate) key_type: Option<std::num::NonZeroU16>,
+    pub(crate) disabled: bool,
+}
+
+/// An index that takes no more room when there may be none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index(std::num::NonZeroU32);
+
+impl Index {
+    fn new(index: usize) -> Option<Index> {
+        u32::try_from(index + 1).ok().and_then(std::num::NonZeroU32::new).map(Index)
+    }
+
+    pub(crate) fn position(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+impl KeyRing {
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn key(&self, index: usize) -> Option<Key<'_>> {
+        (index < self.len()).then_some(Key { ring: self, index })
+    }
+
+    /// The key whose token this is.
+    pub(crate) fn find(&self, token: &[u8]) -> Option<Key<'_>> {
+        let by_sha256 = || self.position(&self.sha256, &Sha256::digest(token).into());
+        let by_hmac = || {
+            let mut hmac = self.pepper.clone()?;
+            hmac.update(token);
+            self.position(&self.hmac_sha256, &hmac.finalize().into_bytes().into())
+        };
+        let index = by_sha256().or_else(by_hmac)?;
+        Some(Key { ring: self, index })
+    }
+
+    fn position(&self, table: &HashTable<u32>, digest: &TokenDigest) -> Option<usize> {
+        let is_same = |index: &u32| {
+            self.digests.get(*index as usize).is_some_and(|own| own.ct_eq(digest).into())
+        };
+        table.find(hash_of_digest(digest), is_same).map(|index| *index as usize)
+    }
+}
+
+fn hash_of_digest(digest: &TokenDigest) -> u64 {
+    digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+/// Builds a [`KeyRing`], sharing what keys have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    ring: KeyRing,
+    ids: HashTable<u32>,
+    strings: HashTable<u32>,
+    scopes: HashTable<u32>,
+    scope_sets: HashTable<u32>,
+    bytes: usize,
+}
+
+/// What a new key has in common with an earlier one, and may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clash {
+    Hash,
+    Id,
+}
+
+impl Builder {
+    pub(crate) fn new(types: Vec<KeyType>, pepper: Option<&[u8]>, keys: usize) -> Builder {
+        let mut builder = Builder::default();
+        builder.ring.types = types;
+        builder.ring.pepper = pepper.and_then(|pepper| Hmac::new_from_slice(pepper).ok());
+        builder.ring.records.reserve_exact(keys);
+        builder.ring.digests.reserve_exact(keys);
+        builder
+    }
+
+    pub(crate) fn has_pepper(&self) -> bool {
+        self.ring.pepper.is_some()
+    }
+
+    /// The memory that the ring takes so far, in bytes, as far as it depends on the configuration.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a key. Its record's `id_end` and `attributes_end` are set here.
+    pub(crate) fn add(
+        &mut self,
+        id: &str,
+        algorithm: Algorithm,
+        digest: TokenDigest,
+        attributes: &[(String, String)],
+        mut record: Record,
+    ) -> Result<(), Clash> {
+        // What does not fit an index is refused before: `KEYS` and `CONFIGURATION_BYTES` see to it.
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the limits on keys")]
+        let index = self.ring.records.len() as u32;
+        let ring = &mut self.ring;
+        let table = match algorithm {
+            Algorithm::HmacSha256 => &mut ring.hmac_sha256,
+            Algorithm::Sha256 => &mut ring.sha256,
+        };
+        let digests = &ring.digests;
+        let digest_at = |index: &u32| digests.get(*index as usize);
+        let has_digest =
+            |index: &u32| digest_at(index).is_some_and(|own| own.ct_eq(&digest).into());
+        let hash_at = |index: &u32| digest_at(index).map_or(0, hash_of_digest);
+        if table.find(hash_of_digest(&digest), has_digest).is_some() {
+            return Err(Clash::Hash);
+        }
+        let (records, ids) = (&ring.records, &ring.ids);
+        let id_at = |index: &u32| id_at(records, ids, *index as usize);
+        let hash = hash_of(id);
+        if self.ids.find(hash, |index| id_at(index) == id).is_some() {
+            return Err(Clash::Id);
+        }
+        self.ids.insert_unique(hash, index, |index| hash_of(id_at(index)));
+        table.insert_unique(hash_of_digest(&digest), index, hash_at);
+        ring.digests.push(digest);
+        ring.ids.push_str(id);
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
+        let end = ring.ids.len() as u32;
+        record.id_end = end;
+        for (name, value) in attributes {
+            let pair = (self.string_index(name), self.string_index(value));
+            self.ring.attributes.push(pair);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
+        let end = self.ring.attributes.len() as u32;
+        record.attributes_end = end;
+        self.ring.records.push(record);
+        self.bytes += size_of::<Record>() + size_of::<TokenDigest>() + 16 + id.len();
+        self.bytes += size_of_val(attributes);
+        Ok(())
+    }
+
+    /// The index of a shared string.
+    pub(crate) fn string(&mut self, text: &str) -> Option<Index> {
+        Index::new(self.string_index(text) as usize)
+    }
+
+    fn string_index(&mut self, text: &str) -> u32 {
+        let (index, is_new) =
+            intern(&mut self.strings, &mut self.ring.strings, text, |text| text.into());
+        self.bytes += if is_new { text.len() + 32 } else { 0 };
+        index
+    }
+
+    /// The index of a shared set of scopes.
+    pub(crate) fn scope_set(&mut self, scopes: Vec<Scope>) -> Option<Index> {
+        let mut set: Vec<u32> = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            let (index, is_new) =
+                intern(&mut self.scopes, &mut self.ring.scopes, &scope, Clone::clone);
+            self.bytes += if is_new { scope.as_str().len() + 32 } else { 0 };
+            set.push(index);
+        }
+        set.sort_unstable();
+        set.dedup();
+        let (index, is_new) =
+            intern(&mut self.scope_sets, &mut self.ring.scope_sets, &set[..], |set| set.into());
+        self.bytes += if is_new { size_of_val(&set[..]) + 32 } else { 0 };
+        Index::new(index as usize)
+    }
+
+    /// The index of a set of origins.
+    pub(crate) fn origin_set(&mut self, origins: Vec<Origin>) -> Option<Index> {
+        let sets = &mut self.ring.origin_sets;
+        let origins = origins.into_boxed_slice();
+        // Keys with the same origins mostly stand together; no more than that is shared.
+        if sets.last() != Some(&origins) {
+            self.bytes += size_of_val(&*origins) + origins.len() * 48 + 32;
+            sets.push(origins);
+        }
+        Index::new(sets.len() - 1)
+    }
+
+    pub(crate) fn finish(self) -> KeyRing {
+        let mut ring = self.ring;
+        ring.ids.shrink_to_fit();
+        ring.strings.shrink_to_fit();
+        ring.scopes.shrink_to_fit();
+        ring.scope_sets.shrink_to_fit();
+        ring.origin_sets.shrink_to_fit();
+        ring.attributes.shrink_to_fit();
+        ring
+    }
+}
+
+/// The id of the key at an index: ids stand one behind the other.
+pub(crate) fn id_at<'a>(records: &[Record], ids: &'a str, index: usize) -> &'a str {
+    let end = |index: usize| records.get(index).map_or(0, |record| record.id_end as usize);
+    let start = index.checked_sub(1).map_or(0, end);
+    ids.get(start..end(index)).unwrap_or_default()
+}
+
+/// The index of the value in `values` that equals `borrowed`, and whether it is new there.
+fn intern<T, B>(
+    table: &mut HashTable<u32>,
+    values: &mut Vec<T>,
+    borrowed: &B,
+    own: impl Fn(&B) -> T,
+) -> (u32, bool)
+where
+    T: std::borrow::Borrow<B>,
+    B: Hash + Eq + ?Sized,
+{
+    let hash = hash_of(borrowed);
+    let value_at =
+        |values: &[T], index: u32| values.get(index as usize).map(|value| hash_of(value.borrow()));
+    let is_same =
+        |index: &u32| values.get(*index as usize).is_some_and(|value| value.borrow() == borrowed);
+    if let Some(index) = table.find(hash, is_same) {
+        return (*index, false);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
+    let index = values.len() as u32;
+    table.insert_unique(hash, index, |index| value_at(values, *index).unwrap_or_default());
+    values.push(own(borrowed));
+    (index, true)
+}
+
+/// A hash without randomness: configuring must do the same in every VM. What is hashed was written
+/// by the operator.
+fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
+    BuildHasherDefault::<FxHasher>::default().hash_one(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Record>() <= 40, "{}", size_of::<Record>());
+    }
+
+    fn record() -> Record {
+        Record {
+            not_before: i64::MIN,
+            expires_at: i64::MAX,
+            id_end: 0,
+            attributes_end: 0,
+            account: None,
+            scopes: None,
+            origins: None,
+            key_type: None,
+            disabled: false,
+        }
+    }
+
+    fn digest(token: &[u8]) -> TokenDigest {
+        Sha256::digest(token).into()
+    }
+
+    #[test]
+    fn every_key_is_found_by_its_token_and_by_no_other() {
+        let mut builder = Builder::new(Vec::new(), None, 100);
+        for number in 0..100 {
+            let attributes = [("n".to_owned(), number.to_string())];
+            let id = format!("key-{number}");
+            let digest = digest(format!("token-{number}").as_bytes());
+            builder.add(&id, Algorithm::Sha256, digest, &attributes, record()).unwrap();
+        }
+        let ring = builder.finish();
+        for number in 0..100 {
+            let key = ring.find(format!("token-{number}").as_bytes()).unwrap();
+            assert_eq!(key.id(), format!("key-{number}"));
+            assert_eq!(key.attribute("n"), Some(&*number.to_string()));
+        }
+        assert!(ring.find(b"token-100").is_none());
+        assert!(ring.find(b"").is_none());
+    }
+
+    #[test]
+    fn ids_and_hashes_are_unique() {
+        let mut builder = Builder::new(Vec::new(), None, 2);
+        builder.add("a", Algorithm::Sha256, digest(b"1"), &[], record()).unwrap();
+        let again = builder.add("a", Algorithm::Sha256, digest(b"2"), &[], record());
+        assert_eq!(again, Err(Clash::Id));
+        let again = builder.add("b", Algorithm::Sha256, digest(b"1"), &[], record());
+        assert_eq!(again, Err(Clash::Hash));
+    }
+
+    #[test]
+    fn a_pepper_keeps_its_digests_apart() {
+        let mut builder = Builder::new(Vec::new(), Some(b"pepper"), 1);
+        // printf token | openssl dgst -sha256 -hmac pepper
+        let mut hmac = TokenDigest::default();
+        let digits = "d06900724f36b88d7f0b2d77004645b24578b2629a5d666200fa5ab3f509b45e";
+        hex::decode_to_slice(digits, &mut hmac).unwrap();
+        builder.add("a", Algorithm::HmacSha256, hmac, &[], record()).unwrap();
+        let ring = builder.finish();
+        assert_eq!(ring.find(b"token").unwrap().id(), "a");
+        assert!(ring.find(b"pepper").is_none());
+    }
+
+    #[test]
+    fn equal_strings_and_sets_are_kept_once() {
+        let mut builder = Builder::new(Vec::new(), None, 0);
+        let scopes = |texts: [&str; 2]| texts.map(|text| Scope::parse(text).unwrap()).to_vec();
+        let one = builder.scope_set(scopes(["a:read", "b:read"]));
+        assert_eq!(builder.scope_set(scopes(["b:read", "a:read"])), one);
+        assert_eq!(builder.string("ws"), builder.string("ws"));
+        assert_ne!(builder.string("ws"), builder.string("other"));
+    }
+}

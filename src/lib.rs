@@ -1,0 +1,60 @@
+//! Latchkey's core: API-key authentication and authorization as one pure call.
+//!
+//! A configuration becomes an [`Engine`], or a list of [`Finding`]s. The engine takes a [`Request`]
+//! and gives a [`Decision`], and for a decision the [`Effect`] that the proxy carries out. There is
+//! no other evaluator: the filter, the command line and the tests all read the same decision.
+//!
+//! ```text
+//! headers (bytes) -> Request -> preflight? -> path -> rule -> credential -> key ring
+//!                 -> key state -> conditions -> scopes -> Decision -> Effect
+//! ```
+//!
+//! This crate calls no host, reads no clock, file or environment, draws no randomness and writes no
+//! log. What it needs of these it is handed.
+//!
+//! ```
+//! use latchkey::{Engine, Environment, Request};
+//!
+//! let policy = br#"{
+//!     "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+//!     "keys": [{
+//!         "id": "reporting",
+//!         "hash": "sha256:9aae5d7abe4bbc464fcc6ab2ff57e7b5ad4d61ed3e0ed8ea3b2fa0d2c9ab7d0e",
+//!         "scopes": ["read"]
+//!     }]
+//! }"#;
+//! let engine = Engine::compile(policy, &Environment::default()).expect("a good policy");
+//!
+//! let headers = [(":method".into(), b"GET".to_vec()), (":path".into(), b"/v1/reports".to_vec())];
+//! let request = Request { headers: &headers, clock: &|| None };
+//! assert_eq!(engine.decide(&request).to_string(), "deny missing_credential");
+//! ```
+
+mod compile;
+mod condition;
+mod config;
+mod credential;
+mod decision;
+mod engine;
+mod finding;
+mod key;
+mod keyring;
+pub mod limits;
+mod origin;
+mod path;
+mod query;
+mod request;
+mod response;
+mod rule;
+mod scope;
+mod template;
+
+pub use compile::Environment;
+pub use config::{Json, parse_timestamp};
+pub use decision::{Access, Class, Decision, Reason, Verdict};
+pub use engine::{Effect, Engine};
+pub use finding::{Code, Finding, Severity};
+pub use key::Key;
+pub use request::Request;
+pub use rule::Rule;
+pub use scope::{Scope, ScopeError};

@@ -1,0 +1,41 @@
+//! Every bound of Latchkey, named. Each is enforced in one place and has its own error.
+
+/// Largest configuration that is read, in bytes.
+pub const CONFIGURATION_BYTES: usize = 256 * 1024 * 1024;
+
+/// Largest key ring, in keys.
+pub const KEYS: usize = 1_000_000;
+
+/// Most memory that one compiled key ring may take, in bytes, by its own count.
+///
+/// An update keeps the old and the new key ring in one VM of at most 1 GiB, beside the new
+/// configuration's text; a ring that could not live beside its successor is refused where refusing
+/// is safe, when it is configured.
+pub const KEY_RING_BYTES: usize = 320 * 1024 * 1024;
+
+/// Most rules.
+pub const RULES: usize = 10_000;
+
+/// Most key types.
+pub const KEY_TYPES: usize = 10_000;
+
+/// Most attributes of one key.
+pub const ATTRIBUTES: usize = 32;
+
+/// Longest attribute name, attribute value, account or key name, in bytes.
+pub const ATTRIBUTE_BYTES: usize = 256;
+
+/// Most scopes, and most origins, of one key or key type.
+pub const GRANTS: usize = 1_000;
+
+/// Longest token that is looked up, in bytes.
+pub const TOKEN_BYTES: usize = 512;
+
+/// Longest identifier of a key, a key type or an attribute, in bytes.
+pub const IDENTIFIER_BYTES: usize = 64;
+
+/// Most scopes that one request can be made to need by repeating a parameter.
+pub const REQUIRED_SCOPES: usize = 256;
+
+/// Most keys for which metrics are kept per key unless the configuration says otherwise.
+pub const KEYS_WITH_METRICS: usize = 1_000;

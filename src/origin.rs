@@ -1,0 +1,162 @@
+//! Browser origins (RFC 6454) that a key may be used from.
+
+use std::fmt;
+
+/// A pattern for the `Origin` header: `scheme://host[:port]`, or `scheme://*.host[:port]` for the
+/// subdomains of a host, of any depth and not the host itself.
+///
+/// Scheme and host are compared in any letter case. The scheme's default port is the same as none,
+/// since a browser leaves it out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    /// `scheme://`
+    scheme: Box<str>,
+    /// Whether what stands before `rest` is a subdomain.
+    subdomains: bool,
+    /// `host[:port]`, with a leading dot where `subdomains` holds.
+    rest: Box<str>,
+}
+
+impl Origin {
+    pub(crate) fn parse(text: &str) -> Result<Origin, OriginError> {
+        let text = text.to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://").ok_or(OriginError)?;
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
+        let authority = without_default_port(scheme, authority);
+        let (subdomains, host_and_port) = match authority.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, authority),
+        };
+        if !is_scheme || !is_host_and_port(host_and_port) {
+            return Err(OriginError);
+        }
+        let rest = if subdomains { format!(".{host_and_port}") } else { host_and_port.to_owned() };
+        Ok(Origin { scheme: format!("{scheme}://").into(), subdomains, rest: rest.into() })
+    }
+
+    /// Whether a request's `Origin` value is this origin. `null` never is.
+    pub(crate) fn matches(&self, value: &str) -> bool {
+        let value = value.to_ascii_lowercase();
+        let Some(authority) = value.strip_prefix(&*self.scheme) else { return false };
+        let scheme = self.scheme.trim_end_matches("://");
+        let authority = without_default_port(scheme, authority);
+        if !self.subdomains {
+            return authority == &*self.rest;
+        }
+        authority.strip_suffix(&*self.rest).is_some_and(is_host_name)
+    }
+}
+
+/// The text is not `scheme://host[:port]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OriginError;
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(
+            "an origin is `scheme://host`, `scheme://host:port` or `scheme://*.host`, without a path",
+        )
+    }
+}
+
+fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
+    let default = match scheme {
+        "http" | "ws" => ":80",
+        "https" | "wss" => ":443",
+        _ => return authority,
+    };
+    authority.strip_suffix(default).unwrap_or(authority)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0);
+    is_host(host) && port.is_none_or(is_port)
+}
+
+/// Whether `text` is a host name in lower case, an IPv4 address, or an IPv6 address in brackets.
+pub(crate) fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host_name(text),
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    text.split('.').all(|label| {
+        !label.is_empty()
+            && label.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte)
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, value: &str) -> bool {
+        Origin::parse(pattern).unwrap().matches(value)
+    }
+
+    #[test]
+    fn an_origin_matches_itself_only() {
+        assert!(matches("https://app.example.com", "https://app.example.com"));
+        assert!(matches("https://app.example.com", "HTTPS://App.Example.com"));
+        assert!(matches("https://app.example.com:443", "https://app.example.com"));
+        assert!(matches("http://[::1]:3000", "http://[::1]:3000"));
+        for other in [
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://app.example.com.evil.test",
+            "https://evil.test/app.example.com",
+            "https://x.app.example.com",
+            "https://app.example.com/",
+            "null",
+            "",
+        ] {
+            assert!(!matches("https://app.example.com", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_subdomains_and_nothing_else() {
+        assert!(matches("https://*.example.org", "https://a.example.org"));
+        assert!(matches("https://*.example.org", "https://a.b.example.org"));
+        for other in [
+            "https://example.org",
+            "https://.example.org",
+            "https://evilexample.org",
+            "https://evil.test/.example.org",
+            "https://evil.test:1.example.org",
+            "https://user@x.example.org",
+            "https://a.example.org:8443",
+        ] {
+            assert!(!matches("https://*.example.org", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "null",
+            "*",
+            "example.com",
+            "https://",
+            "https://*",
+            "https://a*.example.com",
+            "https://example.com/",
+            "https://example.com:0",
+            "https://example.com:x",
+            "://a",
+            "https://a.*.example.com",
+            "https://a b",
+        ] {
+            assert_eq!(Origin::parse(text), Err(OriginError), "{text}");
+        }
+    }
+}

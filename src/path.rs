@@ -1,0 +1,358 @@
+//! Request paths made safe, and the templates that match them.
+
+use std::fmt;
+
+use percent_encoding::percent_decode;
+
+/// A request's path, split and decoded (RFC 3986 section 3.3).
+///
+/// Segments are percent-decoded whole. That is unambiguous, because a path that holds an encoded
+/// `/`, `\`, `%` or control character is malformed here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) segments: Vec<String>,
+    /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
+    pub(crate) rewritten: Option<String>,
+}
+
+/// What becomes of a path that an upstream could read differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Normalization {
+    /// Dot and empty segments are resolved, and the resolved path is forwarded.
+    Normalize,
+    /// The path is refused.
+    #[default]
+    Strict,
+}
+
+/// The path could be read in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MalformedPath;
+
+impl Path {
+    /// Reads the path part of a `:path` header, without its query.
+    ///
+    /// One trailing slash makes no segment of its own, so it is ignored.
+    pub(crate) fn parse(raw: &[u8], mode: Normalization) -> Result<Path, MalformedPath> {
+        let raw = std::str::from_utf8(raw).map_err(|_| MalformedPath)?;
+        if raw.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\' || byte == b'#') {
+            return Err(MalformedPath);
+        }
+        let inner = raw.strip_prefix('/').ok_or(MalformedPath)?;
+        let (inner, trailing_slash) = match inner.strip_suffix('/') {
+            Some(inner) => (inner, "/"),
+            None => (inner, ""),
+        };
+        if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
+            let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
+            return Ok(Path { segments: Vec::new(), rewritten });
+        }
+        let mut kept: Vec<(&str, String)> = Vec::new();
+        for raw_segment in inner.split('/') {
+            let segment = decode(raw_segment)?;
+            let before_parameters = segment.split(';').next().unwrap_or_default();
+            let is_dot = matches!(before_parameters, "." | "..");
+            match (mode, segment.as_str()) {
+                (Normalization::Normalize, "" | ".") => {}
+                (Normalization::Normalize, "..") => drop(kept.pop()),
+                (Normalization::Strict, "") => return Err(MalformedPath),
+                _ if is_dot => return Err(MalformedPath),
+                _ => kept.push((raw_segment, segment)),
+            }
+        }
+        let rewritten = (mode == Normalization::Normalize)
+            .then(|| canonical(&kept, trailing_slash))
+            .filter(|canonical| canonical != raw);
+        Ok(Path { segments: kept.into_iter().map(|(_, segment)| segment).collect(), rewritten })
+    }
+}
+
+/// The path that `segments` make, with unreserved characters decoded (RFC 3986 section 6.2.2.2).
+fn canonical(segments: &[(&str, String)], trailing_slash: &str) -> String {
+    let mut path = String::new();
+    for (raw, decoded) in segments {
+        path.push('/');
+        // A segment of unreserved characters stands as itself; any other keeps its spelling.
+        path.push_str(if decoded.bytes().all(is_unreserved) { decoded } else { raw });
+    }
+    if path.is_empty() { "/".to_owned() } else { path + trailing_slash }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Decodes a segment, refusing what would not survive a second reading.
+fn decode(raw: &str) -> Result<String, MalformedPath> {
+    let mut pieces = raw.split('%');
+    pieces.next();
+    for piece in pieces {
+        let digits = piece.as_bytes().get(..2).ok_or(MalformedPath)?;
+        let mut byte = [0];
+        hex::decode_to_slice(digits, &mut byte).map_err(|_| MalformedPath)?;
+        if matches!(byte, [b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f]) {
+            return Err(MalformedPath);
+        }
+    }
+    percent_decode(raw.as_bytes()).decode_utf8().map(Into::into).map_err(|_| MalformedPath)
+}
+
+/// A path of a rule: literal segments, `{name}` or `*` for one segment, `{name...}` or `**` for
+/// the rest (zero or more segments, last position only).
+#[derive(Clone, Debug)]
+pub(crate) struct PathTemplate {
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// One segment of a [`PathTemplate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    Literal(Box<str>),
+    One(Option<Box<str>>),
+    Rest(Option<Box<str>>),
+}
+
+impl PathTemplate {
+    pub(crate) fn parse(text: &str) -> Result<PathTemplate, PathTemplateError> {
+        let inner = text.strip_prefix('/').ok_or(PathTemplateError::NotAbsolute)?;
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        let mut segments = Vec::new();
+        if !inner.is_empty() {
+            for segment in inner.split('/') {
+                if matches!(segments.last(), Some(Segment::Rest(_))) {
+                    return Err(PathTemplateError::RestNotLast);
+                }
+                segments.push(Segment::parse(segment)?);
+            }
+        }
+        let template = PathTemplate { segments };
+        let mut names: Vec<_> = template.parameters().collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err(PathTemplateError::DuplicateParameter);
+        }
+        Ok(template)
+    }
+
+    /// The names of the template's parameters.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::One(Some(name)) | Segment::Rest(Some(name)) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// What `name` stands for in a path that this template matches.
+    pub(crate) fn parameter(&self, name: &str, path: &[String]) -> Option<String> {
+        let is_named = |segment: &Segment| match segment {
+            Segment::One(Some(own)) | Segment::Rest(Some(own)) => &**own == name,
+            _ => false,
+        };
+        let position = self.segments.iter().position(is_named)?;
+        match self.segments.get(position)? {
+            Segment::Rest(_) => path.get(position..).map(|rest| rest.join("/")),
+            _ => path.get(position).cloned(),
+        }
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Segment, PathTemplateError> {
+        if text == "*" {
+            return Ok(Segment::One(None));
+        }
+        if text == "**" {
+            return Ok(Segment::Rest(None));
+        }
+        if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            let (name, rest) = match name.strip_suffix("...") {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
+            if !is_parameter_name(name) {
+                return Err(PathTemplateError::ParameterName);
+            }
+            let name = Some(name.into());
+            return Ok(if rest { Segment::Rest(name) } else { Segment::One(name) });
+        }
+        if text.contains(['{', '}', '*']) {
+            return Err(PathTemplateError::PartOfSegment);
+        }
+        if text.contains(['?', '#']) {
+            return Err(PathTemplateError::Query);
+        }
+        let decoded = decode(text).map_err(|_| PathTemplateError::NeverMatches)?;
+        let before_parameters = decoded.split(';').next().unwrap_or_default();
+        if decoded.is_empty()
+            || matches!(before_parameters, "." | "..")
+            || text.bytes().any(|byte| byte == b'\\' || byte.is_ascii_control() || byte == b' ')
+        {
+            return Err(PathTemplateError::NeverMatches);
+        }
+        Ok(Segment::Literal(decoded.into()))
+    }
+}
+
+/// Whether `text` can name a path parameter: a letter or `_`, then letters, digits and `_`.
+pub(crate) fn is_parameter_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Why a text is no path template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathTemplateError {
+    DuplicateParameter,
+    NeverMatches,
+    NotAbsolute,
+    ParameterName,
+    PartOfSegment,
+    Query,
+    RestNotLast,
+}
+
+impl fmt::Display for PathTemplateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            PathTemplateError::DuplicateParameter => "two parameters have one name",
+            PathTemplateError::NeverMatches => {
+                "no safe request path has such a segment: empty, a dot segment, a space, a backslash or a broken or unsafe percent-encoding"
+            }
+            PathTemplateError::NotAbsolute => "a path starts with `/`",
+            PathTemplateError::ParameterName => {
+                "a parameter is `{name}` or `{name...}`, its name of letters, digits and `_`"
+            }
+            PathTemplateError::PartOfSegment => {
+                "`{…}` and `*` stand for whole segments, not for parts of one"
+            }
+            PathTemplateError::Query => "a path has no query and no fragment; use `query`",
+            PathTemplateError::RestNotLast => "`**` and `{name...}` stand last",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strict(raw: &str) -> Result<Vec<String>, MalformedPath> {
+        Path::parse(raw.as_bytes(), Normalization::Strict).map(|path| path.segments)
+    }
+
+    fn normalized(raw: &str) -> String {
+        let path = Path::parse(raw.as_bytes(), Normalization::Normalize).unwrap();
+        path.rewritten.unwrap_or_else(|| raw.to_owned())
+    }
+
+    #[test]
+    fn one_trailing_slash_is_ignored() {
+        assert_eq!(strict("/a/b/"), strict("/a/b"));
+        assert_eq!(strict("/"), Ok(vec![]));
+        assert_eq!(strict("/a//"), Err(MalformedPath));
+        assert_eq!(strict("//"), Err(MalformedPath));
+    }
+
+    #[test]
+    fn a_segment_is_decoded_whole() {
+        assert_eq!(strict("/%61%3Ab/caf%C3%A9"), Ok(vec!["a:b".into(), "café".into()]));
+    }
+
+    #[test]
+    fn what_an_upstream_could_read_differently_is_refused() {
+        for raw in [
+            "",
+            "a",
+            "//a",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/a/../b",
+            "/%2e/a",
+            "/%2E%2e/a",
+            "/.%2e/a",
+            "/..;/a",
+            "/..;x=1/a",
+            "/.;/a",
+            "/..%3b/a",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/%252e",
+            "/a%00",
+            "/a%0a",
+            "/a%7f",
+            "/%zz",
+            "/a%",
+            "/a%4",
+            "/%c0%ae",
+            "/a b",
+            "/a#b",
+            "/%u002e",
+            "/é",
+        ] {
+            assert_eq!(strict(raw), Err(MalformedPath), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_odd_is_served() {
+        for raw in ["/...", "/a;b=c", "/a:b@c", "/.well-known", "/a..b", "/%20", "/~x"] {
+            assert!(strict(raw).is_ok(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn normalizing_resolves_dot_and_empty_segments() {
+        for (raw, resolved) in [
+            ("/a/../b", "/b"),
+            ("/../../b", "/b"),
+            ("/a/./b//c/", "/a/b/c/"),
+            ("/%2e%2e/%61", "/a"),
+            ("/a/..", "/"),
+            ("//", "/"),
+            ("/a%20b/x", "/a%20b/x"),
+        ] {
+            assert_eq!(normalized(raw), resolved, "{raw}");
+        }
+    }
+
+    #[test]
+    fn normalizing_refuses_what_cannot_be_resolved() {
+        for raw in ["/..;/a", "/a%2fb", "/a%5cb", "/%zz", "/%00", "/a\\b", "/%c0%ae", "a"] {
+            let parsed = Path::parse(raw.as_bytes(), Normalization::Normalize);
+            assert_eq!(parsed, Err(MalformedPath), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_template_says_why_it_is_none() {
+        for (text, error) in [
+            ("v1", PathTemplateError::NotAbsolute),
+            ("/a//b", PathTemplateError::NeverMatches),
+            ("/a/../b", PathTemplateError::NeverMatches),
+            ("/a%2fb", PathTemplateError::NeverMatches),
+            ("/a b", PathTemplateError::NeverMatches),
+            ("/**/a", PathTemplateError::RestNotLast),
+            ("/{x...}/a", PathTemplateError::RestNotLast),
+            ("/{}", PathTemplateError::ParameterName),
+            ("/{a-b}", PathTemplateError::ParameterName),
+            ("/a{b}", PathTemplateError::PartOfSegment),
+            ("/a*", PathTemplateError::PartOfSegment),
+            ("/{x}/{x}", PathTemplateError::DuplicateParameter),
+            ("/a?b", PathTemplateError::Query),
+        ] {
+            assert_eq!(PathTemplate::parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_a_decoded_segment_or_the_rest() {
+        let template = PathTemplate::parse("/files/{id}/{rest...}").unwrap();
+        let path = strict("/files/a%20b/c/d/").unwrap();
+        assert_eq!(template.parameter("id", &path).as_deref(), Some("a b"));
+        assert_eq!(template.parameter("rest", &path).as_deref(), Some("c/d"));
+        assert_eq!(template.parameter("other", &path), None);
+    }
+}

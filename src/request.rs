@@ -1,0 +1,125 @@
+//! A request as the proxy hands it over: headers as bytes, and a clock.
+
+use std::fmt;
+
+use crate::query::Query;
+
+/// One request.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The request's headers in order, names in lower case, with the pseudo headers `:method`,
+    /// `:path` and `:authority`. Values are any bytes.
+    pub headers: &'a [(String, Vec<u8>)],
+    /// The time in Unix seconds, or `None` where the host has no clock. It is asked at most once a
+    /// decision, and only for a key whose validity depends on it.
+    pub clock: &'a dyn Fn() -> Option<i64>,
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Shows nothing that a client sent.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Request({} headers)", self.headers.len())
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The values of every header of that name, which is in lower case.
+    pub(crate) fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let headers = self.headers;
+        headers.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The first value of the header of that name.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// The method, empty where it is missing or not text. Methods are case-sensitive (RFC 9110
+    /// section 9.1).
+    pub(crate) fn method(&self) -> &'a str {
+        self.value(":method").and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
+    }
+
+    /// The request target's path, without its query; `None` for CONNECT and for `OPTIONS *`.
+    pub(crate) fn path(&self) -> Option<&'a [u8]> {
+        self.value(":path").filter(|target| *target != b"*").map(|target| split_target(target).0)
+    }
+
+    /// The request target's query, without its question mark.
+    pub(crate) fn query(&self) -> Option<&'a [u8]> {
+        self.value(":path").and_then(|target| split_target(target).1)
+    }
+
+    pub(crate) fn parameters(&self) -> Query<'a> {
+        self.query().map(Query::parse).unwrap_or_default()
+    }
+
+    /// The proxy's id of the request, if it is a plain word: what a client may have chosen is
+    /// echoed only where it can do no harm.
+    pub(crate) fn id(&self) -> Option<&'a str> {
+        let id = std::str::from_utf8(self.value("x-request-id")?).ok()?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        (!id.is_empty() && id.len() <= 128 && id.bytes().all(is_plain)).then_some(id)
+    }
+
+    /// Whether the caller speaks gRPC, and so reads an error's message from the body's text.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.value("content-type").is_some_and(|value| {
+            value
+                .strip_prefix(b"application/grpc")
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+        })
+    }
+}
+
+/// Path and query of a request target.
+pub(crate) fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(mark) => match target.split_at_checked(mark) {
+            Some((path, query)) => (path, query.get(1..)),
+            None => (target, None),
+        },
+        None => (target, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(String, Vec<u8>)]) -> Request<'_> {
+        Request { headers, clock: &|| None }
+    }
+
+    #[test]
+    fn a_target_is_split_at_its_first_question_mark() {
+        assert_eq!(split_target(b"/a?b?c"), (&b"/a"[..], Some(&b"b?c"[..])));
+        assert_eq!(split_target(b"/a?"), (&b"/a"[..], Some(&b""[..])));
+        assert_eq!(split_target(b"/a"), (&b"/a"[..], None));
+    }
+
+    #[test]
+    fn an_id_that_is_no_plain_word_is_none() {
+        for (id, expected) in [("a-1", Some("a-1")), ("", None), ("a b", None), ("a\"", None)] {
+            let headers = [("x-request-id".to_owned(), id.as_bytes().to_vec())];
+            assert_eq!(request(&headers).id(), expected);
+        }
+    }
+
+    #[test]
+    fn grpc_web_is_not_grpc() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let headers = [("content-type".to_owned(), content_type.into())];
+            assert_eq!(request(&headers).is_grpc(), expected, "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Texts with placeholders: scopes that depend on the request, conditions, headers, refusals.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::limits;
+use crate::path::is_parameter_name;
+
+/// A text with placeholders, `{variable}` or `{variable|fallback}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    pub(crate) parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Literal(Box<str>),
+    Placeholder { variable: Variable, fallback: Option<Box<str>> },
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Action,
+    Code,
+    Header(Box<str>),
+    KeyAccount,
+    KeyAttribute(Box<str>),
+    KeyId,
+    KeyType,
+    Message,
+    Method,
+    Parameter(Box<str>),
+    Query(Box<str>),
+    Reason,
+    RequestId,
+    RequiredScope,
+    Status,
+}
+
+/// Which variables may stand in a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vocabulary {
+    /// Who is let through: `{key.id}` and its kin, `{request_id}`.
+    Identity,
+    /// What a refusal says: `{code}`, `{message}`, `{status}`, `{reason}`, `{request_id}`,
+    /// `{required_scope}`. Braces that can be no placeholder stand for themselves, since such a text
+    /// may be JSON.
+    Refusal,
+    /// What a request holds: path parameters, `{action}`, `{method}`, `{query.NAME}`,
+    /// `{header.NAME}`.
+    Request,
+}
+
+impl Vocabulary {
+    /// The placeholders of fixed name.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Vocabulary::Identity => &["key.id", "key.account", "key.type", "request_id"],
+            Vocabulary::Refusal => {
+                &["code", "message", "status", "reason", "request_id", "required_scope"]
+            }
+            Vocabulary::Request => &["action", "method"],
+        }
+    }
+
+    fn variable(self, name: &str) -> Option<Variable> {
+        let dotted = name.split_once('.');
+        match (self, name, dotted) {
+            (Vocabulary::Identity, "key.account", _) => Some(Variable::KeyAccount),
+            (Vocabulary::Identity, "key.id", _) => Some(Variable::KeyId),
+            (Vocabulary::Identity, "key.type", _) => Some(Variable::KeyType),
+            (Vocabulary::Identity, _, Some(("key", attribute))) => attribute
+                .strip_prefix("attributes.")
+                .filter(|attribute| crate::finding::is_identifier(attribute))
+                .map(|attribute| Variable::KeyAttribute(attribute.into())),
+            (Vocabulary::Identity | Vocabulary::Refusal, "request_id", _) => {
+                Some(Variable::RequestId)
+            }
+            (Vocabulary::Refusal, "code", _) => Some(Variable::Code),
+            (Vocabulary::Refusal, "message", _) => Some(Variable::Message),
+            (Vocabulary::Refusal, "reason", _) => Some(Variable::Reason),
+            (Vocabulary::Refusal, "required_scope", _) => Some(Variable::RequiredScope),
+            (Vocabulary::Refusal, "status", _) => Some(Variable::Status),
+            (Vocabulary::Request, "action", _) => Some(Variable::Action),
+            (Vocabulary::Request, "method", _) => Some(Variable::Method),
+            (Vocabulary::Request, _, Some(("query", name))) if !name.is_empty() => {
+                Some(Variable::Query(name.into()))
+            }
+            (Vocabulary::Request, _, Some(("header", name))) if !name.is_empty() => {
+                Some(Variable::Header(name.to_ascii_lowercase().into()))
+            }
+            (Vocabulary::Request, name, None) if is_parameter_name(name) => {
+                Some(Variable::Parameter(name.into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Template {
+    pub(crate) fn parse(text: &str, vocabulary: Vocabulary) -> Result<Template, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            literal.push_str(before);
+            rest = after;
+            let inner = after.split_once('}');
+            let could_be_placeholder = inner.is_some_and(|(inner, _)| {
+                let name = inner.split('|').next().unwrap_or_default();
+                crate::finding::is_identifier(name)
+            });
+            if vocabulary == Vocabulary::Refusal && !could_be_placeholder {
+                literal.push('{');
+                continue;
+            }
+            let (inner, after) = inner.ok_or(TemplateError::Unclosed)?;
+            rest = after;
+            let (name, fallback) = match inner.split_once('|') {
+                Some((name, fallback)) => (name, Some(fallback.into())),
+                None => (inner, None),
+            };
+            let variable = vocabulary
+                .variable(name)
+                .ok_or_else(|| TemplateError::Unknown { name: name.into(), vocabulary })?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal).into()));
+            }
+            parts.push(Part::Placeholder { variable, fallback });
+        }
+        if vocabulary == Vocabulary::Request && (literal.contains('}') || rest.contains('}')) {
+            return Err(TemplateError::Unclosed);
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.into()));
+        }
+        Ok(Template { parts })
+    }
+
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Placeholder { variable, .. } => Some(variable),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text of a template without placeholders.
+    pub(crate) fn as_literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text with one value for each variable, or `None` if one has neither value nor fallback.
+    pub(crate) fn render<'v>(
+        &self,
+        value: impl Fn(&Variable) -> Option<Cow<'v, str>>,
+    ) -> Option<String> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Placeholder { variable, fallback } => match (value(variable), fallback) {
+                    (Some(value), _) => text.push_str(&value),
+                    (None, Some(fallback)) => text.push_str(fallback),
+                    (None, None) => return None,
+                },
+            }
+        }
+        Some(text)
+    }
+
+    /// Every text that the template stands for, where a variable may have several values; or `None`
+    /// if one has an unusable value, or neither value nor fallback, or if there are too many.
+    pub(crate) fn expand(&self, values: impl Fn(&Variable) -> Values) -> Option<Vec<String>> {
+        let mut texts = vec![String::new()];
+        for part in &self.parts {
+            let choices = match part {
+                Part::Literal(literal) => vec![literal.to_string()],
+                Part::Placeholder { variable, fallback } => match (values(variable), fallback) {
+                    (Values::Unusable, _) | (Values::Absent, None) => return None,
+                    (Values::Absent, Some(fallback)) => vec![fallback.to_string()],
+                    (Values::Each(values), _) => values,
+                },
+            };
+            if texts.len().saturating_mul(choices.len()) > limits::REQUIRED_SCOPES {
+                return None;
+            }
+            texts = texts
+                .iter()
+                .flat_map(|text| choices.iter().map(move |choice| format!("{text}{choice}")))
+                .collect();
+        }
+        Some(texts)
+    }
+}
+
+/// What a request holds for a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Nothing.
+    Absent,
+    /// One value, or one for each occurrence.
+    Each(Vec<String>),
+    /// Something that is not text.
+    Unusable,
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TemplateError {
+    Unclosed,
+    Unknown { name: Box<str>, vocabulary: Vocabulary },
+}
+
+impl TemplateError {
+    /// The words that may stand where an unknown one stood.
+    pub(crate) fn known(&self) -> &'static [&'static str] {
+        match self {
+            TemplateError::Unclosed => &[],
+            TemplateError::Unknown { vocabulary, .. } => vocabulary.words(),
+        }
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TemplateError::Unclosed => formatter.write_str("a brace has no partner"),
+            TemplateError::Unknown { name, .. } => {
+                write!(formatter, "`{{{name}}}` stands for nothing here")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(text: &str, values: impl Fn(&Variable) -> Values) -> Option<Vec<String>> {
+        Template::parse(text, Vocabulary::Request).unwrap().expand(values)
+    }
+
+    #[test]
+    fn a_variable_with_several_values_stands_for_several_texts() {
+        let values = |variable: &Variable| match variable {
+            Variable::Query(_) => Values::Each(vec!["a".into(), "b".into()]),
+            _ => Values::Each(vec!["read".into()]),
+        };
+        let expanded = expand("{query.content_type[]}:{action}", values).unwrap();
+        assert_eq!(expanded, ["a:read", "b:read"]);
+    }
+
+    #[test]
+    fn a_fallback_is_for_absence_only() {
+        assert_eq!(expand("{x|*}:read", |_| Values::Absent).unwrap(), ["*:read"]);
+        assert_eq!(expand("{x|*}:read", |_| Values::Unusable), None);
+        assert_eq!(expand("{x}:read", |_| Values::Absent), None);
+    }
+
+    #[test]
+    fn the_number_of_texts_is_bounded() {
+        let many = |_: &Variable| Values::Each(vec!["a".into(); 17]);
+        assert!(expand("{x}", many).is_some());
+        assert!(expand("{x}{y}", many).is_none());
+    }
+
+    #[test]
+    fn a_refusal_may_be_json() {
+        let text = r#"{"error":{"code":"{code}"},"x":{}}"#;
+        let template = Template::parse(text, Vocabulary::Refusal).unwrap();
+        let rendered = template.render(|_| Some("gone".into())).unwrap();
+        assert_eq!(rendered, r#"{"error":{"code":"gone"},"x":{}}"#);
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_an_error() {
+        for (text, vocabulary) in [
+            ("{cod}", Vocabulary::Refusal),
+            ("{code}", Vocabulary::Identity),
+            ("{key.attributes.}", Vocabulary::Identity),
+            ("{key.secret}", Vocabulary::Identity),
+            ("{key.id}", Vocabulary::Request),
+            ("{query.}", Vocabulary::Request),
+            ("{a b}", Vocabulary::Request),
+        ] {
+            let error = Template::parse(text, vocabulary).unwrap_err();
+            assert!(matches!(error, TemplateError::Unknown { .. }), "{text}");
+        }
+        for text in ["{a", "a}", "{a}}"] {
+            let error = Template::parse(text, Vocabulary::Request).unwrap_err();
+            assert_eq!(error, TemplateError::Unclosed, "{text}");
+        }
+    }
+}
