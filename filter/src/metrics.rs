@@ -1,0 +1,124 @@
+//! Metrics, counted here and handed to the proxy by the tick, so that a request makes no call for
+//! them. Their names hold configured ids only, never anything that a client sent.
+
+use latchkey::{Decision, Engine, Reason, Verdict};
+use proxy_wasm::types::MetricType;
+
+use crate::host;
+
+pub(crate) struct Metrics {
+    allowed: Counter,
+    /// One for each of [`Reason::ALL`], in its order.
+    denied: Vec<Counter>,
+    /// One for each key; none where metrics are not kept per key.
+    keys: Vec<KeyMetrics>,
+    /// The keys that were used since the last flush.
+    used: Vec<usize>,
+}
+
+struct KeyMetrics {
+    allowed: Counter,
+    denied: Counter,
+    last_used: Option<u32>,
+    is_used: bool,
+}
+
+struct Counter {
+    metric: Option<u32>,
+    pending: u32,
+}
+
+impl Metrics {
+    pub(crate) fn new(engine: &Engine) -> Metrics {
+        let denied =
+            |reason: &Reason| Counter::new(&format!("latchkey.denied.{}", reason.as_str()));
+        let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
+        if let Some(keys) = host::define_metric(MetricType::Gauge, "latchkey.keys") {
+            host::set_gauge(keys, engine.key_count() as u64);
+        }
+        Metrics {
+            allowed: Counter::new("latchkey.allowed"),
+            denied: Reason::ALL.iter().map(denied).collect(),
+            keys: (0..per_key)
+                .filter_map(|index| engine.key_id(index))
+                .map(KeyMetrics::new)
+                .collect(),
+            used: Vec::new(),
+        }
+    }
+
+    pub(crate) fn count(&mut self, decision: &Decision<'_>) {
+        match decision.verdict {
+            Verdict::Allow(_) => self.allowed.pending += 1,
+            Verdict::Deny(reason) => {
+                if let Some(counter) = self.denied.get_mut(reason as usize) {
+                    counter.pending += 1;
+                }
+            }
+        }
+        let Some(index) = decision.key.map(|key| key.index()) else { return };
+        let Some(key) = self.keys.get_mut(index) else { return };
+        match decision.verdict {
+            Verdict::Allow(_) => key.allowed.pending += 1,
+            Verdict::Deny(_) => key.denied.pending += 1,
+        }
+        if !key.is_used {
+            key.is_used = true;
+            self.used.push(index);
+        }
+    }
+
+    /// Hands over what was counted since the last time.
+    pub(crate) fn flush(&mut self) {
+        self.allowed.flush();
+        self.denied.iter_mut().for_each(Counter::flush);
+        if self.used.is_empty() {
+            return;
+        }
+        let now = host::now().and_then(|now| u64::try_from(now).ok());
+        for index in self.used.drain(..) {
+            let Some(key) = self.keys.get_mut(index) else { continue };
+            key.is_used = false;
+            key.allowed.flush();
+            key.denied.flush();
+            if let (Some(metric), Some(now)) = (key.last_used, now) {
+                host::set_gauge(metric, now);
+            }
+        }
+    }
+}
+
+impl Drop for Metrics {
+    /// An old policy goes when its last stream ends; what it counted since its last tick must not.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl KeyMetrics {
+    fn new(id: &str) -> KeyMetrics {
+        let counter = |what: &str| Counter::new(&format!("latchkey.key.{id}.{what}"));
+        KeyMetrics {
+            allowed: counter("allowed"),
+            denied: counter("denied"),
+            last_used: host::define_metric(
+                MetricType::Gauge,
+                &format!("latchkey.key.{id}.last_used"),
+            ),
+            is_used: false,
+        }
+    }
+}
+
+impl Counter {
+    fn new(name: &str) -> Counter {
+        Counter { metric: host::define_metric(MetricType::Counter, name), pending: 0 }
+    }
+
+    fn flush(&mut self) {
+        if let Some(metric) = self.metric.filter(|_| self.pending > 0) {
+            host::add_to_counter(metric, self.pending);
+            self.pending = 0;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The corpus `tests/cases` on the built filter.
+
+#![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
+
+mod host;
+
+use std::path::Path;
+
+use host::{Host, Outcome, values};
+use latchkey_cli::cases::{CaseRequest, Observation, REQUEST_ID, Upstream, compare, load_folder};
+
+#[test]
+fn every_case_holds_on_the_built_filter() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for suite in load_folder(&folder).unwrap() {
+        let file = suite.file.file_name().unwrap().display();
+        let pepper = suite.pepper.as_deref().map(|pepper| ("LATCHKEY_PEPPER", pepper));
+        let mut host = Host::load_with_environment(pepper.as_slice());
+        host.set_clock(suite.clock());
+        assert!(host.configure(&suite.policy), "{file}: {:#?}", host.logs());
+        for case in &suite.cases {
+            count += 1;
+            let mismatches = match observe(&mut host, &case.request) {
+                Ok(observation) => compare(&case.expect, &observation).err().unwrap_or_default(),
+                Err(neither) => vec![neither],
+            };
+            let place = |mismatch| format!("{file}: {}: {mismatch}", case.name);
+            failures.extend(mismatches.into_iter().map(place));
+        }
+    }
+    println!("{count} cases on the built filter");
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Sends one request; an error says that it was neither let through nor answered.
+fn observe(host: &mut Host, request: &CaseRequest) -> Result<Observation, String> {
+    let exchange = host.exchange(&request.header_map());
+    let observation = Observation {
+        request_id: REQUEST_ID.to_owned(),
+        decision: exchange.decision(),
+        status: 200,
+        headers: exchange.response,
+        body: Vec::new(),
+        upstream: None,
+        required_scope: None,
+    };
+    match exchange.outcome {
+        Outcome::Continue(headers) => {
+            let path = values(&headers, ":path").first().map(|path| path.to_vec());
+            Ok(Observation { upstream: Some(Upstream { path, headers }), ..observation })
+        }
+        Outcome::Reply { status, body, .. } => Ok(Observation { status, body, ..observation }),
+        neither => Err(neither.to_string()),
+    }
+}

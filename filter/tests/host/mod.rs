@@ -1,0 +1,378 @@
+//! A proxy-wasm host in this process, on the interpreter `wasmi`: it drives the built filter the
+//! way Envoy does, and keeps what the filter did as plain data.
+//!
+//! Start with [`Host::load`] and [`Host::exchange`]. `imports.rs` holds what the filter may call,
+//! `headers.rs` what Envoy does to a header map and to a local reply.
+//!
+//! The module is `dist/latchkey.wasm`; the environment variable `LATCHKEY_WASM` names another.
+
+#![allow(dead_code, reason = "each test binary uses its own part of the host")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test helper fails by panicking"
+)]
+
+mod headers;
+mod imports;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, Val};
+
+use headers::HeaderMap;
+use imports::Stage;
+
+/// Headers in order, as they cross the border: names in lower case, values as bytes.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
+/// What became of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) outcome: Outcome,
+    /// What the client gets as headers, `:status` included; empty where nothing came back.
+    pub(crate) response: Headers,
+    /// By the name the filter gave: Envoy puts `wasm.` before it.
+    pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
+    /// The names of the host calls made for this request, in order.
+    pub(crate) calls: Vec<String>,
+    /// What the interpreter charged for this request: deterministic, so fit for comparing builds.
+    pub(crate) fuel: u64,
+}
+
+/// How the request-headers callback ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Let through; the upstream sees these headers.
+    Continue(Headers),
+    /// Paused without a reply: the client would wait for ever.
+    Hang,
+    /// Refused, with what the filter passed to `send_http_response`.
+    Reply { status: u16, headers: Headers, body: Vec<u8> },
+    /// The module trapped: Envoy answers 503, to this request and to all later ones.
+    Trap(String),
+}
+
+/// One line of the filter's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    pub(crate) level: &'static str,
+    pub(crate) text: String,
+}
+
+/// A metric that the filter has defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    Counter(u64),
+    Gauge(u64),
+    Histogram(u64),
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    context: u32,
+    exchange: Exchange,
+}
+
+/// One VM with the filter in it, as one worker of Envoy has it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    store: Store<Stage>,
+    instance: Instance,
+    /// The root contexts that have not been retired, oldest first; the last one takes new streams.
+    roots: Vec<u32>,
+    next_context: u32,
+    /// Set by the first trap. Nothing is called any more after it.
+    trap: Option<String>,
+}
+
+impl Host {
+    /// Loads the filter into a new VM and starts it.
+    pub(crate) fn load() -> Host {
+        Host::load_with_environment(&[])
+    }
+
+    /// The same, with environment variables of the VM.
+    pub(crate) fn load_with_environment(environment: &[(&str, &str)]) -> Host {
+        let module = module();
+        let mut store = Store::new(module.engine(), Stage::new(environment));
+        store.set_fuel(u64::MAX).unwrap();
+        let linker = imports::linker(module);
+        let instance = linker.instantiate_and_start(&mut store, module).unwrap();
+        let mut host = Host { store, instance, roots: Vec::new(), next_context: 1, trap: None };
+        host.call("_initialize", &[]);
+        let root = host.create_context(0);
+        host.roots.push(root);
+        assert_eq!(host.call("proxy_on_vm_start", &[root, 0]).unwrap_or(1), 1, "vm start failed");
+        host
+    }
+
+    /// Gives the plugin a configuration. The first goes to the root context of the VM's start; a
+    /// later one gets a root context of its own, and streams under way keep the one they have.
+    pub(crate) fn configure(&mut self, configuration: &[u8]) -> bool {
+        let first = self.store.data().configuration.is_none();
+        self.store.data_mut().configuration = Some(configuration.to_vec());
+        let root = if first { self.roots[0] } else { self.create_context(0) };
+        let size = u32::try_from(configuration.len()).unwrap();
+        let accepted = self.call("proxy_on_configure", &[root, size]) == Some(1);
+        if accepted && !first {
+            self.roots.push(root);
+        }
+        accepted
+    }
+
+    /// Ends the root contexts of earlier configurations, as Envoy does when their streams are gone.
+    pub(crate) fn retire_old_configurations(&mut self) {
+        let last = self.roots.len() - 1;
+        for root in self.roots.drain(..last).collect::<Vec<_>>() {
+            self.call("proxy_on_done", &[root]);
+            self.call("proxy_on_delete", &[root]);
+        }
+    }
+
+    /// Fires the timer of every root context that has asked for one.
+    pub(crate) fn tick(&mut self) {
+        for root in self.roots.clone() {
+            if self.store.data().tick_periods.get(&root).is_some_and(|period| *period > 0) {
+                self.call("proxy_on_tick", &[root]);
+            }
+        }
+    }
+
+    /// One whole request; an upstream, where it is let through, answers 200 without a body.
+    pub(crate) fn exchange(&mut self, request: &[(String, Vec<u8>)]) -> Exchange {
+        let mut stream = self.open();
+        self.request(&mut stream, request);
+        if let Outcome::Continue(_) = stream.exchange.outcome {
+            self.respond(&mut stream, &[(":status".to_owned(), b"200".to_vec())]);
+        }
+        self.close(stream)
+    }
+
+    /// Opens a stream under the configuration of now.
+    pub(crate) fn open(&mut self) -> Stream {
+        let root = *self.roots.last().unwrap();
+        let exchange = Exchange {
+            outcome: Outcome::Hang,
+            response: Vec::new(),
+            filter_state: BTreeMap::new(),
+            calls: Vec::new(),
+            fuel: 0,
+        };
+        let mut stream = Stream { context: 0, exchange };
+        self.measure(&mut stream, |host, stream| stream.context = host.create_context(root));
+        stream
+    }
+
+    /// Passes the request's headers, without a body; a reply of the filter goes through its own
+    /// response callback, as in Envoy.
+    pub(crate) fn request(
+        &mut self,
+        stream: &mut Stream,
+        headers: &[(String, Vec<u8>)],
+    ) -> Outcome {
+        const CONTINUE: u32 = 0;
+        const PAUSE: u32 = 1;
+        let count = u32::try_from(headers.len()).unwrap();
+        let stage = self.store.data_mut();
+        stage.request = HeaderMap::new(headers);
+        stage.reply = None;
+        let mut action = None;
+        self.measure(stream, |host, stream| {
+            action = host.call("proxy_on_request_headers", &[stream.context, count, 1]);
+        });
+        let outcome = match (&self.trap, self.store.data_mut().reply.take(), action) {
+            (Some(trap), _, _) => Outcome::Trap(trap.clone()),
+            (None, Some(reply), action) => {
+                assert_eq!(action, Some(PAUSE), "a reply has to be followed by a pause");
+                reply
+            }
+            (None, None, None | Some(CONTINUE)) => {
+                Outcome::Continue(self.store.data().request.entries().to_vec())
+            }
+            (None, None, Some(_)) => Outcome::Hang,
+        };
+        stream.exchange.outcome = outcome.clone();
+        if let Outcome::Reply { status, headers, body } = &outcome {
+            self.respond(stream, &headers::local_reply(*status, headers, body));
+        }
+        outcome
+    }
+
+    /// Passes the headers of a response through the filter.
+    pub(crate) fn respond(&mut self, stream: &mut Stream, headers: &[(String, Vec<u8>)]) {
+        let count = u32::try_from(headers.len()).unwrap();
+        self.store.data_mut().response = HeaderMap::new(headers);
+        self.measure(stream, |host, stream| {
+            host.call("proxy_on_response_headers", &[stream.context, count, 1]);
+        });
+        stream.exchange.response = self.store.data().response.entries().to_vec();
+    }
+
+    /// Ends a stream and says what became of it.
+    pub(crate) fn close(&mut self, mut stream: Stream) -> Exchange {
+        self.measure(&mut stream, |host, stream| {
+            host.call("proxy_on_log", &[stream.context]);
+            host.call("proxy_on_done", &[stream.context]);
+            host.call("proxy_on_delete", &[stream.context]);
+        });
+        if let Some(trap) = &self.trap {
+            stream.exchange.outcome = Outcome::Trap(trap.clone());
+        }
+        stream.exchange
+    }
+
+    /// Sets the clock, in Unix seconds. It stands until it is set again; at first it says 0.
+    pub(crate) fn set_clock(&mut self, seconds: i64) {
+        self.store.data_mut().nanoseconds = u64::try_from(seconds).unwrap() * 1_000_000_000;
+    }
+
+    /// From now on the named host call fails, with `InternalFailure`.
+    pub(crate) fn fail_calls_to(&mut self, name: &str) {
+        self.store.data_mut().failing.push(name.to_owned());
+    }
+
+    /// What the filter has logged.
+    pub(crate) fn logs(&self) -> &[LogLine] {
+        &self.store.data().logs
+    }
+
+    /// The host calls made since the last time they were taken, by name; those of an [`Exchange`]
+    /// stand there and not here.
+    pub(crate) fn take_calls(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.store.data_mut().calls)
+    }
+
+    /// The metrics defined so far, by name.
+    pub(crate) fn metrics(&self) -> &BTreeMap<String, Metric> {
+        &self.store.data().metrics
+    }
+
+    /// Why the module trapped, if it did.
+    pub(crate) fn trap(&self) -> Option<&str> {
+        self.trap.as_deref()
+    }
+
+    /// Creates a context: a root context where `parent` is 0, else a stream of that root.
+    fn create_context(&mut self, parent: u32) -> u32 {
+        let context = self.next_context;
+        self.next_context += 1;
+        self.call("proxy_on_context_create", &[context, parent]);
+        context
+    }
+
+    /// Runs a step of a stream and books on it what the step called, set and cost.
+    fn measure(&mut self, stream: &mut Stream, step: impl FnOnce(&mut Host, &mut Stream)) {
+        let fuel = self.store.get_fuel().unwrap();
+        let before = self.take_calls();
+        let stage = self.store.data_mut();
+        stage.filter_state = std::mem::take(&mut stream.exchange.filter_state);
+        step(self, stream);
+        stream.exchange.fuel += fuel - self.store.get_fuel().unwrap();
+        let stage = self.store.data_mut();
+        stream.exchange.filter_state = std::mem::take(&mut stage.filter_state);
+        stream.exchange.calls.append(&mut stage.calls);
+        stage.calls = before;
+    }
+
+    /// Calls an export. `None`: the module has no such export, has trapped, or returns nothing.
+    fn call(&mut self, export: &str, arguments: &[u32]) -> Option<u32> {
+        if self.trap.is_some() {
+            return None;
+        }
+        let function = self.instance.get_func(&self.store, export)?;
+        self.store.data_mut().context = arguments.first().copied().unwrap_or_default();
+        let arguments: Vec<Val> = arguments.iter().map(|a| Val::I32(a.cast_signed())).collect();
+        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        if let Err(trap) = function.call(&mut self.store, &arguments, &mut results) {
+            self.trap = Some(format!("{export}: {trap}"));
+            return None;
+        }
+        results.first()?.i32().map(i32::cast_unsigned)
+    }
+}
+
+impl Exchange {
+    /// The decision as access logs read it: `allow key:ID`, `deny REASON`, …
+    pub(crate) fn decision(&self) -> String {
+        let state = self.filter_state.get("latchkey").cloned().unwrap_or_default();
+        String::from_utf8(state).unwrap()
+    }
+
+    /// The headers that the upstream sees; panics where the request was not let through.
+    pub(crate) fn upstream(&self) -> &Headers {
+        match &self.outcome {
+            Outcome::Continue(headers) => headers,
+            other => panic!("not let through: {other}"),
+        }
+    }
+
+    /// The filter's reply as status and body; panics where there was none.
+    pub(crate) fn reply(&self) -> (u16, &str) {
+        match &self.outcome {
+            Outcome::Reply { status, body, .. } => (*status, str::from_utf8(body).unwrap()),
+            other => panic!("not answered by the filter: {other}"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Continue(_) => write!(formatter, "let through"),
+            Outcome::Hang => write!(formatter, "left hanging"),
+            Outcome::Reply { status, body, .. } => {
+                write!(formatter, "{status} {}", String::from_utf8_lossy(body))
+            }
+            Outcome::Trap(trap) => write!(formatter, "trap in {trap}"),
+        }
+    }
+}
+
+impl LogLine {
+    /// One of the six levels of the proxy-wasm ABI.
+    fn new(level: u32, text: &[u8]) -> LogLine {
+        const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "critical"];
+        LogLine { level: LEVELS[level as usize], text: String::from_utf8_lossy(text).into_owned() }
+    }
+}
+
+/// All values of a header, in order.
+pub(crate) fn values<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Vec<&'h [u8]> {
+    let named = headers.iter().filter(|(candidate, _)| candidate == name);
+    named.map(|(_, value)| value.as_slice()).collect()
+}
+
+/// The file with the filter.
+pub(crate) fn module_path() -> PathBuf {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dist/latchkey.wasm");
+    std::env::var_os("LATCHKEY_WASM").map_or(built, PathBuf::from)
+}
+
+/// The names of what the module imports, as `module.name`, sorted.
+pub(crate) fn import_names() -> Vec<String> {
+    let imports = module().imports();
+    let mut names: Vec<_> = imports.map(|i| format!("{}.{}", i.module(), i.name())).collect();
+    names.sort();
+    names
+}
+
+/// The compiled module, compiled once for all tests of a binary.
+fn module() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let path = module_path();
+        let bytes = std::fs::read(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}: run `make wasm`", path.display()));
+        let mut config = Config::default();
+        // Translating lazily would be charged to the request that comes first.
+        config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
+        Module::new(&Engine::new(&config), bytes).unwrap()
+    })
+}
