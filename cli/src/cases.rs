@@ -1,0 +1,529 @@
+//! Files of cases: requests to a policy and what must come of each. `latchkey test` runs them
+//! for users; the corpus `tests/cases` runs on the core, on the built .wasm and on real Envoy.
+//! Every subject fills an [`Observation`], and [`compare`] judges them all alike.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use latchkey::{Effect, Engine, Environment, Finding, Request, Scope};
+use serde::Deserialize;
+
+use crate::document::{self, Document, Fields};
+use crate::policy::Policy;
+
+/// The time of a request where its file names none: 2026-06-01T00:00:00Z.
+pub const NOW: i64 = 1_780_272_000;
+
+/// The `x-request-id` of every request, except on Envoy, which makes its own.
+pub const REQUEST_ID: &str = "11111111-2222-4333-8444-555555555555";
+
+/// Header names and values, `:method`, `:path`, `:authority` and `:scheme` among them.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// A file of cases, loaded and checked.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The file that the cases came from.
+    pub file: PathBuf,
+    /// The policy as compact JSON.
+    pub policy: Vec<u8>,
+    /// The value of `LATCHKEY_PEPPER`, if the policy needs one.
+    pub pepper: Option<String>,
+    /// The time of every request in Unix seconds, if the file names one.
+    pub now: Option<i64>,
+    /// At least one; their names differ.
+    pub cases: Vec<Case>,
+}
+
+impl Suite {
+    /// Loads a file that holds or names its policy.
+    ///
+    /// # Errors
+    /// The file or its policy cannot be read, or it is no file of cases: the message names the
+    /// file, and the place or the case.
+    pub fn load(file: &Path) -> Result<Suite> {
+        let raw: File = document::load(file)?;
+        let place = file.display();
+        let policy = match (&raw.policy, &raw.policy_file) {
+            (Some(policy), None) => policy.to_json()?.into_bytes(),
+            (None, Some(other)) => Policy::load(&beside(file, other), None)?.to_json()?,
+            (None, None) => bail!("{place}: `policy` or `policy_file` is missing"),
+            (Some(_), Some(_)) => bail!("{place}: `policy` and `policy_file` exclude each other"),
+        };
+        raw.into_suite(file, policy)
+    }
+
+    /// Loads the cases of a file to run them on `policy` (compact JSON), whatever policy the
+    /// file itself holds or names.
+    ///
+    /// # Errors
+    /// As for [`Suite::load`].
+    pub fn load_for_policy(file: &Path, policy: Vec<u8>) -> Result<Suite> {
+        document::load::<File>(file)?.into_suite(file, policy)
+    }
+
+    /// The time of every request in Unix seconds.
+    #[must_use]
+    pub fn clock(&self) -> i64 {
+        self.now.unwrap_or(NOW)
+    }
+
+    /// Whether real Envoy can run this: its clock cannot be set.
+    #[must_use]
+    pub fn runs_on_envoy(&self) -> bool {
+        self.now.is_none()
+    }
+}
+
+/// Loads every `.json` file of `folder`, in the order of their names.
+///
+/// # Errors
+/// There is no such file, or one of them cannot be loaded.
+pub fn load_folder(folder: &Path) -> Result<Vec<Suite>> {
+    let unreadable = || format!("cannot read `{}`", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
+        let file = entry.with_context(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "json") {
+            files.push(file);
+        }
+    }
+    ensure!(!files.is_empty(), "`{}` holds no `.json` file of cases", folder.display());
+    files.sort();
+    files.iter().map(|file| Suite::load(file)).collect()
+}
+
+/// One request and what must come of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// The law being tested, in a few words.
+    pub name: String,
+    /// What is asked.
+    #[serde(default)]
+    pub request: CaseRequest,
+    /// What must come of it.
+    pub expect: Expect,
+}
+
+/// A request as a client sends it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaseRequest {
+    /// The method; default `GET`.
+    pub method: String,
+    /// The request target as it stands on the wire; default `/`. None: there is no `:path`,
+    /// as with CONNECT.
+    pub path: Option<String>,
+    /// The host asked for; default `api.example.com`.
+    pub authority: String,
+    /// Names and values in order; a repeated name is sent repeatedly.
+    pub headers: Vec<(String, Value)>,
+    /// A body, sent with its content-length.
+    pub body: Option<String>,
+    /// On Envoy: send this over HTTP/2.
+    pub http2: bool,
+}
+
+impl Default for CaseRequest {
+    fn default() -> Self {
+        CaseRequest {
+            method: "GET".to_owned(),
+            path: Some("/".to_owned()),
+            authority: "api.example.com".to_owned(),
+            headers: Vec::new(),
+            body: None,
+            http2: false,
+        }
+    }
+}
+
+impl CaseRequest {
+    /// The header map as Envoy hands it to a filter: names in lower case, an absolute-form
+    /// target taken apart, repeated `authorization` joined with `,` and, over HTTP/2, repeated
+    /// `cookie` with `; `.
+    #[must_use]
+    pub fn header_map(&self) -> Headers {
+        let (authority, path) = match &self.path {
+            Some(path) if !self.http2 => match absolute_form(path) {
+                Some((authority, path)) => (authority, Some(path)),
+                None => (self.authority.as_str(), Some(path.as_str())),
+            },
+            path => (self.authority.as_str(), path.as_deref()),
+        };
+        let mut map = vec![(":method".to_owned(), self.method.clone().into_bytes())];
+        map.extend(path.map(|path| (":path".to_owned(), path.into())));
+        map.push((":authority".to_owned(), authority.into()));
+        map.push((":scheme".to_owned(), "http".into()));
+        map.push(("x-request-id".to_owned(), REQUEST_ID.into()));
+        for (name, Value(value)) in &self.headers {
+            let name = name.to_ascii_lowercase();
+            let separator: Option<&[u8]> = match name.as_str() {
+                "authorization" => Some(b","),
+                "cookie" if self.http2 => Some(b"; "),
+                _ => None,
+            };
+            let earlier = map.iter_mut().find(|(earlier, _)| *earlier == name);
+            match (separator, earlier) {
+                (Some(separator), Some((_, earlier))) => {
+                    earlier.extend_from_slice(separator);
+                    earlier.extend_from_slice(value);
+                }
+                _ => map.push((name, value.clone())),
+            }
+        }
+        if let Some(body) = &self.body {
+            map.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+        }
+        map
+    }
+}
+
+/// Header bytes: a text, or `{"hex": "fffe"}` for what no text can hold.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "RawValue")]
+pub struct Value(pub Vec<u8>);
+
+/// What must come of a request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The filter state, exactly.
+    pub decision: String,
+    /// The status that the client gets.
+    pub status: Option<u16>,
+    /// Response headers by name.
+    #[serde(default)]
+    pub headers: Fields<Values>,
+    /// The body of a refusal: a text exactly, anything else as compact JSON in written order.
+    pub body: Option<Document>,
+    /// What the upstream sees of an allowed request.
+    pub upstream: Option<ExpectUpstream>,
+    /// The scopes that were required, separated by spaces.
+    pub required_scope: Option<String>,
+}
+
+impl Expect {
+    /// Whether the request must reach the upstream.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.decision.starts_with("allow ")
+    }
+}
+
+/// What the upstream must see of an allowed request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpectUpstream {
+    /// The `:path`, exactly.
+    pub path: Option<String>,
+    /// Request headers by name.
+    pub headers: Fields<Values>,
+}
+
+/// Every value that a header must have, in order; `null` in the file, none here: it is absent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "RawValues")]
+pub struct Values(pub Vec<Value>);
+
+/// What one subject, be it core, .wasm or Envoy, made of one request.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The request's id, which `{request_id}` in an expectation stands for.
+    pub request_id: String,
+    /// The filter state `latchkey`.
+    pub decision: String,
+    /// The status that the client gets; an upstream that lets nothing go wrong answers 200.
+    pub status: u16,
+    /// The headers of the response.
+    pub headers: Headers,
+    /// The body of the response.
+    pub body: Vec<u8>,
+    /// The request that reached the upstream; none where nothing did.
+    pub upstream: Option<Upstream>,
+    /// The scopes that were required, separated by spaces; none where the subject cannot tell.
+    pub required_scope: Option<String>,
+}
+
+/// A request as the upstream sees it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The `:path`; none with CONNECT.
+    pub path: Option<Vec<u8>>,
+    /// Its headers; the names with a colon may be among them.
+    pub headers: Headers,
+}
+
+/// What the upstream sees of the request `headers` once a filter has removed headers, then set
+/// headers in place of those of the same name, then set the path.
+#[must_use]
+pub fn apply(headers: &Headers, set: &Headers, remove: &[String], path: Option<&[u8]>) -> Upstream {
+    let mut headers = headers.clone();
+    for name in remove {
+        headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
+    }
+    replace(&mut headers, set);
+    if let Some(path) = path {
+        replace(&mut headers, &vec![(":path".to_owned(), path.to_vec())]);
+    }
+    let path = headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.clone());
+    Upstream { path, headers }
+}
+
+/// How one case went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The case's name.
+    pub case: String,
+    /// One line for each mismatch; none where the case went well.
+    pub mismatches: Vec<String>,
+}
+
+/// Runs every case of `suite` on the core.
+///
+/// # Errors
+/// The core refuses the policy: its findings.
+pub fn run_on_core(suite: &Suite) -> Result<Vec<Outcome>, Vec<Finding>> {
+    let environment = Environment { pepper: suite.pepper.as_ref().map(String::as_bytes) };
+    let engine = Engine::compile(&suite.policy, &environment)?;
+    let outcome = |case: &Case| {
+        let observation = observe(&engine, suite.clock(), &case.request);
+        let mismatches = compare(&case.expect, &observation).err().unwrap_or_default();
+        Outcome { case: case.name.clone(), mismatches }
+    };
+    Ok(suite.cases.iter().map(outcome).collect())
+}
+
+/// Judges what a subject did by what it had to do.
+///
+/// # Errors
+/// One line for each mismatch, naming what was expected and what came.
+pub fn compare(expect: &Expect, observation: &Observation) -> Result<(), Vec<String>> {
+    let mut report = Report { request_id: &observation.request_id, mismatches: Vec::new() };
+    report.text("decision", &expect.decision, observation.decision.as_bytes());
+    if let Some(status) = expect.status {
+        report.text("status", &status.to_string(), observation.status.to_string().as_bytes());
+    }
+    report.headers("response header", &expect.headers, &observation.headers);
+    match &expect.body {
+        None => {}
+        Some(Document::String(text)) => report.text("body", text, &observation.body),
+        Some(document) => match document.to_json() {
+            Ok(json) => report.text("body", &json, &observation.body),
+            Err(error) => report.mismatches.push(format!("body: {error:#}")),
+        },
+    }
+    match &observation.upstream {
+        None if expect.is_allowed() => {
+            report.mismatches.push("upstream: expected the request, got nothing".to_owned());
+        }
+        Some(_) if !expect.is_allowed() => {
+            report.mismatches.push("upstream: expected nothing, got the request".to_owned());
+        }
+        Some(upstream) => {
+            let expect = expect.upstream.clone().unwrap_or_default();
+            if let Some(path) = &expect.path {
+                report.text("upstream path", path, upstream.path.as_deref().unwrap_or_default());
+            }
+            report.headers("upstream header", &expect.headers, &upstream.headers);
+        }
+        None => {}
+    }
+    if let (Some(expect), Some(observed)) = (&expect.required_scope, &observation.required_scope) {
+        report.text("required scope", expect, observed.as_bytes());
+    }
+    if report.mismatches.is_empty() { Ok(()) } else { Err(report.mismatches) }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    policy: Option<Document>,
+    policy_file: Option<PathBuf>,
+    pepper: Option<String>,
+    now: Option<String>,
+    cases: Vec<Case>,
+}
+
+impl File {
+    fn into_suite(self, file: &Path, policy: Vec<u8>) -> Result<Suite> {
+        let place = file.display();
+        let now = match &self.now {
+            None => None,
+            Some(text) => Some(latchkey::parse_timestamp(text).with_context(|| {
+                format!("{place}: `now`: `{text}` is no RFC 3339 time, as `2026-06-01T00:00:00Z`")
+            })?),
+        };
+        ensure!(!self.cases.is_empty(), "{place}: `cases` is empty");
+        let mut names = HashSet::new();
+        for case in &self.cases {
+            ensure!(names.insert(&case.name), "{place}: two cases are named `{}`", case.name);
+            check(case).with_context(|| format!("{place}: case `{}`", case.name))?;
+        }
+        Ok(Suite { file: file.to_owned(), policy, pepper: self.pepper, now, cases: self.cases })
+    }
+}
+
+/// Finds expectations that no subject could ever meet or break.
+fn check(case: &Case) -> Result<()> {
+    let Expect { decision, body, upstream, .. } = &case.expect;
+    let allowed = case.expect.is_allowed();
+    ensure!(
+        allowed || decision.starts_with("deny "),
+        "`decision` must start with `allow ` or `deny `, not `{decision}`"
+    );
+    ensure!(!allowed || body.is_none(), "`body` is for refusals: the upstream answers this one");
+    ensure!(allowed || upstream.is_none(), "`upstream` is for allowed requests");
+    Ok(())
+}
+
+fn beside(file: &Path, other: &Path) -> PathBuf {
+    file.parent().unwrap_or_else(|| Path::new("")).join(other)
+}
+
+/// `http://host/path` as a client speaks it to a proxy; Envoy makes it `:authority` and `:path`.
+fn absolute_form(target: &str) -> Option<(&str, &str)> {
+    let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"))?;
+    match rest.find('/') {
+        None => Some((rest, "/")),
+        Some(slash) => rest.split_at_checked(slash),
+    }
+}
+
+fn replace(headers: &mut Headers, set: &Headers) {
+    for (name, _) in set {
+        headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
+    }
+    headers.extend(set.iter().cloned());
+}
+
+/// What the core does with one request, and what an upstream and a client would see of it.
+fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
+    let headers = request.header_map();
+    let clock = || Some(now);
+    let request = Request { headers: &headers, clock: &clock };
+    let decision = engine.decide(&request);
+    let required: Vec<&str> = decision.required.iter().map(Scope::as_str).collect();
+    let added = as_bytes(engine.response_headers(&request, &decision));
+    let observation = Observation {
+        request_id: REQUEST_ID.to_owned(),
+        decision: decision.to_string(),
+        status: 200,
+        headers: added.clone(),
+        body: Vec::new(),
+        upstream: None,
+        required_scope: Some(required.join(" ")),
+    };
+    match engine.effect(&request, &decision) {
+        Effect::Continue { set, remove, path } => Observation {
+            upstream: Some(apply(&headers, &set, &remove, path.as_deref())),
+            ..observation
+        },
+        Effect::Reply { status, headers, body } => {
+            let mut headers = as_bytes(headers);
+            replace(&mut headers, &added);
+            Observation { status, headers, body, ..observation }
+        }
+    }
+}
+
+fn as_bytes(headers: Vec<(String, String)>) -> Headers {
+    headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect()
+}
+
+/// Collects mismatches.
+struct Report<'a> {
+    request_id: &'a str,
+    mismatches: Vec<String>,
+}
+
+impl Report<'_> {
+    fn text(&mut self, what: &str, expected: &str, observed: &[u8]) {
+        self.values(what, &[Value(expected.into())], &[observed]);
+    }
+
+    fn headers(&mut self, what: &str, expected: &Fields<Values>, observed: &Headers) {
+        for (name, Values(expected)) in &expected.0 {
+            let observed: Vec<&[u8]> = observed
+                .iter()
+                .filter(|(header, _)| header.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_slice())
+                .collect();
+            self.values(&format!("{what} `{name}`"), expected, &observed);
+        }
+    }
+
+    fn values(&mut self, what: &str, expected: &[Value], observed: &[&[u8]]) {
+        let expected: Vec<Vec<u8>> = expected.iter().map(|value| self.with_id(value)).collect();
+        if expected != observed {
+            let expected = shown(expected.iter().map(Vec::as_slice));
+            let observed = shown(observed.iter().copied());
+            self.mismatches.push(format!("{what}: expected {expected}, got {observed}"));
+        }
+    }
+
+    fn with_id(&self, Value(value): &Value) -> Vec<u8> {
+        match std::str::from_utf8(value) {
+            Ok(text) => text.replace("{request_id}", self.request_id).into_bytes(),
+            Err(_) => value.clone(),
+        }
+    }
+}
+
+fn shown<'a>(values: impl Iterator<Item = &'a [u8]>) -> String {
+    let shown = |value| match std::str::from_utf8(value) {
+        Ok(text) => format!("`{text}`"),
+        Err(_) => format!("`{}`", value.escape_ascii()),
+    };
+    let values: Vec<String> = values.map(shown).collect();
+    if values.is_empty() { "none".to_owned() } else { values.join(" and ") }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a header value must be a text or {\"hex\": \"fffe\"}")]
+enum RawValue {
+    Text(String),
+    Hex(Hex),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hex {
+    hex: String,
+}
+
+impl TryFrom<RawValue> for Value {
+    type Error = String;
+
+    fn try_from(raw: RawValue) -> Result<Value, String> {
+        match raw {
+            RawValue::Text(text) => Ok(Value(text.into_bytes())),
+            RawValue::Hex(Hex { hex: text }) => {
+                let mut bytes = vec![0; text.len() / 2];
+                hex::decode_to_slice(&text, &mut bytes)
+                    .map_err(|_| format!("`{text}` is not made of pairs of hex digits"))?;
+                Ok(Value(bytes))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a header's value, a list of its values, or null")]
+enum RawValues {
+    Absent,
+    Several(Vec<Value>),
+    Single(Value),
+}
+
+impl From<RawValues> for Values {
+    fn from(raw: RawValues) -> Values {
+        match raw {
+            RawValues::Absent => Values(Vec::new()),
+            RawValues::Several(values) => Values(values),
+            RawValues::Single(value) => Values(vec![value]),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `latchkey test`: whether a policy does what its cases say.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+
+use super::count;
+use crate::Exit;
+use crate::cases::{self, Outcome, Suite};
+use crate::policy::{self, Policy};
+
+/// Run a file of cases on a policy
+///
+/// Prints every case that went otherwise than it says, and how. A policy that the file of cases
+/// holds or names is not looked at.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLE)]
+pub struct Arguments {
+    /// Policy file, YAML or JSON
+    policy: PathBuf,
+    /// File of cases, JSON or YAML
+    cases: PathBuf,
+    /// File with a list `keys`, joined to the policy's own
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+const EXAMPLE: &str = r#"Example:
+  latchkey test policy.yaml cases.json
+
+where cases.json holds
+
+  {
+    "now": "2026-06-01T00:00:00Z",
+    "cases": [
+      {
+        "name": "a read-only key may not send events",
+        "request": {
+          "method": "POST",
+          "path": "/v1/events",
+          "headers": [["authorization", "Bearer TOKEN"]]
+        },
+        "expect": {
+          "decision": "deny insufficient_scope key:reporting",
+          "status": 403,
+          "headers": {"content-type": "application/json"},
+          "body": {"error": "forbidden", "message": "This operation requires a read-write key"}
+        }
+      },
+      {
+        "name": "the upstream sees the workspace, not the key",
+        "request": {"path": "/v1/reports", "headers": [["authorization", "Bearer TOKEN"]]},
+        "expect": {
+          "decision": "allow key:reporting",
+          "upstream": {"headers": {"x-workspace-id": "ws_1", "authorization": null}}
+        }
+      }
+    ]
+  }"#;
+
+/// Prints the mismatches and how many cases there are; a failed one ends with [`Exit::Failed`].
+///
+/// # Errors
+/// A file cannot be read or parsed, the policy is refused, or the output cannot be written.
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let mut suite = Suite::load_for_policy(&arguments.cases, policy.to_json()?)?;
+    suite.pepper = suite.pepper.or_else(policy::pepper);
+    let outcomes = cases::run_on_core(&suite).map_err(|findings| {
+        anyhow!(
+            "`{}` is refused: `latchkey check` says why ({})",
+            arguments.policy.display(),
+            count(findings.len(), "finding")
+        )
+    })?;
+    let mut failed = 0;
+    for Outcome { case, mismatches } in &outcomes {
+        if mismatches.is_empty() {
+            continue;
+        }
+        failed += 1;
+        writeln!(output, "failed: {case}")?;
+        for mismatch in mismatches {
+            writeln!(output, "  {mismatch}")?;
+        }
+    }
+    writeln!(output, "{}, {failed} failed", count(outcomes.len(), "case"))?;
+    Ok(if failed == 0 { Exit::Fine } else { Exit::Failed })
+}

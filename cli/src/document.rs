@@ -1,0 +1,318 @@
+//! Documents as people write them, YAML or JSON, read without losing anything: the order of
+//! fields is kept, a field written twice is an error, and every error names its place.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+/// Any JSON value, its fields in the order in which they were written.
+///
+/// `serde_json::Value` keeps that order only with a feature that Cargo would then switch on in
+/// the core as well, so that tests of the core would no longer run what the filter runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Document {
+    /// A list.
+    Array(Vec<Document>),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// Nothing: `null`, or a YAML field without a value.
+    Null,
+    /// A finite number.
+    Number(serde_json::Number),
+    /// Fields and their values.
+    Object(Fields<Document>),
+    /// A text.
+    String(String),
+}
+
+impl Document {
+    /// This document as compact JSON.
+    ///
+    /// # Errors
+    /// None that a document can cause; serializing is fallible by type.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).context("cannot write JSON")
+    }
+
+    /// The value of `name`, where this is an object that has such a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Document> {
+        match self {
+            Document::Object(fields) => fields.value(name),
+            _ => None,
+        }
+    }
+
+    /// The text, where this is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Document::String(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of an object: names that differ, in the order in which they were written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fields<V>(pub Vec<(String, V)>);
+
+impl<V> Fields<V> {
+    /// The value of `name`.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&V> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+}
+
+impl<V> Default for Fields<V> {
+    fn default() -> Self {
+        Fields(Vec::new())
+    }
+}
+
+/// Reads and parses `file`: JSON if its name ends in `.json`, YAML if it ends in `.yaml` or
+/// `.yml`, else JSON if it starts with a brace or a bracket.
+///
+/// # Errors
+/// The file cannot be read, or [`parse`] fails.
+pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    parse(file, &text)
+}
+
+/// Parses `text`, which came from `file`.
+///
+/// # Errors
+/// `text` is not such a document: one line, `FILE:LINE:COLUMN: message`.
+pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
+    if is_json(file, text) {
+        serde_json::from_str(text).map_err(|error| {
+            let place = (error.line() > 0).then(|| (error.line(), error.column()));
+            located(file, place, &error.to_string())
+        })
+    } else {
+        yaml_serde::from_str(text).map_err(|error| {
+            let place = error.location().map(|place| (place.line(), place.column()));
+            located(file, place, &error.to_string())
+        })
+    }
+}
+
+fn is_json(file: &Path, text: &str) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "json" => true,
+        "yaml" | "yml" => false,
+        _ => text.trim_start().starts_with(['{', '[']),
+    }
+}
+
+/// Both parsers put the place into their message; it is wanted once, in front.
+fn located(file: &Path, place: Option<(usize, usize)>, message: &str) -> anyhow::Error {
+    let file = file.display();
+    match place {
+        None => anyhow!("{file}: {message}"),
+        Some((line, column)) => {
+            let message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
+            anyhow!("{file}:{line}:{column}: {message}")
+        }
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Document::Array(items) => items.serialize(serializer),
+            Document::Boolean(value) => serializer.serialize_bool(*value),
+            Document::Null => serializer.serialize_unit(),
+            Document::Number(number) => number.serialize(serializer),
+            Document::Object(fields) => fields.serialize(serializer),
+            Document::String(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<V: Serialize> Serialize for Fields<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+impl<'de> de::Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Document, E> {
+        Ok(Document::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Document, E> {
+        Ok(Document::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Document, E> {
+        Ok(Document::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Document, E> {
+        serde_json::Number::from_f64(value)
+            .map(Document::Number)
+            .ok_or_else(|| E::custom("a number must be finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Document, E> {
+        Ok(Document::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Document, E> {
+        Ok(Document::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Document, E> {
+        Ok(Document::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Document, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Document::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document, A::Error> {
+        FieldsVisitor(PhantomData).visit_map(map).map(Document::Object)
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Fields<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+    }
+}
+
+struct FieldsVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> de::Visitor<'de> for FieldsVisitor<V> {
+    type Value = Fields<V>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<V>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key_seed(NewName(&fields))? {
+            let value = map.next_value()?;
+            fields.0.push((name, value));
+        }
+        Ok(fields)
+    }
+}
+
+/// Reads a field's name and refuses one that was there before. Done while the name is read, so
+/// that the parser puts the name's place into the error, not the place of the whole object.
+struct NewName<'a, V>(&'a Fields<V>);
+
+impl<'de, V> DeserializeSeed<'de> for NewName<'_, V> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<V> de::Visitor<'_> for NewName<'_, V> {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a field name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        if self.0.value(name).is_some() {
+            return Err(E::custom(format!("duplicate field `{name}`")));
+        }
+        Ok(name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(file: &str, text: &str) -> Document {
+        parse(Path::new(file), text).unwrap()
+    }
+
+    fn error(file: &str, text: &str) -> String {
+        parse::<Document>(Path::new(file), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn order_of_fields_is_kept() {
+        let json = r#"{"z":1,"a":{"y":[2,{"x":3,"b":null}],"c":1.5},"m":true}"#;
+        assert_eq!(document("p.json", json).to_json().unwrap(), json);
+        let yaml = "z: 1\na: {y: [2, {x: 3, b: }], c: 1.5}\nm: true\n";
+        assert_eq!(document("p.yaml", yaml).to_json().unwrap(), json);
+    }
+
+    #[test]
+    fn timestamps_and_yaml_1_1_booleans_stay_strings() {
+        let yaml = "expires_at: 2026-01-01T00:00:00Z\nno: on\nyes: off\n";
+        assert_eq!(
+            document("p.yaml", yaml).to_json().unwrap(),
+            r#"{"expires_at":"2026-01-01T00:00:00Z","no":"on","yes":"off"}"#
+        );
+    }
+
+    #[test]
+    fn a_field_written_twice_is_refused_where_it_stands() {
+        assert_eq!(error("p.yaml", "a: 1\nb: 2\na: 3\n"), "p.yaml:3:1: duplicate field `a`");
+        assert_eq!(
+            error("p.yaml", "keys:\n  - id: x\n    id: y\n"),
+            "p.yaml:3:5: keys[0]: duplicate field `id`"
+        );
+        assert_eq!(error("p.json", "{\"a\": 1,\n \"a\": 2}"), "p.json:2:4: duplicate field `a`");
+    }
+
+    #[test]
+    fn errors_name_file_line_and_column() {
+        assert_eq!(
+            error("p.yaml", "a: [1\nb: 2\n"),
+            "p.yaml:2:2: did not find expected ',' or ']', \
+             while parsing a flow sequence at line 1 column 4"
+        );
+        assert_eq!(error("p.json", "{\"a\": }"), "p.json:1:7: expected value");
+        assert_eq!(error("p.yaml", "a: .nan\n"), "p.yaml:1:4: a: a number must be finite");
+    }
+
+    #[test]
+    fn the_extension_decides_and_else_the_content() {
+        assert_eq!(document("policy", "{\"a\": 1}"), document("policy", "a: 1"));
+        assert!(error("policy", "{a: 1}").starts_with("policy:1:2: key must be a string"));
+        assert_eq!(document("policy.yml", "{a: 1}").to_json().unwrap(), r#"{"a":1}"#);
+    }
+}

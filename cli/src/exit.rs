@@ -1,0 +1,27 @@
+//! How a command ends.
+
+use std::process::ExitCode;
+
+/// What a command tells the shell. Wrong usage is 2, too, and clap's to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well: 0.
+    Fine,
+    /// The command could not do its work, or a case failed: 1.
+    Failed,
+    /// The command was called in a way that it does not know: 2.
+    Usage,
+    /// The policy has findings: 3.
+    Findings,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Findings => 3,
+        })
+    }
+}

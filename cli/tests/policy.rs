@@ -1,0 +1,88 @@
+//! Policy files: what the core gets to see of them, and what is refused before it does.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::path::Path;
+
+use latchkey_cli::policy::Policy;
+
+mod support;
+use support::Directory;
+
+fn json(directory: &Directory, policy: &Path, keys: Option<&Path>) -> Result<String, String> {
+    let loaded = Policy::load(policy, keys).map_err(|error| directory.hide(&format!("{error:#}")));
+    loaded.map(|policy| String::from_utf8(policy.to_json().unwrap()).unwrap())
+}
+
+#[test]
+fn yaml_and_json_come_out_alike_and_in_order() {
+    let directory = Directory::new();
+    let yaml = directory.write(
+        "policy.yaml",
+        "# comments go\nrealm: x\nkeys:\n- id: a\n  not_before: 2026-01-01T00:00:00Z\n\
+         errors:\n  body: {z: '{code}', a: [true, 1, 1.5, null]}\n",
+    );
+    let written = r#"{"realm":"x","keys":[{"id":"a","not_before":"2026-01-01T00:00:00Z"}],"errors":{"body":{"z":"{code}","a":[true,1,1.5,null]}}}"#;
+    assert_eq!(json(&directory, &yaml, None).unwrap(), written);
+    let spaced = directory.write("policy.json", &written.replace(',', " ,\n "));
+    assert_eq!(json(&directory, &spaced, None).unwrap(), written);
+}
+
+#[test]
+fn keys_of_a_file_come_after_the_policy_s_own() {
+    let directory = Directory::new();
+    let keys = directory.write("keys.yaml", "keys:\n- {id: c}\n- {id: d}\n");
+    for (policy, joined) in [
+        (
+            "keys: [{id: a}, {id: b}]\nrealm: x\n",
+            r#"{"keys":[{"id":"a"},{"id":"b"},{"id":"c"},{"id":"d"}],"realm":"x"}"#,
+        ),
+        ("realm: x\n", r#"{"realm":"x","keys":[{"id":"c"},{"id":"d"}]}"#),
+        ("keys: []\n", r#"{"keys":[{"id":"c"},{"id":"d"}]}"#),
+    ] {
+        let policy = directory.write("policy.yaml", policy);
+        assert_eq!(json(&directory, &policy, Some(&keys)).unwrap(), joined);
+    }
+}
+
+#[test]
+fn what_cannot_be_joined_is_refused() {
+    let directory = Directory::new();
+    for (policy, keys, message) in [
+        ("keys: {a: b}\n", "keys: []\n", "policy.yaml: `keys` must be a list"),
+        ("keys:\n", "keys: []\n", "policy.yaml: `keys` must be a list"),
+        ("- a\n", "keys: []\n", "policy.yaml: a policy must be an object"),
+        (
+            "keys: []\n",
+            "- id: a\n",
+            "keys.yaml:1:1: invalid type: sequence, expected an object with a list `keys`",
+        ),
+        (
+            "keys: []\n",
+            "keys: []\nrules: []\n",
+            "keys.yaml:2:1: unknown field `rules`, expected `keys`",
+        ),
+        ("keys: []\n", "keys:\n- id: a\n  id: b\n", "keys.yaml:3:3: keys[0]: duplicate field `id`"),
+        ("keys: []\nkeys: []\n", "keys: []\n", "policy.yaml:2:1: duplicate field `keys`"),
+    ] {
+        let policy = directory.write("policy.yaml", policy);
+        let keys = directory.write("keys.yaml", keys);
+        assert_eq!(json(&directory, &policy, Some(&keys)).unwrap_err(), message);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let directory = Directory::new();
+    let error = json(&directory, &directory.path().join("none.yaml"), None).unwrap_err();
+    assert_eq!(error, "cannot read `none.yaml`: No such file or directory (os error 2)");
+}
+
+#[test]
+fn the_pepper_is_needed_for_keys_hashed_with_it_only() {
+    let directory = Directory::new();
+    for (hash, needs) in [("hmac-sha256:00", true), ("sha256:00", false)] {
+        let policy = directory
+            .write("policy.yaml", &format!("keys: [{{id: a}}, {{id: b, hash: '{hash}'}}]"));
+        assert_eq!(Policy::load(&policy, None).unwrap().needs_pepper(), needs);
+    }
+}

@@ -1,0 +1,85 @@
+//! What the tests of the command line share.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A directory of its own for a test, removed with it.
+#[derive(Debug)]
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// An empty directory.
+    pub(crate) fn new() -> Directory {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("latchkey-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file, its folders included.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.0.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// `text` without this directory's path.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `latchkey`, run in a directory, without a pepper.
+#[derive(Debug)]
+pub(crate) struct TestCommand(Command);
+
+impl TestCommand {
+    /// `latchkey` with `arguments`, which are separated by spaces.
+    pub(crate) fn new(directory: &Directory, arguments: &str) -> TestCommand {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        command.current_dir(directory.path()).args(arguments.split(' '));
+        command.env_remove("LATCHKEY_PEPPER");
+        TestCommand(command)
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> TestCommand {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Runs it and compares its exit code and everything that it prints.
+    #[track_caller]
+    pub(crate) fn prints(mut self, code: i32, output: &str, error: &str) {
+        let ran = self.0.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        assert_eq!(
+            (text(ran.stdout).as_str(), text(ran.stderr).as_str(), ran.status.code()),
+            (output, error, Some(code))
+        );
+    }
+
+    /// Runs it, which must go well, and returns what it prints.
+    #[track_caller]
+    pub(crate) fn output(mut self) -> String {
+        let ran = self.0.output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    }
+}
