@@ -1,0 +1,67 @@
+# Each target makes sure of the tools that it needs: on Debian as root it installs them, elsewhere it says in one line what
+# to install.
+
+# rustup's folder, for a shell that was open before Rust was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The policy that `make demo` shows: a name in envoy/systems.
+SYSTEM ?= flokit
+
+target := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help tools wasm test lint demo envoy-image compose-files compose-test clean
+
+help:
+	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
+	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
+	@echo 'make lint           format, clippy and documentation, warnings being errors'
+	@echo 'make wasm           the filter, at dist/latchkey.wasm'
+	@echo 'make tools          the Rust target, and Envoy at .tools/envoy'
+	@echo 'make compose-files  what envoy/docker-compose.yaml mounts, in dist/compose'
+	@echo 'make compose-test   brings docker compose up, checks answers, takes it down'
+	@echo 'make envoy-image    a local stand-in for the Envoy image, where images cannot be pulled'
+	@echo 'make clean          removes what the targets made, the tools excepted'
+
+tools:
+	@envoy/install-tools rust envoy
+
+wasm:
+	@envoy/install-tools rust
+	cargo build --target wasm32-wasip1 --release
+	@mkdir -p dist
+	@cp $(target)/wasm32-wasip1/release/latchkey_filter.wasm dist/latchkey.wasm
+
+test: tools wasm
+	cargo test --workspace
+
+lint:
+	@envoy/install-tools rust
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+demo: tools wasm
+	@envoy/install-tools curl
+	@envoy/demo $(SYSTEM)
+
+envoy-image: tools
+	@envoy/install-tools docker
+	envoy/build-image
+
+# The bootstrap as in envoy/, but for the addresses: in a container only 0.0.0.0 can be published, which compose does on
+# the machine's 127.0.0.1.
+compose-files: wasm
+	@mkdir -p dist/compose
+	@cp dist/latchkey.wasm envoy/upstream.yaml dist/compose/
+	cargo run -q -p latchkey-cli -- render envoy/systems/flokit.yaml --to ecds --wasm /etc/latchkey/latchkey.wasm > dist/compose/ecds.new
+	@mv dist/compose/ecds.new dist/compose/ecds.yaml
+	@sed -E 's/address: 127\.0\.0\.1, port_value: (10000|9901)/address: 0.0.0.0, port_value: \1/' envoy/envoy.yaml > dist/compose/envoy.yaml
+	@chmod -R a+rX dist/compose
+
+compose-test: compose-files
+	envoy/compose-test
+
+clean:
+	rm -rf dist
+	cargo clean
