@@ -105,10 +105,16 @@ pub(crate) struct RawKey<'a> {
     #[serde(borrow)]
     pub(crate) origins: Option<Vec<Cow<'a, str>>>,
     pub(crate) attributes: Option<Entries<String>>,
+    /// When the key was made, for people.
+    #[expect(dead_code, reason = "read to see that it is a time; the engine does not keep it")]
+    pub(crate) created: Option<Instant>,
+    /// Prefix and last characters of the token, for people.
+    #[serde(borrow)]
+    pub(crate) hint: Option<Cow<'a, str>>,
 }
 
 impl<'a> RawKey<'a> {
-    const FIELDS: [&'static str; 11] = [
+    const FIELDS: [&'static str; 13] = [
         "id",
         "hash",
         "type",
@@ -120,6 +126,8 @@ impl<'a> RawKey<'a> {
         "disabled",
         "origins",
         "attributes",
+        "created",
+        "hint",
     ];
 
     /// Reads a key, noting everything wrong with its shape.
@@ -144,13 +152,13 @@ fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
             missing_field(name, place, findings);
         }
     }
-    for name in ["id", "hash", "type", "name", "account"] {
+    for name in ["id", "hash", "type", "name", "account", "hint"] {
         let _: Option<String> = key.field(name, place, findings);
     }
     for name in ["scopes", "origins"] {
         key.strings(name, place, findings);
     }
-    for name in ["not_before", "expires_at"] {
+    for name in ["not_before", "expires_at", "created"] {
         let _: Option<Instant> = key.field(name, place, findings);
     }
     let _: Option<bool> = key.field("disabled", place, findings);

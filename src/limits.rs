@@ -31,6 +31,10 @@ pub const GRANTS: usize = 1_000;
 /// Longest token that is looked up, in bytes.
 pub const TOKEN_BYTES: usize = 512;
 
+/// Longest hint at a token, in bytes: enough for a prefix and four characters, too short for a
+/// token.
+pub const HINT_BYTES: usize = 32;
+
 /// Longest identifier of a key, a key type or an attribute, in bytes.
 pub const IDENTIFIER_BYTES: usize = 64;
 

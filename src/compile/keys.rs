@@ -153,12 +153,8 @@ impl<'a> Compiler<'a> {
         let hash = self.hash(&raw.hash, builder.has_pepper(), place);
         let type_index =
             raw.key_type.as_deref().and_then(|name| self.type_index(name, types, place));
-        if let Some(name) = &raw.name
-            && name.len() > limits::ATTRIBUTE_BYTES
-        {
-            let message = format!("a name is at most {} bytes long", limits::ATTRIBUTE_BYTES);
-            self.findings.error(place.field("name"), Code::TooLarge, message);
-        }
+        self.note("name", raw.name.as_deref(), limits::ATTRIBUTE_BYTES, place);
+        self.note("hint", raw.hint.as_deref(), limits::HINT_BYTES, place);
         let account = raw.account.as_deref().and_then(|account| {
             self.identity_value(account, "an account", place.field("account"));
             builder.string(account)
@@ -207,6 +203,14 @@ impl<'a> Compiler<'a> {
                 let message = "another key has the same id";
                 self.findings.error(place.field("id"), Code::DuplicateId, message);
             }
+        }
+    }
+
+    /// A text for people, which the engine does not keep.
+    fn note(&mut self, field: &str, text: Option<&str>, most: usize, place: Place<'_>) {
+        if text.is_some_and(|text| text.len() > most) {
+            let message = format!("a {field} is at most {most} bytes long");
+            self.findings.error(place.field(field), Code::TooLarge, message);
         }
     }
 
