@@ -24,10 +24,11 @@ use crate::limits;
 use crate::path::Normalization;
 use crate::rule::{Requirement, Rules};
 use crate::scope::{self, Scope};
+use crate::session::Sessions;
 use crate::template::{Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "realm",
     "credentials",
     "forward_credential",
@@ -36,6 +37,7 @@ const FIELDS: [&str; 15] = [
     "where",
     "methods",
     "rules",
+    "sessions",
     "cors_preflight",
     "method_override",
     "path_normalization",
@@ -114,6 +116,7 @@ impl<'a> Compiler<'a> {
         let (ring, every_key_has_a_type) = self.keys(&policy, types, environment);
         let conditions = self.conditions(&policy, Place::ROOT, &[]);
         let rules = self.rules(&policy);
+        let sessions = self.sessions(&policy);
         let preflight = self.value(&policy, "cors_preflight");
         let method_override = self.value(&policy, "method_override");
         let normalization = self.value::<Normalization>(&policy, "path_normalization");
@@ -132,6 +135,7 @@ impl<'a> Compiler<'a> {
             methods: std::mem::take(&mut self.methods),
             rules: Rules::new(rules),
             default_requirement: Requirement::action(),
+            sessions,
             preflight: preflight.unwrap_or(RawPreflight::Allow),
             method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
             normalization: normalization.unwrap_or_default(),
@@ -152,6 +156,26 @@ impl<'a> Compiler<'a> {
         let raw = policy.raw("metrics")?;
         let metrics = Object::parse(raw, place, &["per_key"], &mut self.findings)?;
         metrics.field("per_key", place, &mut self.findings)
+    }
+
+    fn sessions(&mut self, policy: &Object<'a>) -> Option<Sessions> {
+        const FIELDS: [&str; 4] = ["payload", "id", "account", "scopes"];
+        let place = Place::ROOT.field("sessions");
+        let raw = policy.raw("sessions")?;
+        let findings = &mut self.findings;
+        let raw = Object::parse(raw, place, &FIELDS, findings)?;
+        for name in ["payload", "id"].into_iter().filter(|name| !raw.has(name)) {
+            missing_field(name, place, findings);
+        }
+        let mut names = FIELDS.map(|name| {
+            let text: Option<String> = raw.field(name, place, findings);
+            if text.as_deref() == Some("") {
+                findings.error(place.field(name), Code::InvalidValue, "expected a name");
+            }
+            text.map(String::into_boxed_str)
+        });
+        let [payload, id, account, scopes] = names.each_mut().map(Option::take);
+        Some(Sessions { payload: payload?, id: id?, account, scopes })
     }
 
     fn realm(&mut self, policy: &Object<'a>) -> Box<str> {
@@ -341,7 +365,17 @@ impl<'a> Compiler<'a> {
         place: Place<'_>,
         parameters: &[&str],
     ) -> Option<Template> {
-        let template = self.template(text, Vocabulary::Request, place, parameters)?;
+        self.template_of(Vocabulary::Request, text, place, parameters)
+    }
+
+    fn template_of(
+        &mut self,
+        vocabulary: Vocabulary,
+        text: &str,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Option<Template> {
+        let template = self.template(text, vocabulary, place, parameters)?;
         for variable in template.variables() {
             if let Variable::Parameter(name) = variable
                 && !parameters.contains(&&**name)

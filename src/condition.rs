@@ -1,6 +1,6 @@
 //! Conditions on a key: what `where` says.
 
-use crate::key::Key;
+use crate::identity::Identity;
 use crate::template::{Template, Values, Variable};
 
 /// A property that a key must have, and the values of which it must have one.
@@ -29,23 +29,27 @@ impl Subject {
         }
     }
 
-    fn of<'e>(&self, key: &Key<'e>) -> Option<&'e str> {
+    fn of<'a>(&self, identity: Identity<'a>) -> Option<&'a str> {
         match self {
-            Subject::Account => key.account(),
-            Subject::Attribute(name) => key.attribute(name),
-            Subject::Id => Some(key.id()),
-            Subject::Type => key.key_type(),
+            Subject::Account => identity.account(),
+            Subject::Attribute(name) => identity.attribute(name),
+            Subject::Id => Some(identity.id()),
+            Subject::Type => identity.key_type(),
         }
     }
 }
 
 impl Condition {
-    /// Whether the key meets the condition.
+    /// Whether who asks meets the condition.
     ///
     /// A choice that stands for several values, a repeated parameter say, is met only by a key whose
     /// property equals each of them: an upstream may read any.
-    pub(crate) fn is_met(&self, key: &Key<'_>, values: impl Fn(&Variable) -> Values) -> bool {
-        let Some(own) = self.subject.of(key) else { return false };
+    pub(crate) fn is_met(
+        &self,
+        identity: Identity<'_>,
+        values: impl Fn(&Variable) -> Values,
+    ) -> bool {
+        let Some(own) = self.subject.of(identity) else { return false };
         self.choices.iter().any(|choice| match choice.as_literal() {
             Some(text) => text == own,
             None => {

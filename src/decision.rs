@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use crate::identity::Identity;
 use crate::key::Key;
 use crate::rule::Rule;
 use crate::scope::Scope;
+use crate::session::Session;
 
 /// The decision about one request. Its `Display` is the filter state that others in the proxy read:
-/// `allow key:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`.
+/// `allow key:ID`, `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or
+/// `deny REASON key:ID`.
 #[derive(Clone, Debug)]
 pub struct Decision<'e> {
     /// Whether the request goes on, and as what.
@@ -16,6 +19,8 @@ pub struct Decision<'e> {
     pub rule: Option<&'e Rule>,
     /// The key whose token was presented, where there is one.
     pub key: Option<Key<'e>>,
+    /// The verified session, where there is one and it was looked at.
+    pub session: Option<Session>,
     /// The scopes that the request needed, as far as they could be told.
     pub required: Vec<Scope>,
     /// Whether a credential was presented at all.
@@ -33,6 +38,19 @@ pub enum Verdict {
     Allow(Access),
     /// It is refused.
     Deny(Reason),
+    /// It goes on if its body is good: the decision must be asked for again with the body read.
+    Hold(Hold),
+}
+
+/// How a request waits for its body to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// As what it goes on if its body is good.
+    pub access: Access,
+    /// Whether its headers wait, too, or go ahead.
+    pub headers: bool,
+    /// The largest body that is judged; a larger one is [`Body::TooLarge`](crate::Body::TooLarge).
+    pub max_bytes: usize,
 }
 
 /// As what a request goes on.
@@ -44,29 +62,40 @@ pub enum Access {
     Preflight,
     /// As anybody.
     Public,
+    /// As the holder of a verified session.
+    Session,
 }
 
 impl Decision<'_> {
     /// Why the request is refused, if it is.
     pub fn reason(&self) -> Option<Reason> {
         match self.verdict {
-            Verdict::Allow(_) => None,
+            Verdict::Allow(_) | Verdict::Hold(_) => None,
             Verdict::Deny(reason) => Some(reason),
         }
+    }
+
+    /// Who asks.
+    pub(crate) fn identity(&self) -> Option<Identity<'_>> {
+        let key = self.key.map(Identity::Key);
+        self.session.as_ref().map(Identity::Session).or(key)
     }
 }
 
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.verdict, self.key) {
-            (Verdict::Allow(Access::Key), Some(key)) => write!(formatter, "allow key:{}", key.id()),
-            (Verdict::Allow(Access::Key), None) => formatter.write_str("allow key"),
-            (Verdict::Allow(Access::Preflight), _) => formatter.write_str("allow preflight"),
-            (Verdict::Allow(Access::Public), _) => formatter.write_str("allow public"),
-            (Verdict::Deny(reason), Some(key)) => {
-                write!(formatter, "deny {} key:{}", reason.as_str(), key.id())
+        let id = self.identity().map(Identity::id).unwrap_or_default();
+        match self.verdict {
+            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
+                Access::Key => write!(formatter, "allow key:{id}"),
+                Access::Preflight => formatter.write_str("allow preflight"),
+                Access::Public => formatter.write_str("allow public"),
+                Access::Session => write!(formatter, "allow session:{id}"),
+            },
+            Verdict::Deny(reason) => {
+                write!(formatter, "deny {}", reason.as_str())?;
+                self.key.map_or(Ok(()), |key| write!(formatter, " key:{}", key.id()))
             }
-            (Verdict::Deny(reason), None) => write!(formatter, "deny {}", reason.as_str()),
         }
     }
 }
@@ -119,8 +148,10 @@ reasons! {
     InsufficientScope = "insufficient_scope", Forbidden;
     /// The key's type is switched off.
     KeyTypeDisabled = "key_type_disabled", Unauthorized;
-    /// What was presented can be no token.
+    /// What was presented can be no token, or a session does not say whose it is.
     MalformedCredential = "malformed_credential", Unauthorized;
+    /// The GraphQL request cannot be read in one way only, or goes beyond a limit.
+    MalformedGraphql = "malformed_graphql", BadRequest;
     /// An upstream could read the path differently.
     MalformedPath = "malformed_path", BadRequest;
     /// The method stands for no action, and the rule does not list it.

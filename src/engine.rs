@@ -6,18 +6,21 @@ use std::collections::BTreeMap;
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
-use crate::decision::{Access, Decision, Reason, Verdict};
+use crate::decision::{Access, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
+use crate::graphql;
+use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
 use crate::limits;
 use crate::path::{Normalization, Path, PathTemplate};
 use crate::query::Query;
-use crate::request::{Request, split_target};
+use crate::request::{Body, Request, split_target};
 use crate::response::Wordings;
-use crate::rule::{Facts, Requirement, Rule, RuleAccess, Rules};
+use crate::rule::{Facts, GraphQlRule, Requirement, Rule, RuleAccess, Rules};
 use crate::scope::{self, Scope};
-use crate::template::{Template, Values, Variable};
+use crate::session::{Session, Sessions};
+use crate::template::{Part, Template, Values, Variable};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Engine {
     pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
     pub(crate) rules: Rules,
     pub(crate) default_requirement: Requirement,
+    pub(crate) sessions: Option<Sessions>,
     pub(crate) preflight: RawPreflight,
     pub(crate) method_override: RawMethodOverride,
     pub(crate) normalization: Normalization,
@@ -108,6 +112,7 @@ impl Engine {
             verdict: Verdict::Allow(Access::Preflight),
             rule: None,
             key: None,
+            session: None,
             required: Vec::new(),
             presented: false,
             own_wording: false,
@@ -118,7 +123,7 @@ impl Engine {
             return decision;
         }
         decision.verdict = match self.judge(request, &methods, &mut decision) {
-            Ok(access) => Verdict::Allow(access),
+            Ok(verdict) => verdict,
             Err(reason) => Verdict::Deny(reason),
         };
         decision
@@ -128,7 +133,7 @@ impl Engine {
     pub fn effect(&self, request: &Request<'_>, decision: &Decision<'_>) -> Effect {
         let request = *request;
         let access = match decision.verdict {
-            Verdict::Allow(access) => access,
+            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => access,
             Verdict::Deny(reason) => {
                 // Every reason has its wording; a bare 403 stands for one that had none.
                 return match self.wordings.reply(request, decision, reason) {
@@ -211,7 +216,7 @@ impl Engine {
         request: Request<'_>,
         methods: &[Cow<'_, str>],
         decision: &mut Decision<'e>,
-    ) -> Result<Access, Reason> {
+    ) -> Result<Verdict, Reason> {
         let segments = match request.path() {
             Some(path) if self.rules.look_at_paths() => {
                 let path = Path::parse(path, self.normalization);
@@ -229,24 +234,58 @@ impl Engine {
             .collect();
         decision.rule = matched.first().and_then(|matched| matched.rule);
         if matched.iter().all(Match::is_public) {
-            return Ok(Access::Public);
+            return Ok(Verdict::Allow(Access::Public));
         }
-        let key = self.authenticate(request, &query, decision)?;
+        let holder = self.authenticate(request, &query, decision)?;
+        let (identity, access) = match &holder {
+            Holder::Key(key) => (Identity::Key(*key), Access::Key),
+            Holder::Session(session) => (Identity::Session(session), Access::Session),
+        };
+        let mut verdict = Ok(Verdict::Allow(access));
         for matched in matched.iter().filter(|matched| !matched.is_public()) {
-            self.authorize(matched, request, &facts, &key, decision)?;
+            match self.authorize(matched, request, &facts, identity, decision) {
+                Ok(None) => {}
+                Ok(Some(graphql)) => {
+                    let (headers, max_bytes) = (graphql.hold_headers, graphql.limits.bytes);
+                    verdict = Ok(Verdict::Hold(Hold { access, headers, max_bytes }));
+                }
+                Err(reason) => {
+                    verdict = Err(reason);
+                    break;
+                }
+            }
         }
-        Ok(Access::Key)
+        if let Holder::Session(session) = holder {
+            decision.session = Some(session);
+        }
+        verdict
     }
 
-    /// The good key whose token the request presents.
+    /// The good key whose token the request presents, or the session that it belongs to.
     fn authenticate<'e>(
         &'e self,
         request: Request<'_>,
         query: &Query<'_>,
         decision: &mut Decision<'e>,
-    ) -> Result<Key<'e>, Reason> {
+    ) -> Result<Holder<'e>, Reason> {
         let presented = self.sources.find(request, query);
-        decision.presented = presented != Presented::Nothing;
+        let claims =
+            self.sessions.as_ref().and_then(|own| Some((own, (request.claims)(&own.payload)?)));
+        decision.presented = presented != Presented::Nothing || claims.is_some();
+        if let Some((sessions, claims)) = claims {
+            let is_known = |token: &[u8]| self.ring.find(token).is_some();
+            return match presented {
+                Presented::Ambiguous => Err(Reason::AmbiguousCredential),
+                Presented::Token(token) if is_known(token.as_bytes()) => {
+                    Err(Reason::AmbiguousCredential)
+                }
+                // What else was presented is the session's own token.
+                _ => {
+                    let session = sessions.read(&claims).ok_or(Reason::MalformedCredential)?;
+                    Ok(Holder::Session(session))
+                }
+            };
+        }
         let token = match presented {
             Presented::Nothing => return Err(Reason::MissingCredential),
             Presented::Ambiguous => return Err(Reason::AmbiguousCredential),
@@ -273,18 +312,19 @@ impl Engine {
                 return Err(Reason::OriginNotAllowed);
             }
         }
-        Ok(key)
+        Ok(Holder::Key(key))
     }
 
-    /// Whether a key may do what a request asks for by one of its methods.
+    /// Whether who asks may do what a request asks for by one of its methods; if that depends on a
+    /// body that was not read yet, what it must be judged by.
     fn authorize<'e>(
         &'e self,
         matched: &Match<'e, '_>,
         request: Request<'_>,
         facts: &Facts<'_>,
-        key: &Key<'e>,
+        identity: Identity<'_>,
         decision: &mut Decision<'e>,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<&'e GraphQlRule>, Reason> {
         decision.rule = matched.rule;
         let access = matched.rule.map(|rule| &rule.access);
         if matches!(access, Some(RuleAccess::Deny)) {
@@ -296,31 +336,49 @@ impl Engine {
         let values = |variable: &Variable| {
             value_of(variable, request, facts, template, matched.method, action)
         };
-        if !self.conditions.iter().all(|condition| condition.is_met(key, values)) {
+        if !self.conditions.iter().all(|condition| condition.is_met(identity, values)) {
             return Err(Reason::ConditionFailed);
         }
         decision.own_wording = true;
         let mut conditions = matched.rule.iter().flat_map(|rule| &rule.conditions);
-        if !conditions.all(|condition| condition.is_met(key, values)) {
+        if !conditions.all(|condition| condition.is_met(identity, values)) {
             return Err(Reason::ConditionFailed);
         }
         if action.is_none() && !matched.rule.is_some_and(|rule| rule.lists(matched.method)) {
             return Err(Reason::MethodNotAllowed);
         }
         let requirement = match access {
-            None => &self.default_requirement,
-            Some(RuleAccess::Key(requirement)) => requirement,
-            Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => {
-                return Ok(());
-            }
+            None => Some(&self.default_requirement),
+            Some(RuleAccess::Key(requirement)) => Some(requirement),
+            Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => None,
         };
-        let (required, is_covered) = required_scopes(requirement, values, key);
-        for scope in required {
-            if !decision.required.contains(&scope) {
-                decision.required.push(scope);
+        if let Some(requirement) = requirement {
+            let (required, is_covered) = required_scopes(requirement, values, identity);
+            decision.need(required);
+            if !is_covered {
+                return Err(Reason::InsufficientScope);
             }
         }
-        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+        let Some(graphql) = matched.rule.and_then(|rule| rule.graphql.as_ref()) else {
+            return Ok(None);
+        };
+        if !matches!(matched.method, "GET" | "HEAD" | "POST") {
+            return Err(Reason::MethodNotAllowed);
+        }
+        let body = match request.body {
+            Body::Unread if request.says_more_than(graphql.limits.bytes) => {
+                return Err(Reason::MalformedGraphql);
+            }
+            Body::Unread => return Ok(Some(graphql)),
+            Body::TooLarge => return Err(Reason::MalformedGraphql),
+            Body::Whole(body) => body,
+        };
+        let fields = graphql::root_fields(request, body, graphql.limits)
+            .map_err(|_| Reason::MalformedGraphql)?;
+        for field in fields {
+            graphql.authorize(&field, values, identity, decision)?;
+        }
+        Ok(None)
     }
 
     /// The names of the headers by which a client could pass for what only we say: copies of
@@ -343,6 +401,57 @@ impl Engine {
     }
 }
 
+/// Who was found to ask.
+#[derive(Debug)]
+enum Holder<'e> {
+    Key(Key<'e>),
+    Session(Session),
+}
+
+impl GraphQlRule {
+    /// Whether who asks may have a root field.
+    fn authorize(
+        &self,
+        field: &graphql::RootField,
+        values: impl Fn(&Variable) -> Values,
+        identity: Identity<'_>,
+        decision: &mut Decision<'_>,
+    ) -> Result<(), Reason> {
+        match field.name.as_str() {
+            // The name of the root's type is in every schema, and tells nothing of the data.
+            "__typename" => return Ok(()),
+            "__schema" | "__type" if self.introspection => return Ok(()),
+            name if name.starts_with("__") => return Err(Reason::InsufficientScope),
+            _ => {}
+        }
+        let own = self.fields.get(field.name.as_str()).map_or(&*field.name, |own| &**own);
+        let required = if own.contains(':') {
+            Template { parts: vec![Part::Literal(own.into())] }
+        } else {
+            self.require.clone()
+        };
+        let values = |variable: &Variable| match variable {
+            Variable::Field => Values::Each(vec![own.to_owned()]),
+            Variable::Operation => Values::Each(vec![field.operation.action().to_owned()]),
+            variable => values(variable),
+        };
+        let (required, is_covered) =
+            required_scopes(&Requirement::All(vec![required]), values, identity);
+        decision.need(required);
+        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+    }
+}
+
+impl Decision<'_> {
+    fn need(&mut self, scopes: Vec<Scope>) {
+        for scope in scopes {
+            if !self.required.contains(&scope) {
+                self.required.push(scope);
+            }
+        }
+    }
+}
+
 /// A method of a request and the rule that decides about it.
 #[derive(Debug)]
 struct Match<'e, 'r> {
@@ -362,11 +471,11 @@ impl<'e> Match<'e, '_> {
     }
 }
 
-/// The scopes that a requirement names, and whether the key covers them.
+/// The scopes that a requirement names, and whether those of who asks cover them.
 fn required_scopes(
     requirement: &Requirement,
     values: impl Fn(&Variable) -> Values,
-    key: &Key<'_>,
+    identity: Identity<'_>,
 ) -> (Vec<Scope>, bool) {
     // A value of a request may hold neither `:` nor `*`, which would make it another scope.
     let words = |variable: &Variable| match values(variable) {
@@ -380,7 +489,7 @@ fn required_scopes(
         let Some(texts) = template.expand(words) else { return false };
         let scopes: Result<Vec<Scope>, _> = texts.iter().map(|text| Scope::parse(text)).collect();
         let Ok(scopes) = scopes else { return false };
-        let is_covered = scopes.iter().all(|scope| key.covers(scope));
+        let is_covered = scopes.iter().all(|scope| identity.covers(scope));
         required.extend(scopes);
         is_covered
     };
@@ -435,12 +544,12 @@ fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values {
 
 /// A header's value for the identity that was let through, or refused.
 fn identity(template: &Template, request: Request<'_>, decision: &Decision<'_>) -> Option<String> {
-    let key = decision.key.as_ref();
+    let identity = decision.identity();
     template.render(|variable| match variable {
-        Variable::KeyAccount => key?.account().map(Cow::Borrowed),
-        Variable::KeyAttribute(name) => key?.attribute(name).map(Cow::Borrowed),
-        Variable::KeyId => key.map(|key| key.id().into()),
-        Variable::KeyType => key?.key_type().map(Cow::Borrowed),
+        Variable::KeyAccount => identity?.account().map(Cow::Borrowed),
+        Variable::KeyAttribute(name) => identity?.attribute(name).map(Cow::Borrowed),
+        Variable::KeyId => identity.map(|identity| identity.id().into()),
+        Variable::KeyType => identity?.key_type().map(Cow::Borrowed),
         Variable::RequestId => request.id().map(Cow::Borrowed),
         _ => None,
     })

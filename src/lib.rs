@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! headers (bytes) -> Request -> preflight? -> path -> rule -> credential -> key ring
-//!                 -> key state -> conditions -> scopes -> Decision -> Effect
+//!                 -> key state -> conditions -> scopes -> body -> Decision -> Effect
 //! ```
 //!
 //! This crate calls no host, reads no clock, file or environment, draws no randomness and writes no
@@ -26,7 +26,7 @@
 //! let engine = Engine::compile(policy, &Environment::default()).expect("a good policy");
 //!
 //! let headers = [(":method".into(), b"GET".to_vec()), (":path".into(), b"/v1/reports".to_vec())];
-//! let request = Request { headers: &headers, clock: &|| None };
+//! let request = Request::new(&headers, &|| None);
 //! assert_eq!(engine.decide(&request).to_string(), "deny missing_credential");
 //! ```
 
@@ -37,6 +37,8 @@ mod credential;
 mod decision;
 mod engine;
 mod finding;
+mod graphql;
+mod identity;
 mod key;
 mod keyring;
 pub mod limits;
@@ -47,14 +49,16 @@ mod request;
 mod response;
 mod rule;
 mod scope;
+mod session;
 mod template;
 
 pub use compile::Environment;
 pub use config::{Json, parse_timestamp};
-pub use decision::{Access, Class, Decision, Reason, Verdict};
+pub use decision::{Access, Class, Decision, Hold, Reason, Verdict};
 pub use engine::{Effect, Engine};
 pub use finding::{Code, Finding, Severity};
 pub use key::Key;
-pub use request::Request;
+pub use request::{Body, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
+pub use session::Session;

@@ -43,3 +43,10 @@ pub const REQUIRED_SCOPES: usize = 256;
 
 /// Most keys for which metrics are kept per key unless the configuration says otherwise.
 pub const KEYS_WITH_METRICS: usize = 1_000;
+
+/// Largest `max_depth` of a GraphQL rule.
+pub const GRAPHQL_DEPTH: usize = 100;
+
+/// Largest `max_bytes` of a GraphQL rule, in bytes. Envoy holds no more than its buffer limit, 1 MiB
+/// unless it is told otherwise.
+pub const GRAPHQL_BYTES: usize = 16 * 1024 * 1024;

@@ -1,8 +1,11 @@
-//! A request as the proxy hands it over: headers as bytes, and a clock.
+//! A request as the proxy hands it over: headers and body as bytes, a clock, and verified claims.
 
 use std::fmt;
 
 use crate::query::Query;
+
+/// The claims of a verified token: names, and values as the proxy writes them. A text is its bytes.
+pub type Claims = Vec<(String, Vec<u8>)>;
 
 /// One request.
 #[derive(Clone, Copy)]
@@ -10,9 +13,25 @@ pub struct Request<'a> {
     /// The request's headers in order, names in lower case, with the pseudo headers `:method`,
     /// `:path` and `:authority`. Values are any bytes.
     pub headers: &'a [(String, Vec<u8>)],
+    /// What is known of the request's body.
+    pub body: Body<'a>,
     /// The time in Unix seconds, or `None` where the host has no clock. It is asked at most once a
     /// decision, and only for a key whose validity depends on it.
     pub clock: &'a dyn Fn() -> Option<i64>,
+    /// The claims that a filter before this one has verified and left under a name, if it has. They
+    /// are asked for at most once a decision, and only where the policy has `sessions`.
+    pub claims: &'a dyn Fn(&str) -> Option<Claims>,
+}
+
+/// What is known of a request's body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// It is larger than [`Hold::max_bytes`](crate::Hold::max_bytes) of what asked for it.
+    TooLarge,
+    /// It has not been read yet.
+    Unread,
+    /// It has been read whole; a request without a body has an empty one.
+    Whole(&'a [u8]),
 }
 
 impl fmt::Debug for Request<'_> {
@@ -22,7 +41,23 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
+impl fmt::Debug for Body<'_> {
+    /// Shows nothing that a client sent.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Body::TooLarge => "TooLarge",
+            Body::Unread => "Unread",
+            Body::Whole(_) => "Whole(…)",
+        })
+    }
+}
+
 impl<'a> Request<'a> {
+    /// A request without a body and without verified claims.
+    pub fn new(headers: &'a [(String, Vec<u8>)], clock: &'a dyn Fn() -> Option<i64>) -> Self {
+        Request { headers, body: Body::Whole(b""), clock, claims: &|_| None }
+    }
+
     /// The values of every header of that name, which is in lower case.
     pub(crate) fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
@@ -52,6 +87,14 @@ impl<'a> Request<'a> {
     /// The request target's query, without its question mark.
     pub(crate) fn query(&self) -> Option<&'a [u8]> {
         self.value(":path").and_then(|target| split_target(target).1)
+    }
+
+    /// Whether the request says itself that its body is larger.
+    pub(crate) fn says_more_than(&self, bytes: usize) -> bool {
+        let length = self.value("content-length").and_then(|value| std::str::from_utf8(value).ok());
+        length
+            .and_then(|length| length.parse().ok())
+            .is_some_and(|length: u64| length > bytes as u64)
     }
 
     pub(crate) fn parameters(&self) -> Query<'a> {
@@ -92,7 +135,7 @@ mod tests {
     use super::*;
 
     fn request(headers: &[(String, Vec<u8>)]) -> Request<'_> {
-        Request { headers, clock: &|| None }
+        Request::new(headers, &|| None)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::condition::Condition;
+use crate::graphql;
 use crate::path::{PathTemplate, Segment};
 use crate::query::Query;
 use crate::response::RuleWording;
@@ -19,6 +20,7 @@ pub struct Rule {
     pub(crate) query: Vec<QueryPattern>,
     pub(crate) access: RuleAccess,
     pub(crate) conditions: Vec<Condition>,
+    pub(crate) graphql: Option<GraphQlRule>,
     pub(crate) wording: Option<RuleWording>,
 }
 
@@ -75,6 +77,17 @@ impl Requirement {
             Requirement::All(templates) | Requirement::Any(templates) => templates,
         }
     }
+}
+
+/// What a rule asks of a GraphQL request, for every root field of its operations.
+#[derive(Clone, Debug)]
+pub(crate) struct GraphQlRule {
+    pub(crate) require: Template,
+    /// The resource that a root field stands for, or the whole scope that it needs.
+    pub(crate) fields: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) introspection: bool,
+    pub(crate) limits: graphql::Limits,
+    pub(crate) hold_headers: bool,
 }
 
 /// A host, or the subdomains of one.

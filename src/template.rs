@@ -23,6 +23,7 @@ pub(crate) enum Part {
 pub(crate) enum Variable {
     Action,
     Code,
+    Field,
     Header(Box<str>),
     KeyAccount,
     KeyAttribute(Box<str>),
@@ -30,6 +31,7 @@ pub(crate) enum Variable {
     KeyType,
     Message,
     Method,
+    Operation,
     Parameter(Box<str>),
     Query(Box<str>),
     Reason,
@@ -41,6 +43,8 @@ pub(crate) enum Variable {
 /// Which variables may stand in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Vocabulary {
+    /// What a GraphQL operation asks for: `{field}` and `{operation}`, beside [`Self::Request`].
+    GraphQl,
     /// Who is let through: `{key.id}` and its kin, `{request_id}`.
     Identity,
     /// What a refusal says: `{code}`, `{message}`, `{status}`, `{reason}`, `{request_id}`,
@@ -56,6 +60,7 @@ impl Vocabulary {
     /// The placeholders of fixed name.
     fn words(self) -> &'static [&'static str] {
         match self {
+            Vocabulary::GraphQl => &["field", "operation", "action", "method"],
             Vocabulary::Identity => &["key.id", "key.account", "key.type", "request_id"],
             Vocabulary::Refusal => {
                 &["code", "message", "status", "reason", "request_id", "required_scope"]
@@ -82,6 +87,9 @@ impl Vocabulary {
             (Vocabulary::Refusal, "reason", _) => Some(Variable::Reason),
             (Vocabulary::Refusal, "required_scope", _) => Some(Variable::RequiredScope),
             (Vocabulary::Refusal, "status", _) => Some(Variable::Status),
+            (Vocabulary::GraphQl, "field", _) => Some(Variable::Field),
+            (Vocabulary::GraphQl, "operation", _) => Some(Variable::Operation),
+            (Vocabulary::GraphQl, name, _) => Vocabulary::Request.variable(name),
             (Vocabulary::Request, "action", _) => Some(Variable::Action),
             (Vocabulary::Request, "method", _) => Some(Variable::Method),
             (Vocabulary::Request, _, Some(("query", name))) if !name.is_empty() => {
@@ -129,7 +137,9 @@ impl Template {
             }
             parts.push(Part::Placeholder { variable, fallback });
         }
-        if vocabulary == Vocabulary::Request && (literal.contains('}') || rest.contains('}')) {
+        if matches!(vocabulary, Vocabulary::Request | Vocabulary::GraphQl)
+            && (literal.contains('}') || rest.contains('}'))
+        {
             return Err(TemplateError::Unclosed);
         }
         literal.push_str(rest);

@@ -403,7 +403,7 @@ fn replace(headers: &mut Headers, set: &Headers) {
 fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let headers = request.header_map();
     let clock = || Some(now);
-    let request = Request { headers: &headers, clock: &clock };
+    let request = Request::new(&headers, &clock);
     let decision = engine.decide(&request);
     let required: Vec<&str> = decision.required.iter().map(Scope::as_str).collect();
     let added = as_bytes(engine.response_headers(&request, &decision));

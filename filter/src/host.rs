@@ -4,6 +4,7 @@
 use std::panic;
 use std::time::{Duration, UNIX_EPOCH};
 
+use latchkey::Claims;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
@@ -51,6 +52,45 @@ pub(crate) fn start_ticking() {
 /// The request's headers, in one call.
 pub(crate) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// The first `size` bytes of the request's body, or as much as there is.
+pub(crate) fn request_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// The claims of the token that Envoy's `jwt_authn` filter has verified and left under `payload`.
+pub(crate) fn claims(payload: &str) -> Option<Claims> {
+    const FILTER: &str = "envoy.filters.http.jwt_authn";
+    let path = vec!["metadata", "filter_metadata", FILTER, payload];
+    let pairs = hostcalls::get_property(path).ok().flatten()?;
+    Some(pairs_of(&pairs).unwrap_or_default())
+}
+
+/// Reads names and values as a proxy writes them: how many there are, the lengths of each, then each
+/// with a zero byte behind it (proxy-wasm ABI 0.2.1, "serialized map").
+fn pairs_of(bytes: &[u8]) -> Option<Claims> {
+    let (count, mut lengths) = number(bytes)?;
+    let mut texts = lengths.get(count.checked_mul(8)?..)?;
+    let mut text = |length: usize| {
+        let text = texts.get(..length)?;
+        texts = texts.get(length.checked_add(1)?..)?;
+        Some(text.to_vec())
+    };
+    let mut pairs = Claims::new();
+    for _ in 0..count {
+        let (name, rest) = number(lengths)?;
+        let (value, rest) = number(rest)?;
+        lengths = rest;
+        pairs.push((String::from_utf8(text(name)?).ok()?, text(value)?));
+    }
+    Some(pairs)
+}
+
+/// The number that bytes begin with, and what follows it.
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    Some((usize::try_from(u32::from_le_bytes(*first)).ok()?, rest))
 }
 
 /// Changes the request that goes on: one change by itself, several by writing the headers anew,

@@ -14,7 +14,9 @@ mod metrics;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use latchkey::{Effect, Engine, Environment, Finding, Request, Severity};
+use latchkey::{
+    Body, Decision, Effect, Engine, Environment, Finding, Hold, Request, Severity, Verdict,
+};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
@@ -80,7 +82,8 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { policy: self.policy.clone(), response_headers: Vec::new() }))
+        let policy = self.policy.clone();
+        Some(Box::new(Stream { policy, held: None, response_headers: Vec::new() }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -98,30 +101,111 @@ fn log(finding: &Finding) {
 /// One request and its response.
 struct Stream {
     policy: Option<Rc<Policy>>,
+    /// The request that waits for its body to be judged.
+    held: Option<Held>,
     response_headers: Vec<(String, String)>,
+}
+
+/// A request whose body is being read.
+struct Held {
+    headers: Vec<(String, Vec<u8>)>,
+    hold: Hold,
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Some(policy) = &self.policy else {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Some(policy) = self.policy.clone() else {
             // No configuration was ever accepted, so nobody can be let in.
             host::reply(503, &[], b"");
             return Action::Pause;
         };
         let headers = host::request_headers();
-        let request = Request { headers: &headers, clock: &host::now };
+        let body = if end_of_stream { Body::Whole(b"") } else { Body::Unread };
+        let request = request(&headers, body);
         let decision = policy.engine.decide(&request);
-        let effect = policy.engine.effect(&request, &decision);
+        let Verdict::Hold(hold) = decision.verdict else {
+            return self.carry_out(&policy, &request, &decision, true);
+        };
+        let action = if hold.headers {
+            Action::Pause
+        } else {
+            // The guard judges the headers when they pass, so it must find an allowance, for now.
+            self.answer(&policy, &request, &decision)
+        };
+        self.held = Some(Held { headers, hold });
+        action
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(held) = &self.held else { return Action::Continue };
+        if size > held.hold.max_bytes {
+            self.judge(Body::TooLarge)
+        } else if end_of_stream {
+            self.judge(Body::Whole(&host::request_body(size)))
+        } else {
+            Action::Pause
+        }
+    }
+
+    /// Trailers end a body without telling its last piece so.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        let Some(held) = &self.held else { return Action::Continue };
+        let body = host::request_body(held.hold.max_bytes);
+        self.judge(Body::Whole(&body))
+    }
+
+    /// Envoy calls this for every response, those of [`host::reply`] included.
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        for (name, value) in &self.response_headers {
+            host::set_response_header(name, value);
+        }
+        Action::Continue
+    }
+}
+
+impl Stream {
+    /// Decides about the request that was held, now that its body is known.
+    fn judge(&mut self, body: Body<'_>) -> Action {
+        let Some((policy, held)) = self.policy.clone().zip(self.held.take()) else {
+            return Action::Continue;
+        };
+        let request = request(&held.headers, body);
+        let decision = policy.engine.decide(&request);
+        self.carry_out(&policy, &request, &decision, held.hold.headers)
+    }
+
+    /// Counts a decision and does what it says.
+    fn carry_out(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+        headers_are_here: bool,
+    ) -> Action {
+        policy.metrics.borrow_mut().count(decision);
+        if decision.reason().is_none() && !headers_are_here {
+            return Action::Continue;
+        }
+        self.answer(policy, request, decision)
+    }
+
+    /// Publishes a decision, and lets the request go on or refuses it.
+    fn answer(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+    ) -> Action {
         if policy.engine.has_response_headers() {
-            self.response_headers = policy.engine.response_headers(&request, &decision);
+            self.response_headers = policy.engine.response_headers(request, decision);
         }
         host::publish(&decision.to_string());
-        policy.metrics.borrow_mut().count(&decision);
-        match effect {
+        match policy.engine.effect(request, decision) {
             Effect::Continue { set, remove, path } => {
-                if host::change_request(&headers, &set, &remove, path.as_deref()).is_ok() {
+                let path = path.as_deref();
+                if host::change_request(request.headers, &set, &remove, path).is_ok() {
                     return Action::Continue;
                 }
                 // Nobody goes on with the credential, or with identity headers of their own.
@@ -134,12 +218,9 @@ impl HttpContext for Stream {
         }
         Action::Pause
     }
+}
 
-    /// Envoy calls this for every response, those of [`host::reply`] included.
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        for (name, value) in &self.response_headers {
-            host::set_response_header(name, value);
-        }
-        Action::Continue
-    }
+/// The request as the core takes it.
+fn request<'a>(headers: &'a [(String, Vec<u8>)], body: Body<'a>) -> Request<'a> {
+    Request { headers, body, clock: &host::now, claims: &host::claims }
 }

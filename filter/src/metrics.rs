@@ -50,6 +50,8 @@ impl Metrics {
     pub(crate) fn count(&mut self, decision: &Decision<'_>) {
         match decision.verdict {
             Verdict::Allow(_) => self.allowed.pending += 1,
+            // Nothing is decided yet.
+            Verdict::Hold(_) => return,
             Verdict::Deny(reason) => {
                 if let Some(counter) = self.denied.get_mut(reason as usize) {
                     counter.pending += 1;
@@ -58,10 +60,8 @@ impl Metrics {
         }
         let Some(index) = decision.key.map(|key| key.index()) else { return };
         let Some(key) = self.keys.get_mut(index) else { return };
-        match decision.verdict {
-            Verdict::Allow(_) => key.allowed.pending += 1,
-            Verdict::Deny(_) => key.denied.pending += 1,
-        }
+        let counter = if decision.reason().is_none() { &mut key.allowed } else { &mut key.denied };
+        counter.pending += 1;
         if !key.is_used {
             key.is_used = true;
             self.used.push(index);

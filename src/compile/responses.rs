@@ -121,9 +121,7 @@ impl<'a> Compiler<'a> {
     /// The wording of a class: what stands in the configuration over what stands here.
     fn class(&mut self, errors: &Object<'a>, class: Class, place: Place<'_>) -> Wording {
         let (name, status, code, message) = match class {
-            Class::BadRequest => {
-                ("bad_request", 400, "bad_request", "The request path is malformed")
-            }
+            Class::BadRequest => ("bad_request", 400, "bad_request", "The request is malformed"),
             Class::Forbidden => {
                 ("forbidden", 403, "forbidden", "This operation is not allowed for this key")
             }

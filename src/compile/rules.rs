@@ -1,16 +1,21 @@
 //! Rules.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
 use super::{Compiler, is_token};
-use crate::config::{Entries, Object, RawAccess, strings};
+use crate::config::{
+    Entries, Object, RawAccess, RawHold, RawIntrospection, Whole, missing_field, parse, strings,
+};
 use crate::finding::{Code, Place};
+use crate::graphql;
 use crate::limits;
 use crate::origin::is_host;
-use crate::path::PathTemplate;
-use crate::rule::{HostPattern, QueryPattern, Requirement, Rule, RuleAccess};
-use crate::scope::Scope;
-use crate::template::{Part, Template, Variable};
+use crate::path::{PathTemplate, is_parameter_name};
+use crate::rule::{GraphQlRule, HostPattern, QueryPattern, Requirement, Rule, RuleAccess};
+use crate::scope::{Scope, is_word};
+use crate::template::{Part, Template, Variable, Vocabulary};
 
 impl<'a> Compiler<'a> {
     pub(super) fn rules(&mut self, policy: &Object<'a>) -> Vec<Rule> {
@@ -26,7 +31,7 @@ impl<'a> Compiler<'a> {
 
     /// Compiles one rule; `None` if it is nothing that could be compiled.
     fn rule(&mut self, raw: &'a RawValue, index: usize, place: Place<'_>) -> Option<Rule> {
-        const FIELDS: [&str; 10] = [
+        const FIELDS: [&str; 11] = [
             "name",
             "hosts",
             "paths",
@@ -36,6 +41,7 @@ impl<'a> Compiler<'a> {
             "require",
             "require_any",
             "where",
+            "graphql",
             "deny",
         ];
         let raw = Object::parse(raw, place, &FIELDS, &mut self.findings)?;
@@ -62,7 +68,11 @@ impl<'a> Compiler<'a> {
             }
             (false, false) => Requirement::action(),
         };
+        let graphql = self.graphql(&raw, place, &parameters);
+        let says_what = raw.has("require") || raw.has("require_any") || graphql.is_none();
         let access = match access {
+            // What a GraphQL request needs depends on its fields, not on its method.
+            RawAccess::Key if !says_what => RuleAccess::Authenticated,
             RawAccess::Authenticated => RuleAccess::Authenticated,
             RawAccess::Deny => RuleAccess::Deny,
             RawAccess::Key => RuleAccess::Key(requirement),
@@ -77,6 +87,7 @@ impl<'a> Compiler<'a> {
             query,
             access,
             conditions,
+            graphql,
             wording: self.rule_wording(&raw, place),
         };
         self.actions(&rule, place);
@@ -173,9 +184,11 @@ impl<'a> Compiler<'a> {
     fn contradictions(&mut self, access: RawAccess, raw: &Object<'a>, place: Place<'_>) {
         let (access, ignored): (_, &[&str]) = match access {
             RawAccess::Authenticated => ("authenticated", &["require", "require_any"]),
-            RawAccess::Deny => ("deny", &["require", "require_any", "where"]),
+            RawAccess::Deny => ("deny", &["require", "require_any", "where", "graphql"]),
             RawAccess::Key => ("key", &[]),
-            RawAccess::Public => ("public", &["require", "require_any", "where", "deny"]),
+            RawAccess::Public => {
+                ("public", &["require", "require_any", "where", "graphql", "deny"])
+            }
         };
         for name in ignored.iter().filter(|name| raw.has(name)) {
             let message = format!("`{name}` has no meaning beside `access: {access}`");
@@ -205,14 +218,97 @@ impl<'a> Compiler<'a> {
         let mut templates = Vec::new();
         for (index, text) in texts.into_iter().enumerate() {
             let place = place.item(index);
-            let Some(template) = self.request_template(&text, place, parameters) else { continue };
-            if let Err(error) = Scope::parse(&specimen(&template)) {
-                let message = format!("`{text}` is no scope: {error}");
-                self.findings.error(place, Code::InvalidScope, message);
-            }
-            templates.push(template);
+            templates.extend(self.scope_template(Vocabulary::Request, &text, place, parameters));
         }
         templates
+    }
+
+    /// A template of a scope.
+    fn scope_template(
+        &mut self,
+        vocabulary: Vocabulary,
+        text: &str,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Option<Template> {
+        let template = self.template_of(vocabulary, text, place, parameters)?;
+        if let Err(error) = Scope::parse(&specimen(&template)) {
+            let message = format!("`{text}` is no scope: {error}");
+            self.findings.error(place, Code::InvalidScope, message);
+        }
+        Some(template)
+    }
+
+    fn graphql(
+        &mut self,
+        rule: &Object<'a>,
+        place: Place<'_>,
+        parameters: &[&str],
+    ) -> Option<GraphQlRule> {
+        const FIELDS: [&str; 6] =
+            ["require", "fields", "introspection", "max_depth", "max_bytes", "hold"];
+        let (raw, place) = (rule.raw("graphql")?, place.field("graphql"));
+        let raw = Object::parse(raw, place, &FIELDS, &mut self.findings)?;
+        let require: Option<String> = raw.field("require", place, &mut self.findings);
+        if !raw.has("require") {
+            missing_field("require", place, &mut self.findings)
+                .help("such as `{field}:{operation}`");
+        }
+        let require = self.scope_template(
+            Vocabulary::GraphQl,
+            &require.unwrap_or_default(),
+            place.field("require"),
+            parameters,
+        );
+        let fields = self.graphql_fields(&raw, place);
+        let findings = &mut self.findings;
+        let introspection = raw.field("introspection", place, findings);
+        let hold = raw.field("hold", place, findings);
+        let mut limit = |name: &str, default: usize, most: usize| {
+            let Some(Whole(value)) = raw.field(name, place, findings) else { return default };
+            let value = usize::try_from(value).ok().filter(|value| (1..=most).contains(value));
+            if value.is_none() {
+                let message = format!("expected 1 to {most}");
+                findings.error(place.field(name), Code::InvalidValue, message);
+            }
+            value.unwrap_or(default)
+        };
+        let depth = limit("max_depth", 15, limits::GRAPHQL_DEPTH);
+        let bytes = limit("max_bytes", 65_536, limits::GRAPHQL_BYTES);
+        Some(GraphQlRule {
+            require: require?,
+            fields,
+            introspection: introspection == Some(RawIntrospection::Allow),
+            limits: graphql::Limits { depth, bytes },
+            hold_headers: hold == Some(RawHold::Headers),
+        })
+    }
+
+    /// The resources of root fields, or the whole scopes that they need.
+    fn graphql_fields(
+        &mut self,
+        raw: &Object<'a>,
+        place: Place<'_>,
+    ) -> BTreeMap<Box<str>, Box<str>> {
+        let entries: Option<Entries<&RawValue>> = raw.field("fields", place, &mut self.findings);
+        let place = place.field("fields");
+        let mut fields = BTreeMap::new();
+        for (name, raw) in entries.into_iter().flat_map(|entries| entries.0) {
+            let place = place.field(&name);
+            if !is_parameter_name(&name) || name.starts_with("__") {
+                let message = "a root field's name is a GraphQL name, not an introspection field's";
+                self.findings.error(place, Code::InvalidValue, message);
+            }
+            let Some(text) = parse::<String>(raw, place, &mut self.findings) else { continue };
+            if text.contains(':') {
+                self.scope(&text, place);
+            } else if !is_word(&text) {
+                let message = format!("`{text}` is neither a resource nor a scope");
+                self.findings.error(place, Code::InvalidScope, message);
+            }
+            fields.insert(name.into(), text.into());
+        }
+        fields
     }
 
     /// Notes a method that the rule lists, that stands for no action, and of which the rule needs

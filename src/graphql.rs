@@ -1,0 +1,497 @@
+//! What a GraphQL request asks for (GraphQL October 2021; GraphQL over HTTP).
+//!
+//! Servers differ in where they look for the document: the body, the URL's `query` parameter, or
+//! both. Whatever one of them could execute is judged here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apollo_parser::cst;
+use apollo_parser::{Parser, SyntaxTree};
+
+use crate::config::Json;
+use crate::request::Request;
+
+/// What a rule says of GraphQL requests, beside what it requires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Deepest nesting of selections, fragments followed; the root's is 1.
+    pub(crate) depth: usize,
+    /// Largest body or document, in bytes.
+    pub(crate) bytes: usize,
+}
+
+/// What an operation does to its root fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Operation {
+    /// `query` and `subscription`.
+    Read,
+    /// `mutation`.
+    Write,
+}
+
+impl Operation {
+    /// The action of a scope that stands for it.
+    pub(crate) fn action(self) -> &'static str {
+        match self {
+            Operation::Read => "read",
+            Operation::Write => "write",
+        }
+    }
+}
+
+/// A field of an operation's root, by its own name: aliases are seen through.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RootField {
+    pub(crate) operation: Operation,
+    pub(crate) name: String,
+}
+
+/// The request cannot be read, or goes beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MalformedGraphQl;
+
+/// Deepest nesting that is followed at all, of selections, values, types and fragments alike: what
+/// the module's stack bears many times over.
+const NESTING: usize = 128;
+
+/// The root fields of every operation that a request could make the upstream execute, each once.
+pub(crate) fn root_fields(
+    request: Request<'_>,
+    body: &[u8],
+    limits: Limits,
+) -> Result<Vec<RootField>, MalformedGraphQl> {
+    let mut documents = documents_of_url(request)?;
+    documents.extend(documents_of_body(request, body, limits)?);
+    if documents.is_empty() {
+        return Err(MalformedGraphQl);
+    }
+    // Where several documents or names of operations are sent, an upstream may pair any of them.
+    let names: Vec<_> =
+        documents.iter().filter_map(|document| document.operation.clone()).collect();
+    let batch = documents.iter().all(|document| document.in_batch);
+    let mut fields = Vec::new();
+    for document in &documents {
+        let name = document.operation.as_deref();
+        let name = name.filter(|_| batch || (documents.len() == 1 && names.len() == 1));
+        fields.extend(Executable::parse(&document.text, limits)?.root_fields(name)?);
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    Ok(fields)
+}
+
+/// A document as it was sent.
+#[derive(Debug)]
+struct Document {
+    text: String,
+    /// The `operationName` that picks one of its operations.
+    operation: Option<String>,
+    /// Whether it stands in a batch, whose documents are executed each by itself.
+    in_batch: bool,
+}
+
+/// The documents of the URL: each `query` parameter is one.
+fn documents_of_url(request: Request<'_>) -> Result<Vec<Document>, MalformedGraphQl> {
+    let parameters = request.parameters();
+    let texts = |name: &str| -> Result<Vec<String>, MalformedGraphQl> {
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).map_err(|_| MalformedGraphQl);
+        parameters.values(name).map(text).collect()
+    };
+    let names = texts("operationName")?;
+    let name = match names.as_slice() {
+        [name] if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    };
+    let document = |text| Document { text, operation: name.clone(), in_batch: false };
+    Ok(texts("query")?.into_iter().map(document).collect())
+}
+
+/// The documents of the body: JSON, a batch of it, or GraphQL itself.
+fn documents_of_body(
+    request: Request<'_>,
+    body: &[u8],
+    limits: Limits,
+) -> Result<Vec<Document>, MalformedGraphQl> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if body.len() > limits.bytes || !request.values("content-encoding").all(is_plain) {
+        return Err(MalformedGraphQl);
+    }
+    let body = std::str::from_utf8(body).map_err(|_| MalformedGraphQl)?;
+    match media_type(request)? {
+        MediaType::GraphQl => {
+            let text = body.to_owned();
+            Ok(vec![Document { text, operation: None, in_batch: false }])
+        }
+        MediaType::Json => match serde_json::from_str(body).map_err(|_| MalformedGraphQl)? {
+            Json::Array(items) if items.is_empty() => Err(MalformedGraphQl),
+            Json::Array(items) => items.iter().map(|item| document(item, true)).collect(),
+            item => Ok(vec![document(&item, false)?]),
+        },
+    }
+}
+
+enum MediaType {
+    GraphQl,
+    Json,
+}
+
+/// What the body is said to be, in UTF-8.
+fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
+    let mut values = request.values("content-type");
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(MalformedGraphQl) };
+    let value = std::str::from_utf8(value).map_err(|_| MalformedGraphQl)?.to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some(("charset", charset)) => matches!(charset.trim_matches('"'), "utf-8" | "utf8"),
+        _ => true,
+    };
+    if !parts.all(is_utf8) {
+        return Err(MalformedGraphQl);
+    }
+    match essence {
+        "application/graphql" => Ok(MediaType::GraphQl),
+        "application/json" => Ok(MediaType::Json),
+        _ => Err(MalformedGraphQl),
+    }
+}
+
+/// A document of a JSON object. A persisted query's hash without its text is none.
+fn document(json: &Json, in_batch: bool) -> Result<Document, MalformedGraphQl> {
+    let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
+    // Some upstreams read names in any letter case, so a name may stand in one spelling only.
+    let member = |name: &str| -> Result<Option<&Json>, MalformedGraphQl> {
+        let mut found = entries.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        match (found.next(), found.next()) {
+            (None, _) => Ok(None),
+            (Some((own, value)), None) if own == name => Ok(Some(value)),
+            _ => Err(MalformedGraphQl),
+        }
+    };
+    let Some(Json::String(text)) = member("query")? else { return Err(MalformedGraphQl) };
+    let operation = match member("operationName")? {
+        None | Some(Json::Null) => None,
+        Some(Json::String(name)) => Some(name.clone()).filter(|name| !name.is_empty()),
+        Some(_) => return Err(MalformedGraphQl),
+    };
+    Ok(Document { text: text.clone(), operation, in_batch })
+}
+
+/// A parsed document: operations, and the fragments that they use.
+#[derive(Debug)]
+struct Executable {
+    operations: Vec<cst::OperationDefinition>,
+    fragments: BTreeMap<String, cst::SelectionSet>,
+}
+
+impl Executable {
+    fn parse(text: &str, limits: Limits) -> Result<Executable, MalformedGraphQl> {
+        if text.len() > limits.bytes {
+            return Err(MalformedGraphQl);
+        }
+        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(limits.bytes);
+        let tree: SyntaxTree = parser.parse();
+        if tree.errors().len() > 0 {
+            return Err(MalformedGraphQl);
+        }
+        let mut executable = Executable { operations: Vec::new(), fragments: BTreeMap::new() };
+        for definition in tree.document().definitions() {
+            match definition {
+                cst::Definition::OperationDefinition(operation) => {
+                    executable.operations.push(operation);
+                }
+                cst::Definition::FragmentDefinition(fragment) => {
+                    let name = fragment.fragment_name().and_then(|name| name.name());
+                    let name = name.ok_or(MalformedGraphQl)?.text().to_string();
+                    let selections = fragment.selection_set().ok_or(MalformedGraphQl)?;
+                    if executable.fragments.insert(name, selections).is_some() {
+                        return Err(MalformedGraphQl);
+                    }
+                }
+                _ => return Err(MalformedGraphQl),
+            }
+        }
+        executable.check_depth(limits.depth)?;
+        Ok(executable)
+    }
+
+    /// The root fields of the operation of that name, or of every one.
+    fn root_fields(&self, name: Option<&str>) -> Result<Vec<RootField>, MalformedGraphQl> {
+        let is_picked = |operation: &&cst::OperationDefinition| match name {
+            Some(name) => operation.name().is_some_and(|own| own.text() == name),
+            None => true,
+        };
+        let mut fields = Vec::new();
+        for operation in self.operations.iter().filter(is_picked) {
+            let is_mutation = operation
+                .operation_type()
+                .is_some_and(|operation| operation.mutation_token().is_some());
+            let kind = if is_mutation { Operation::Write } else { Operation::Read };
+            let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
+            let mut names = BTreeSet::new();
+            self.collect(&selections, 0, &mut BTreeSet::new(), &mut names)?;
+            fields.extend(names.into_iter().map(|name| RootField { operation: kind, name }));
+        }
+        // No operation, or none of that name: nothing that could be executed, or judged.
+        if fields.is_empty() { Err(MalformedGraphQl) } else { Ok(fields) }
+    }
+
+    /// Collects the fields of a selection set, those of its fragments included. A fragment is looked
+    /// into once; `@skip` and `@include` are not looked at, since their variables are the client's.
+    fn collect(
+        &self,
+        selections: &cst::SelectionSet,
+        nesting: usize,
+        seen: &mut BTreeSet<String>,
+        found: &mut BTreeSet<String>,
+    ) -> Result<(), MalformedGraphQl> {
+        if nesting > NESTING {
+            return Err(MalformedGraphQl);
+        }
+        for selection in selections.selections() {
+            match selection {
+                cst::Selection::Field(field) => {
+                    found.insert(field.name().ok_or(MalformedGraphQl)?.text().to_string());
+                }
+                cst::Selection::InlineFragment(fragment) => {
+                    let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
+                    self.collect(&inner, nesting + 1, seen, found)?;
+                }
+                cst::Selection::FragmentSpread(spread) => {
+                    let name = spread_name(&spread)?;
+                    let inner = self.fragments.get(&name).ok_or(MalformedGraphQl)?;
+                    if seen.insert(name) {
+                        self.collect(inner, nesting + 1, seen, found)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses operations nested deeper than `most`, fragments that do not exist, and fragments
+    /// that spread themselves.
+    fn check_depth(&self, most: usize) -> Result<(), MalformedGraphQl> {
+        let mut depths = BTreeMap::new();
+        for name in self.fragments.keys() {
+            self.fragment_depth(name, 0, &mut depths)?;
+        }
+        let mut deepest = depths.values().copied().flatten().max().unwrap_or_default();
+        for operation in &self.operations {
+            let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
+            deepest = deepest.max(self.depth(&selections, 0, &mut depths)?);
+        }
+        if deepest > most { Err(MalformedGraphQl) } else { Ok(()) }
+    }
+
+    /// How deep a fragment nests; `None` in `depths` marks one that is being looked into.
+    fn fragment_depth(
+        &self,
+        name: &str,
+        nesting: usize,
+        depths: &mut BTreeMap<String, Option<usize>>,
+    ) -> Result<usize, MalformedGraphQl> {
+        if let Some(known) = depths.get(name) {
+            return known.ok_or(MalformedGraphQl);
+        }
+        let selections = self.fragments.get(name).ok_or(MalformedGraphQl)?;
+        depths.insert(name.to_owned(), None);
+        let depth = self.depth(selections, nesting, depths)?;
+        depths.insert(name.to_owned(), Some(depth));
+        Ok(depth)
+    }
+
+    fn depth(
+        &self,
+        selections: &cst::SelectionSet,
+        nesting: usize,
+        depths: &mut BTreeMap<String, Option<usize>>,
+    ) -> Result<usize, MalformedGraphQl> {
+        if nesting > NESTING {
+            return Err(MalformedGraphQl);
+        }
+        let nesting = nesting + 1;
+        let mut deepest = 1;
+        for selection in selections.selections() {
+            let depth = match selection {
+                cst::Selection::Field(field) => match field.selection_set() {
+                    Some(inner) => 1 + self.depth(&inner, nesting, depths)?,
+                    None => 1,
+                },
+                cst::Selection::InlineFragment(fragment) => {
+                    let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
+                    self.depth(&inner, nesting, depths)?
+                }
+                cst::Selection::FragmentSpread(spread) => {
+                    self.fragment_depth(&spread_name(&spread)?, nesting, depths)?
+                }
+            };
+            deepest = deepest.max(depth);
+        }
+        Ok(deepest)
+    }
+}
+
+fn spread_name(spread: &cst::FragmentSpread) -> Result<String, MalformedGraphQl> {
+    let name = spread.fragment_name().and_then(|name| name.name()).ok_or(MalformedGraphQl)?;
+    Ok(name.text().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { depth: 5, bytes: 4096 };
+
+    fn fields_of(
+        target: &str,
+        content_type: Option<&str>,
+        body: &str,
+    ) -> Result<Vec<String>, MalformedGraphQl> {
+        let mut headers = vec![(":path".to_owned(), target.as_bytes().to_vec())];
+        headers.extend(content_type.map(|value| ("content-type".to_owned(), value.into())));
+        let fields = root_fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
+        let text = |field: RootField| format!("{}:{}", field.name, field.operation.action());
+        Ok(fields.into_iter().map(text).collect())
+    }
+
+    fn fields_of_json(body: &str) -> Result<Vec<String>, MalformedGraphQl> {
+        fields_of("/graphql", Some("application/json"), body)
+    }
+
+    fn fields_of_text(document: &str) -> Result<Vec<String>, MalformedGraphQl> {
+        fields_of("/graphql", Some("application/graphql"), document)
+    }
+
+    #[test]
+    fn an_alias_is_seen_through() {
+        assert_eq!(fields_of_text("{ allowed: secret { id } }").unwrap(), ["secret:read"]);
+    }
+
+    #[test]
+    fn fragments_are_followed() {
+        let document = "query { ...A ... on Query { c } ... @include(if: false) { d } }
+            fragment A on Query { a ...B } fragment B on Query { b @skip(if: true) ...C }
+            fragment C on Query { e }";
+        let fields = fields_of_text(document).unwrap();
+        assert_eq!(fields, ["a:read", "b:read", "c:read", "d:read", "e:read"]);
+    }
+
+    #[test]
+    fn fragments_that_spread_each_other_are_refused() {
+        let document = "{ ...A } fragment A on Q { a ...B } fragment B on Q { b ...A }";
+        assert_eq!(fields_of_text(document), Err(MalformedGraphQl));
+        assert_eq!(fields_of_text("{ ...Missing }"), Err(MalformedGraphQl));
+        let twice = "{ ...A } fragment A on Q { a } fragment A on Q { b }";
+        assert_eq!(fields_of_text(twice), Err(MalformedGraphQl));
+    }
+
+    #[test]
+    fn every_operation_counts_unless_one_is_picked() {
+        let document = "query A { a } mutation B { b } subscription C { c }";
+        assert_eq!(fields_of_text(document).unwrap(), ["a:read", "c:read", "b:write"]);
+        let picked = |name: &str| {
+            fields_of_json(&format!(r#"{{"query": "{document}", "operationName": {name}}}"#))
+        };
+        assert_eq!(picked("\"A\"").unwrap(), ["a:read"]);
+        assert_eq!(picked("\"B\"").unwrap(), ["b:write"]);
+        assert_eq!(picked("null").unwrap().len(), 3);
+        assert_eq!(picked("\"\"").unwrap().len(), 3);
+        assert_eq!(picked("\"D\""), Err(MalformedGraphQl));
+        assert_eq!(picked("1"), Err(MalformedGraphQl));
+    }
+
+    #[test]
+    fn a_batch_is_all_of_its_documents() {
+        let batch =
+            r#"[{"query": "{a}"}, {"query": "query X {b} mutation Y {c}", "operationName": "X"}]"#;
+        assert_eq!(fields_of_json(batch).unwrap(), ["a:read", "b:read"]);
+        for batch in ["[]", "[[]]", r#"[{"query": "{a}"}, {}]"#, r#"[{"query": "{a}"}, null]"#] {
+            assert_eq!(fields_of_json(batch), Err(MalformedGraphQl), "{batch}");
+        }
+    }
+
+    #[test]
+    fn url_and_body_are_both_judged() {
+        let json = Some("application/json");
+        let url = "/graphql?query=%7Ba%7D&operationName=X";
+        assert_eq!(fields_of("/graphql?query=%7Ba%7D", None, "").unwrap(), ["a:read"]);
+        assert_eq!(
+            fields_of("/graphql?qu%65ry={a}&query={b}", json, r#"{"query":"{c}"}"#).unwrap(),
+            ["a:read", "b:read", "c:read"]
+        );
+        // The URL's name could pick an operation of the body's document, so none is picked.
+        let body = r#"{"query": "query X {x} mutation Y {y}", "operationName": "X"}"#;
+        assert_eq!(fields_of(url, json, body).unwrap(), ["a:read", "x:read", "y:write"]);
+        assert_eq!(fields_of("/graphql", None, ""), Err(MalformedGraphQl));
+    }
+
+    #[test]
+    fn what_two_upstreams_could_read_differently_is_refused() {
+        for body in [
+            r#"{"query": "{a}", "query": "{b}"}"#,
+            r#"{"query": "{a}", "Query": "{b}"}"#,
+            r#"{"QUERY": "{a}"}"#,
+            r#"{"query": "{a}", "operationname": "b"}"#,
+            r#"{"extensions": {"persistedQuery": {"sha256Hash": "00"}}}"#,
+            r#"{"query": ["{a}"]}"#,
+            r#"{"query": "{a}"} {}"#,
+            r#""{a}""#,
+            "{a}",
+        ] {
+            assert_eq!(fields_of_json(body), Err(MalformedGraphQl), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_kind_is_refused() {
+        let body = r#"{"query": "{a}"}"#;
+        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/json;a=b"]
+        {
+            assert!(fields_of("/graphql", Some(good), body).is_ok(), "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "multipart/form-data; boundary=x",
+            "application/json; charset=utf-16",
+            "application/x-www-form-urlencoded",
+            "",
+        ] {
+            assert_eq!(fields_of("/graphql", Some(bad), body), Err(MalformedGraphQl), "{bad}");
+        }
+        assert_eq!(fields_of("/graphql", None, body), Err(MalformedGraphQl));
+    }
+
+    #[test]
+    fn limits_hold() {
+        let nested = |levels: usize| "{a".repeat(levels) + &"}".repeat(levels);
+        assert!(fields_of_text(&nested(5)).is_ok());
+        assert_eq!(fields_of_text(&nested(6)), Err(MalformedGraphQl));
+        assert_eq!(fields_of_text(&nested(1000)), Err(MalformedGraphQl));
+        let in_fragments =
+            "{ a { ...A } } fragment A on Q { b { ...B } } fragment B on Q { c { d { e } } }";
+        assert!(fields_of_text(in_fragments).is_ok());
+        let deeper = in_fragments.replace("{ e }", "{ e { f } }");
+        assert_eq!(fields_of_text(&deeper), Err(MalformedGraphQl));
+        let long = format!("{{ a }} #{}", "x".repeat(LIMITS.bytes));
+        assert_eq!(fields_of_text(&long), Err(MalformedGraphQl));
+        let chain: String =
+            (0..200).map(|n| format!("fragment f{n} on Q{{...f{}}}", n + 1)).collect();
+        assert_eq!(
+            fields_of_text(&format!("{{...f0}}{chain}fragment f200 on Q{{a}}")),
+            Err(MalformedGraphQl)
+        );
+    }
+
+    #[test]
+    fn what_is_no_executable_document_is_refused() {
+        for document in
+            ["", "{", "{}", "type Query { a: Int }", "fragment A on Q { a }", "query", "{ a } }"]
+        {
+            assert_eq!(fields_of_text(document), Err(MalformedGraphQl), "{document}");
+        }
+    }
+}
