@@ -15,14 +15,15 @@ use serde_json::value::RawValue;
 
 use crate::condition::{Condition, Subject};
 use crate::config::{
-    Entries, Object, RawMethodOverride, RawPreflight, document, missing_field, parse, strings,
+    Entries, Object, RawMethodOverride, RawPreflight, document, is_quotable, missing_field, parse,
+    strings,
 };
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::limits;
 use crate::path::Normalization;
-use crate::rule::{Requirement, Rules};
+use crate::rule::{Requirement, Rule, RuleAccess, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
 use crate::template::{Template, TemplateError, Variable, Vocabulary};
@@ -106,6 +107,16 @@ impl<'a> Compiler<'a> {
         let raw = document(json, &mut self.findings)?;
         let policy = Object::parse(raw, Place::ROOT, &FIELDS, &mut self.findings)?;
 
+        let keys = policy.raw("keys").map_or(0, |keys| keys.get().len());
+        if json.len() - keys > limits::POLICY_BYTES {
+            let message = format!(
+                "the policy besides its keys is larger than {} bytes",
+                limits::POLICY_BYTES
+            );
+            self.findings.error(Place::ROOT, Code::TooLarge, message);
+            return None;
+        }
+
         let realm = self.realm(&policy);
         let sources = self.credentials(&policy);
         let forward_credential = self.value(&policy, "forward_credential");
@@ -117,15 +128,17 @@ impl<'a> Compiler<'a> {
         let conditions = self.conditions(&policy, Place::ROOT, &[]);
         let rules = self.rules(&policy);
         let sessions = self.sessions(&policy);
-        let preflight = self.value(&policy, "cors_preflight");
-        let method_override = self.value(&policy, "method_override");
-        let normalization = self.value::<Normalization>(&policy, "path_normalization");
+        let preflight = policy.word("cors_preflight", Place::ROOT, &mut self.findings);
+        let method_override = policy.word("method_override", Place::ROOT, &mut self.findings);
+        let normalization: Option<Normalization> =
+            policy.word("path_normalization", Place::ROOT, &mut self.findings);
         let upstream_headers = self.headers(&policy, "upstream_headers");
         let response_headers = self.headers(&policy, "response_headers");
         let wordings = self.errors(&policy, realm, &sources);
         let metrics_per_key = self.metrics(&policy);
 
         Some(Engine {
+            query_names: query_names(&rules, &conditions),
             sources,
             forward_credential: forward_credential.unwrap_or(false),
             metrics_per_key: metrics_per_key.unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS),
@@ -133,6 +146,7 @@ impl<'a> Compiler<'a> {
             every_token_has_a_shape: every_type_has_a_prefix && every_key_has_a_type,
             conditions,
             methods: std::mem::take(&mut self.methods),
+
             rules: Rules::new(rules),
             default_requirement: Requirement::action(),
             sessions,
@@ -201,7 +215,12 @@ impl<'a> Compiler<'a> {
             let message = "a policy needs at least one credential source";
             self.findings.error(place, Code::Empty, message);
         }
-        for (index, raw) in list.into_iter().flatten().enumerate() {
+        let list = list.unwrap_or_default();
+        if list.len() > limits::HEADERS {
+            self.too_many("credential sources", limits::HEADERS, place);
+            return sources;
+        }
+        for (index, raw) in list.into_iter().enumerate() {
             self.credential(raw, place.item(index), &mut sources);
         }
         sources
@@ -234,7 +253,7 @@ impl<'a> Compiler<'a> {
             [false, false, false, true] => {
                 let name = cookie.unwrap_or_default();
                 if !is_token(&name) {
-                    let message = format!("`{name}` is no cookie name");
+                    let message = format!("{} is no cookie name", quoted(&name));
                     findings.error(place.field("cookie"), Code::InvalidHeader, message);
                 }
                 if sources.cookies.iter().any(|own| **own == *name) {
@@ -337,6 +356,10 @@ impl<'a> Compiler<'a> {
             return template.into_iter().collect();
         }
         let values = strings(raw, place, &mut self.findings).unwrap_or_default();
+        if values.len() > limits::GRANTS {
+            self.too_many("values", limits::GRANTS, place);
+            return Vec::new();
+        }
         if values.is_empty() {
             let message = "no key could meet a condition without values";
             self.findings.error(place, Code::Empty, message);
@@ -437,6 +460,35 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// The query parameters that rules and conditions read.
+fn query_names(rules: &[Rule], conditions: &[Condition]) -> BTreeSet<Box<str>> {
+    let mut names = BTreeSet::new();
+    let mut templates: Vec<&Template> = Vec::new();
+    templates.extend(conditions.iter().flat_map(|condition| &condition.choices));
+    for rule in rules {
+        templates.extend(rule.conditions.iter().flat_map(|condition| &condition.choices));
+        names.extend(rule.query.iter().map(|pattern| pattern.name.clone()));
+        if let RuleAccess::Key(requirement) = &rule.access {
+            templates.extend(requirement.templates());
+        }
+        if let Some(graphql) = &rule.graphql {
+            templates.push(&graphql.require);
+            names.extend(["operationName", "query"].map(Box::from));
+        }
+    }
+    for variable in templates.into_iter().flat_map(Template::variables) {
+        if let Variable::Query(name) = variable {
+            names.insert(name.clone());
+        }
+    }
+    names
+}
+
+/// A text in backticks, or a word for one that may be a token in the wrong place.
+fn quoted(text: &str) -> String {
+    if is_quotable(text) { format!("`{text}`") } else { "this".to_owned() }
+}
+
 /// Adds a header to the places where a token may stand.
 fn header_source(
     name: &str,
@@ -446,14 +498,15 @@ fn header_source(
     findings: &mut Findings,
 ) {
     let name = name.to_ascii_lowercase();
-    if !is_token(&name) || name == "cookie" {
-        let message = format!("`{name}` is no header that can carry a token");
+    const OTHERS: [&str; 4] = ["content-length", "cookie", "host", "x-request-id"];
+    if !is_token(&name) || OTHERS.contains(&name.as_str()) {
+        let message = format!("{} is no header that can carry a token", quoted(&name));
         findings.error(place.field("header"), Code::InvalidHeader, message);
     }
     if let Some(scheme) = &scheme
         && !is_token(scheme)
     {
-        let message = format!("`{scheme}` is no authentication scheme");
+        let message = format!("{} is no authentication scheme", quoted(scheme));
         findings.error(place.field("scheme"), Code::InvalidHeader, message);
     }
     let Some(known) = sources.headers.iter_mut().find(|header| *header.name == *name) else {

@@ -59,6 +59,26 @@ impl<'a> Object<'a> {
         parse(self.raw(name)?, place.field(name), findings)
     }
 
+    /// The meaning of a field that is one of a few words.
+    pub(crate) fn word<W: Word>(
+        &self,
+        name: &str,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<W> {
+        let text: String = self.field(name, place, findings)?;
+        let word = W::WORDS.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        if word.is_none() {
+            let known: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
+            let shown = if is_quotable(&text) { text.as_str() } else { "…" };
+            let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
+            findings
+                .error(place.field(name), Code::InvalidValue, message)
+                .did_you_mean(&text, &known);
+        }
+        word
+    }
+
     /// The strings of a field that is a list of strings.
     pub(crate) fn strings(
         &self,
@@ -90,27 +110,39 @@ pub(crate) struct RawKey<'a> {
     pub(crate) id: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) hash: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, deserialize_with = "not_null", rename = "type")]
     pub(crate) key_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) account: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) scopes: Option<Vec<Cow<'a, str>>>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(crate) not_before: Option<Instant>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(crate) expires_at: Option<Instant>,
     #[serde(default)]
     pub(crate) disabled: bool,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) origins: Option<Vec<Cow<'a, str>>>,
+    #[serde(default, deserialize_with = "not_null")]
     pub(crate) attributes: Option<Entries<String>>,
     /// When the key was made, for people.
+    #[serde(default, deserialize_with = "not_null")]
     #[expect(dead_code, reason = "read to see that it is a time; the engine does not keep it")]
     pub(crate) created: Option<Instant>,
     /// Prefix and last characters of the token, for people.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) hint: Option<Cow<'a, str>>,
+}
+
+/// A field that may be left out, and may not be `null`: a list whose items were commented out would
+/// else pass for none.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl<'a> RawKey<'a> {
@@ -168,16 +200,22 @@ fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawCharset {
     Alphanumeric,
     Base64url,
     Hex,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+impl Word for RawCharset {
+    const WORDS: &'static [(&'static str, RawCharset)] = &[
+        ("alphanumeric", RawCharset::Alphanumeric),
+        ("base64url", RawCharset::Base64url),
+        ("hex", RawCharset::Hex),
+    ];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawAccess {
     Authenticated,
     Deny,
@@ -185,33 +223,55 @@ pub(crate) enum RawAccess {
     Public,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+impl Word for RawAccess {
+    const WORDS: &'static [(&'static str, RawAccess)] = &[
+        ("authenticated", RawAccess::Authenticated),
+        ("deny", RawAccess::Deny),
+        ("key", RawAccess::Key),
+        ("public", RawAccess::Public),
+    ];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawPreflight {
     Allow,
     Authenticate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawIntrospection {
-    Allow,
-    Deny,
+impl Word for RawPreflight {
+    const WORDS: &'static [(&'static str, RawPreflight)] =
+        &[("allow", RawPreflight::Allow), ("authenticate", RawPreflight::Authenticate)];
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawHold {
     Body,
     Headers,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+impl Word for RawHold {
+    const WORDS: &'static [(&'static str, RawHold)] =
+        &[("body", RawHold::Body), ("headers", RawHold::Headers)];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawMethodOverride {
     Authorize,
     Ignore,
     Remove,
+}
+
+impl Word for RawMethodOverride {
+    const WORDS: &'static [(&'static str, RawMethodOverride)] = &[
+        ("authorize", RawMethodOverride::Authorize),
+        ("ignore", RawMethodOverride::Ignore),
+        ("remove", RawMethodOverride::Remove),
+    ];
+}
+
+/// One of a few words.
+pub(crate) trait Word: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
 }
 
 /// A map in the order in which it was written. A name that stands twice is an error.
@@ -231,11 +291,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries<T>, M::Error> {
                 let mut entries: Vec<(String, T)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, T>()? {
-                    if entries.iter().any(|(other, _)| *other == name) {
-                        return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
-                    }
-                    entries.push((name, value));
+                while let Some(entry) = map.next_entry::<String, T>()? {
+                    entries.push(entry);
+                }
+                let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+                names.sort_unstable();
+                let twice = names.array_windows().find(|[one, other]| one == other);
+                if let Some([name, _]) = twice {
+                    return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
                 }
                 Ok(Entries(entries))
             }
@@ -308,21 +371,34 @@ impl<'de> Deserialize<'de> for Instant {
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Instant, E> {
-                i64::try_from(value).map(Instant).map_err(|_| E::custom("number out of range"))
+                instant(i64::try_from(value).unwrap_or(i64::MAX))
             }
 
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Instant, E> {
-                Ok(Instant(value))
+                instant(value)
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Instant, E> {
-                whole(value)
-                    .map(Instant)
-                    .ok_or_else(|| E::invalid_type(de::Unexpected::Float(value), &InstantVisitor))
+                match whole(value) {
+                    Some(seconds) => instant(seconds),
+                    None => Err(E::invalid_type(de::Unexpected::Float(value), &InstantVisitor)),
+                }
             }
         }
 
         deserializer.deserialize_any(InstantVisitor)
+    }
+}
+
+/// The last second of the year 9999. What lies beyond was most likely meant in milliseconds.
+const LATEST: i64 = 253_402_300_799;
+
+/// A point in time that a person could mean.
+fn instant<E: de::Error>(seconds: i64) -> Result<Instant, E> {
+    if seconds.abs() <= LATEST {
+        Ok(Instant(seconds))
+    } else {
+        Err(E::custom("a time beyond the year 9999; Unix seconds are expected, not milliseconds"))
     }
 }
 
@@ -452,13 +528,7 @@ pub(crate) fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a
 /// Turns serde's words into a finding that shows no value and no Rust type.
 fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
     let text = serde.rsplit_once(" at line ").map_or(serde, |(text, _)| text);
-    if text.starts_with("unknown variant") {
-        let mut quoted = text.split('`').skip(1).step_by(2);
-        let word = quoted.next().unwrap_or_default();
-        let known: Vec<&str> = quoted.collect();
-        let message = format!("`{word}` is not one of `{}`", known.join("`, `"));
-        findings.error(place, Code::InvalidValue, message).did_you_mean(word, &known);
-    } else if text.starts_with("duplicate field") {
+    if text.starts_with("duplicate field") {
         findings.error(place, Code::Duplicate, text.replace("duplicate field", "two fields"));
     } else if let Some((found, expected)) = text
         .strip_prefix("invalid type: ")
@@ -496,6 +566,11 @@ fn unknown_field(name: &str, known: &[&'static str], parent: Place<'_>, findings
     } else {
         findings.error(parent, Code::UnknownField, "unknown field");
     }
+}
+
+/// Whether a word of the configuration is too short to be a token in the wrong place.
+pub(crate) fn is_quotable(word: &str) -> bool {
+    word.len() <= 24
 }
 
 /// What serde found, in JSON's words and without the value.
@@ -566,11 +641,18 @@ mod tests {
             key(r#"{"id":"a","hash":"b","attributes":{"a":"1","a":"2"}}"#),
             ["/here/attributes: two fields `a`"]
         );
+        let access = |raw: &RawValue, findings: &mut Findings| -> Option<RawAccess> {
+            Object::parse(raw, place, &["access"], findings)?.word("access", place, findings)
+        };
         assert_eq!(
-            findings(r#""pubic""#, |raw, findings| parse::<RawAccess>(raw, place, findings)),
+            findings(r#"{"access": "pubic"}"#, access),
             [
-                "/here: `pubic` is not one of `authenticated`, `deny`, `key`, `public` (did you mean `public`?)"
+                "/here/access: `pubic` is not one of `authenticated`, `deny`, `key`, `public` (did you mean `public`?)"
             ]
+        );
+        assert_eq!(
+            findings(r#"{"access": 1}"#, access),
+            ["/here/access: expected a string, found a number"]
         );
         assert_eq!(
             findings("403.5", |raw, findings| parse::<Whole>(raw, place, findings)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
-use crate::query::Query;
+use crate::query::{self, Query};
 use crate::request::Request;
 
 /// The places where a token may stand.
@@ -101,8 +101,7 @@ impl Sources {
 
     /// The query without its credentials, or `None` if it carries none.
     pub(crate) fn query_without(&self, query: &Query<'_>) -> Option<Vec<u8>> {
-        let is_credential =
-            |name: &[u8]| self.query.iter().any(|credential| credential.as_bytes() == name);
+        let is_credential = |name: &[u8]| self.query.iter().any(|own| query::is_named(name, own));
         if self.query.is_empty() { None } else { query.without(is_credential) }
     }
 

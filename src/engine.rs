@@ -1,23 +1,24 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
-use crate::decision::{Access, Decision, Hold, Reason, Verdict};
+use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
 use crate::graphql;
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
 use crate::limits;
+use crate::origin::is_host;
 use crate::path::{Normalization, Path, PathTemplate};
 use crate::query::Query;
-use crate::request::{Body, Request, split_target};
+use crate::request::{Body, Request, is_spelling, split_target};
 use crate::response::Wordings;
-use crate::rule::{Facts, GraphQlRule, Requirement, Rule, RuleAccess, Rules};
+use crate::rule::{Facts, GraphQlRule, Introspection, Requirement, Rule, RuleAccess, Rules};
 use crate::scope::{self, Scope};
 use crate::session::{Session, Sessions};
 use crate::template::{Part, Template, Values, Variable};
@@ -33,6 +34,8 @@ pub struct Engine {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
     pub(crate) rules: Rules,
+    /// The query parameters that rules and conditions read, which must not stand in another spelling.
+    pub(crate) query_names: BTreeSet<Box<str>>,
     pub(crate) default_requirement: Requirement,
     pub(crate) sessions: Option<Sessions>,
     pub(crate) preflight: RawPreflight,
@@ -118,11 +121,10 @@ impl Engine {
             own_wording: false,
             path: None,
         };
-        let methods = self.methods_asked_for(request);
-        if self.is_preflight(request, &methods) {
+        if self.is_preflight(request) {
             return decision;
         }
-        decision.verdict = match self.judge(request, &methods, &mut decision) {
+        decision.verdict = match self.judge(request, &mut decision) {
             Ok(verdict) => verdict,
             Err(reason) => Verdict::Deny(reason),
         };
@@ -163,7 +165,7 @@ impl Engine {
             }
         }
         for (name, template) in &self.upstream_headers {
-            if let Some(value) = identity(template, request, decision) {
+            if let Some(value) = rendered(template, request, decision.identity()) {
                 set.push((name.to_string(), value.into_bytes()));
             }
         }
@@ -182,56 +184,81 @@ impl Engine {
         request: &Request<'_>,
         decision: &Decision<'_>,
     ) -> Vec<(String, String)> {
+        // A client cannot tell a key that ended from one that never was.
+        let is_known = decision.reason().is_none_or(|reason| reason.class() == Class::Forbidden);
+        let identity = decision.identity().filter(|_| is_known);
         let render = |(name, template): &(Box<str>, Template)| {
-            Some((name.to_string(), identity(template, *request, decision)?))
+            Some((name.to_string(), rendered(template, *request, identity)?))
         };
         self.response_headers.iter().filter_map(render).collect()
     }
 
-    /// The request's own method first, then those that it asks to be treated as.
+    /// The request's own method first, then those that it asks to be treated as. Who asks for more of
+    /// them than there are headers to ask by gets none: the empty method stands for no action.
     fn methods_asked_for<'r>(&self, request: Request<'r>) -> Vec<Cow<'r, str>> {
         let mut methods = vec![Cow::Borrowed(request.method())];
         if self.method_override != RawMethodOverride::Authorize {
             return methods;
         }
-        for value in OVERRIDES.iter().flat_map(|name| request.values(name)) {
+        for value in overrides(request) {
             let method = String::from_utf8_lossy(value.trim_ascii()).to_ascii_uppercase();
-            if !method.is_empty() && !methods.iter().any(|own| **own == method) {
-                methods.push(Cow::Owned(method));
+            if method.is_empty() || methods.iter().any(|own| **own == method) {
+                continue;
             }
+            if methods.len() > OVERRIDES.len() {
+                methods.push(Cow::Borrowed(""));
+                return methods;
+            }
+            methods.push(Cow::Owned(method));
         }
         methods
     }
 
-    /// A preflight asks for no other method than OPTIONS: a browser sends it without such headers.
-    fn is_preflight(&self, request: Request<'_>, methods: &[Cow<'_, str>]) -> bool {
+    /// Whether the request is a preflight as a browser sends it: without a body, and without headers
+    /// that ask for another method.
+    fn is_preflight(&self, request: Request<'_>) -> bool {
         self.preflight == RawPreflight::Allow
-            && matches!(methods, [method] if method == "OPTIONS")
+            && request.method() == "OPTIONS"
             && request.has("origin")
             && request.has("access-control-request-method")
+            && request.body == Body::Whole(b"")
+            && (self.method_override == RawMethodOverride::Remove
+                || overrides(request).next().is_none())
     }
 
     fn judge<'e>(
         &'e self,
         request: Request<'_>,
-        methods: &[Cow<'_, str>],
         decision: &mut Decision<'e>,
     ) -> Result<Verdict, Reason> {
-        let segments = match request.path() {
+        // What an upstream could read in two ways must be allowed both ways, or is refused.
+        let readings: Vec<Option<Vec<String>>> = match request.path() {
             Some(path) if self.rules.look_at_paths() => {
                 let path = Path::parse(path, self.normalization);
                 let path = path.map_err(|_| Reason::MalformedPath)?;
                 decision.path = path.rewritten;
-                Some(path.segments)
+                [Some(path.segments)].into_iter().chain(path.without_parameters.map(Some)).collect()
             }
-            _ => None,
+            _ => vec![None],
         };
         let query = request.parameters();
-        let facts = Facts { host: host(request), segments: segments.as_deref(), query: &query };
-        let matched: Vec<Match<'e, '_>> = methods
-            .iter()
-            .map(|method| Match { method, rule: self.rules.find(&facts, method) })
-            .collect();
+        if query.is_ambiguous(&self.query_names) {
+            return Err(Reason::MalformedPath);
+        }
+        let host = match host(request) {
+            None if self.rules.look_at_hosts() => return Err(Reason::MalformedPath),
+            host => host.unwrap_or_default(),
+        };
+        let facts = Facts { host, query: &query };
+        let methods = self.methods_asked_for(request);
+        let mut matched: Vec<Match<'e, '_>> = Vec::new();
+        for segments in readings.iter().map(Option::as_deref) {
+            matched.extend(methods.iter().map(|method| Match {
+                method,
+                segments,
+                rule: self.rules.find(&facts, segments, method),
+            }));
+        }
         decision.rule = matched.first().and_then(|matched| matched.rule);
         if matched.iter().all(Match::is_public) {
             return Ok(Verdict::Allow(Access::Public));
@@ -326,16 +353,16 @@ impl Engine {
         decision: &mut Decision<'e>,
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
         decision.rule = matched.rule;
+        decision.own_wording = false;
         let access = matched.rule.map(|rule| &rule.access);
         if matches!(access, Some(RuleAccess::Deny)) {
             decision.own_wording = true;
             return Err(Reason::DeniedByRule);
         }
         let action = self.methods.get(matched.method).map(|action| &**action);
-        let template = matched.template(facts);
-        let values = |variable: &Variable| {
-            value_of(variable, request, facts, template, matched.method, action)
-        };
+        let template = matched.template();
+        let values =
+            |variable: &Variable| value_of(variable, request, facts, matched, template, action);
         if !self.conditions.iter().all(|condition| condition.is_met(identity, values)) {
             return Err(Reason::ConditionFailed);
         }
@@ -386,19 +413,20 @@ impl Engine {
     /// method overrides that are to be removed.
     fn client_copies<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = &'a str> {
         request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| {
-            let is_copy = |own: &str| {
-                own.len() == name.len()
-                    && own.bytes().zip(name.bytes()).all(|(own, other)| {
-                        own == other
-                            || (own == b'-' && other == b'_')
-                            || (own == b'_' && other == b'-')
-                    })
-            };
-            self.upstream_headers.iter().any(|(own, _)| is_copy(own))
-                || (self.method_override == RawMethodOverride::Remove
-                    && OVERRIDES.iter().any(|own| is_copy(own)))
+            self.upstream_headers.iter().any(|(own, _)| is_spelling(own, name))
+                || (self.method_override == RawMethodOverride::Remove && is_override(name))
         })
     }
+}
+
+/// The values of headers that ask for another method.
+fn overrides<'r>(request: Request<'r>) -> impl Iterator<Item = &'r [u8]> {
+    let headers = request.headers.iter();
+    headers.filter(|(name, _)| is_override(name)).map(|(_, value)| value.as_slice())
+}
+
+fn is_override(name: &str) -> bool {
+    OVERRIDES.iter().any(|own| is_spelling(own, name))
 }
 
 /// Who was found to ask.
@@ -420,8 +448,17 @@ impl GraphQlRule {
         match field.name.as_str() {
             // The name of the root's type is in every schema, and tells nothing of the data.
             "__typename" => return Ok(()),
-            "__schema" | "__type" if self.introspection => return Ok(()),
-            name if name.starts_with("__") => return Err(Reason::InsufficientScope),
+            name if name.starts_with("__") => {
+                return match &self.introspection {
+                    Introspection::Allow => Ok(()),
+                    Introspection::Deny => Err(Reason::InsufficientScope),
+                    Introspection::Scope(scope) => {
+                        decision.need(vec![scope.clone()]);
+                        let is_covered = identity.covers(scope);
+                        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+                    }
+                };
+            }
             _ => {}
         }
         let own = self.fields.get(field.name.as_str()).map_or(&*field.name, |own| &**own);
@@ -456,6 +493,8 @@ impl Decision<'_> {
 #[derive(Debug)]
 struct Match<'e, 'r> {
     method: &'r str,
+    /// The path in one of its readings.
+    segments: Option<&'r [String]>,
     rule: Option<&'e Rule>,
 }
 
@@ -465,8 +504,8 @@ impl<'e> Match<'e, '_> {
     }
 
     /// The rule's path that matches: the first, if there are several.
-    fn template(&self, facts: &Facts<'_>) -> Option<&'e PathTemplate> {
-        let segments = facts.segments?;
+    fn template(&self) -> Option<&'e PathTemplate> {
+        let segments = self.segments?;
         self.rule?.paths.iter().find(|path| path.matches(segments))
     }
 }
@@ -489,6 +528,9 @@ fn required_scopes(
         let Some(texts) = template.expand(words) else { return false };
         let scopes: Result<Vec<Scope>, _> = texts.iter().map(|text| Scope::parse(text)).collect();
         let Ok(scopes) = scopes else { return false };
+        if required.len() + scopes.len() > limits::REQUIRED_SCOPES {
+            return false;
+        }
         let is_covered = scopes.iter().all(|scope| identity.covers(scope));
         required.extend(scopes);
         is_covered
@@ -507,19 +549,19 @@ fn value_of(
     variable: &Variable,
     request: Request<'_>,
     facts: &Facts<'_>,
+    matched: &Match<'_, '_>,
     template: Option<&PathTemplate>,
-    method: &str,
     action: Option<&str>,
 ) -> Values {
     match variable {
         Variable::Action => {
             action.map_or(Values::Absent, |action| Values::Each(vec![action.to_owned()]))
         }
-        Variable::Header(name) => texts(request.values(name)),
-        Variable::Method => Values::Each(vec![method.to_owned()]),
+        Variable::Header(name) => texts(request.values_of_any_spelling(name)),
+        Variable::Method => Values::Each(vec![matched.method.to_owned()]),
         Variable::Parameter(name) => {
             let value = template
-                .zip(facts.segments)
+                .zip(matched.segments)
                 .and_then(|(template, path)| template.parameter(name, path));
             match value {
                 Some(value) if !value.is_empty() => Values::Each(vec![value]),
@@ -542,9 +584,12 @@ fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values {
     if texts.is_empty() { Values::Absent } else { Values::Each(texts) }
 }
 
-/// A header's value for the identity that was let through, or refused.
-fn identity(template: &Template, request: Request<'_>, decision: &Decision<'_>) -> Option<String> {
-    let identity = decision.identity();
+/// A header's value for who asks.
+fn rendered(
+    template: &Template,
+    request: Request<'_>,
+    identity: Option<Identity<'_>>,
+) -> Option<String> {
     template.render(|variable| match variable {
         Variable::KeyAccount => identity?.account().map(Cow::Borrowed),
         Variable::KeyAttribute(name) => identity?.attribute(name).map(Cow::Borrowed),
@@ -555,12 +600,18 @@ fn identity(template: &Template, request: Request<'_>, decision: &Decision<'_>) 
     })
 }
 
-/// The request's host in lower case, without port and without the dot that a full name may end in.
-fn host(request: Request<'_>) -> String {
-    let authority = String::from_utf8_lossy(request.value(":authority").unwrap_or_default());
+/// The request's host in lower case, without port and without the dot that a full name may end in;
+/// `None` if it is no host. A request without one has an empty host.
+fn host(request: Request<'_>) -> Option<String> {
+    let Some(authority) = request.value(":authority") else { return Some(String::new()) };
+    let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
     let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => &authority,
+        Some((host, port)) if !port.contains(']') => {
+            port.parse::<u16>().ok()?;
+            host
+        }
+        _ => authority.as_str(),
     };
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    let host = host.strip_suffix('.').unwrap_or(host);
+    is_host(host).then(|| host.to_owned())
 }

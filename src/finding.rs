@@ -127,9 +127,13 @@ codes! {
     WrongType = "wrong_type",
 }
 
-/// Collects findings.
+/// Collects findings: the first [`limits::FINDINGS`] one by one, of the others how many they are.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+pub(crate) struct Findings {
+    told: Vec<Finding>,
+    untold: usize,
+    has_errors: bool,
+}
 
 impl Findings {
     /// Notes an error. Returns the finding, so that help can be added.
@@ -153,11 +157,18 @@ impl Findings {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.severity == Severity::Error)
+        self.has_errors
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Finding> {
-        self.0
+    pub(crate) fn into_vec(mut self) -> Vec<Finding> {
+        if self.untold > 0 {
+            let message = format!("{} findings more", self.untold);
+            let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
+            self.untold = 0;
+            self.told.truncate(limits::FINDINGS);
+            self.note(Place::ROOT, Code::TooLarge, severity, message);
+        }
+        self.told
     }
 
     fn note(
@@ -167,8 +178,13 @@ impl Findings {
         severity: Severity,
         message: String,
     ) -> Noted<'_> {
+        self.has_errors |= severity == Severity::Error;
         let finding = Finding { code, severity, pointer: place.to_string(), message, help: None };
-        Noted(self.0.push_mut(finding))
+        if self.told.len() > limits::FINDINGS {
+            self.untold += 1;
+            self.told.truncate(limits::FINDINGS);
+        }
+        Noted(self.told.push_mut(finding))
     }
 }
 

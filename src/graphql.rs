@@ -60,19 +60,20 @@ pub(crate) fn root_fields(
     body: &[u8],
     limits: Limits,
 ) -> Result<Vec<RootField>, MalformedGraphQl> {
-    let mut documents = documents_of_url(request)?;
-    documents.extend(documents_of_body(request, body, limits)?);
-    if documents.is_empty() {
+    let url = documents_of_url(request)?;
+    let body = documents_of_body(request, body, limits)?;
+    if url.documents.is_empty() && body.is_empty() {
         return Err(MalformedGraphQl);
     }
-    // Where several documents or names of operations are sent, an upstream may pair any of them.
-    let names: Vec<_> =
-        documents.iter().filter_map(|document| document.operation.clone()).collect();
-    let batch = documents.iter().all(|document| document.in_batch);
+    // A name of the URL may pick an operation of the body's document, and the other way round.
+    let is_paired = if body.is_empty() {
+        url.documents.len() == 1 && url.names == 1
+    } else {
+        url.documents.is_empty() && url.names == 0
+    };
     let mut fields = Vec::new();
-    for document in &documents {
-        let name = document.operation.as_deref();
-        let name = name.filter(|_| batch || (documents.len() == 1 && names.len() == 1));
+    for document in url.documents.iter().chain(&body) {
+        let name = document.operation.as_deref().filter(|_| is_paired);
         fields.extend(Executable::parse(&document.text, limits)?.root_fields(name)?);
     }
     fields.sort_unstable();
@@ -86,12 +87,18 @@ struct Document {
     text: String,
     /// The `operationName` that picks one of its operations.
     operation: Option<String>,
-    /// Whether it stands in a batch, whose documents are executed each by itself.
-    in_batch: bool,
 }
 
-/// The documents of the URL: each `query` parameter is one.
-fn documents_of_url(request: Request<'_>) -> Result<Vec<Document>, MalformedGraphQl> {
+/// What stands in the URL.
+#[derive(Debug)]
+struct Url {
+    /// Each `query` parameter is one.
+    documents: Vec<Document>,
+    /// How many `operationName` parameters there are.
+    names: usize,
+}
+
+fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     let parameters = request.parameters();
     let texts = |name: &str| -> Result<Vec<String>, MalformedGraphQl> {
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).map_err(|_| MalformedGraphQl);
@@ -102,8 +109,9 @@ fn documents_of_url(request: Request<'_>) -> Result<Vec<Document>, MalformedGrap
         [name] if !name.is_empty() => Some(name.clone()),
         _ => None,
     };
-    let document = |text| Document { text, operation: name.clone(), in_batch: false };
-    Ok(texts("query")?.into_iter().map(document).collect())
+    let document = |text| Document { text, operation: name.clone() };
+    let documents = texts("query")?.into_iter().map(document).collect();
+    Ok(Url { documents, names: names.len() })
 }
 
 /// The documents of the body: JSON, a batch of it, or GraphQL itself.
@@ -123,12 +131,12 @@ fn documents_of_body(
     match media_type(request)? {
         MediaType::GraphQl => {
             let text = body.to_owned();
-            Ok(vec![Document { text, operation: None, in_batch: false }])
+            Ok(vec![Document { text, operation: None }])
         }
         MediaType::Json => match serde_json::from_str(body).map_err(|_| MalformedGraphQl)? {
             Json::Array(items) if items.is_empty() => Err(MalformedGraphQl),
-            Json::Array(items) => items.iter().map(|item| document(item, true)).collect(),
-            item => Ok(vec![document(&item, false)?]),
+            Json::Array(items) => items.iter().map(document).collect(),
+            item => Ok(vec![document(&item)?]),
         },
     }
 }
@@ -160,7 +168,7 @@ fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
 }
 
 /// A document of a JSON object. A persisted query's hash without its text is none.
-fn document(json: &Json, in_batch: bool) -> Result<Document, MalformedGraphQl> {
+fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
     let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
     // Some upstreams read names in any letter case, so a name may stand in one spelling only.
     let member = |name: &str| -> Result<Option<&Json>, MalformedGraphQl> {
@@ -177,7 +185,7 @@ fn document(json: &Json, in_batch: bool) -> Result<Document, MalformedGraphQl> {
         Some(Json::String(name)) => Some(name.clone()).filter(|name| !name.is_empty()),
         Some(_) => return Err(MalformedGraphQl),
     };
-    Ok(Document { text: text.clone(), operation, in_batch })
+    Ok(Document { text: text.clone(), operation })
 }
 
 /// A parsed document: operations, and the fragments that they use.
@@ -426,6 +434,10 @@ mod tests {
         // The URL's name could pick an operation of the body's document, so none is picked.
         let body = r#"{"query": "query X {x} mutation Y {y}", "operationName": "X"}"#;
         assert_eq!(fields_of(url, json, body).unwrap(), ["a:read", "x:read", "y:write"]);
+        let url = "/graphql?operationName=Y";
+        assert_eq!(fields_of(url, json, body).unwrap(), ["x:read", "y:write"]);
+        let url = "/graphql?query=query%20X%7Bx%7D%20mutation%20Y%7By%7D&operationName=X";
+        assert_eq!(fields_of(url, None, "").unwrap(), ["x:read"]);
         assert_eq!(fields_of("/graphql", None, ""), Err(MalformedGraphQl));
     }
 

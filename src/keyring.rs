@@ -2,8 +2,8 @@
 //!
 //! A million keys take at most 100 bytes each besides their strings: one record and one digest a
 //! key, one index entry, and whatever several keys share (accounts, scope sets, origin sets,
-//! attribute values) once. Digests of tokens are what an attacker cannot choose, so the index takes
-//! its hash from them as they are; the digest itself is compared in constant time.
+//! attribute values) once. Which digests an index compares depends on bits of SHA-256 that an
+//! attacker cannot choose; each is compared in constant time.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 
@@ -107,8 +107,9 @@ impl KeyRing {
     }
 }
 
+/// Digests of tokens are even as they are; those that a test makes up may differ in a few bytes only.
 fn hash_of_digest(digest: &TokenDigest) -> u64 {
-    digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    hash_of(digest)
 }
 
 /// Builds a [`KeyRing`], sharing what keys have in common.
@@ -287,7 +288,7 @@ where
 
 /// A hash without randomness: configuring must do the same in every VM. What is hashed was written
 /// by the operator.
-fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
+pub(crate) fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
     BuildHasherDefault::<FxHasher>::default().hash_one(value)
 }
 

@@ -11,13 +11,23 @@ pub const KEYS: usize = 1_000_000;
 /// An update keeps the old and the new key ring in one VM of at most 1 GiB, beside the new
 /// configuration's text; a ring that could not live beside its successor is refused where refusing
 /// is safe, when it is configured.
-pub const KEY_RING_BYTES: usize = 320 * 1024 * 1024;
+pub const KEY_RING_BYTES: usize = 256 * 1024 * 1024;
 
 /// Most rules.
 pub const RULES: usize = 10_000;
 
+/// Largest part of a configuration besides its `keys`, in bytes: what it is compiled to takes up to
+/// about thirty times that, and two generations live side by side.
+pub const POLICY_BYTES: usize = 4 * 1024 * 1024;
+
 /// Most key types.
 pub const KEY_TYPES: usize = 10_000;
+
+/// Most credential sources, and most headers that are set.
+pub const HEADERS: usize = 100;
+
+/// Most segments of a rule's path, and most names of a rule's query or condition.
+pub const SEGMENTS: usize = 128;
 
 /// Most attributes of one key.
 pub const ATTRIBUTES: usize = 32;
@@ -40,6 +50,15 @@ pub const IDENTIFIER_BYTES: usize = 64;
 
 /// Most scopes that one request can be made to need by repeating a parameter.
 pub const REQUIRED_SCOPES: usize = 256;
+
+/// Most parameters of a query that rules are matched with; a request with more is refused.
+pub const PARAMETERS: usize = 1_000;
+
+/// Longest list of scopes that a challenge tells, in bytes.
+pub const CHALLENGE_BYTES: usize = 1_024;
+
+/// Most findings that are told one by one.
+pub const FINDINGS: usize = 1_000;
 
 /// Most keys for which metrics are kept per key unless the configuration says otherwise.
 pub const KEYS_WITH_METRICS: usize = 1_000;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use percent_encoding::percent_decode;
 
+use crate::config::Word;
+use crate::limits;
+
 /// A request's path, split and decoded (RFC 3986 section 3.3).
 ///
 /// Segments are percent-decoded whole. That is unambiguous, because a path that holds an encoded
@@ -11,19 +14,26 @@ use percent_encoding::percent_decode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
+    /// The segments as an upstream reads them that drops parameters, what follows a `;` (RFC 3986
+    /// section 3.3), where that makes a difference.
+    pub(crate) without_parameters: Option<Vec<String>>,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
 }
 
 /// What becomes of a path that an upstream could read differently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Normalization {
     /// Dot and empty segments are resolved, and the resolved path is forwarded.
     Normalize,
     /// The path is refused.
     #[default]
     Strict,
+}
+
+impl Word for Normalization {
+    const WORDS: &'static [(&'static str, Normalization)] =
+        &[("normalize", Normalization::Normalize), ("strict", Normalization::Strict)];
 }
 
 /// The path could be read in two ways.
@@ -46,7 +56,7 @@ impl Path {
         };
         if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
             let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
-            return Ok(Path { segments: Vec::new(), rewritten });
+            return Ok(Path { segments: Vec::new(), without_parameters: None, rewritten });
         }
         let mut kept: Vec<(&str, String)> = Vec::new();
         for raw_segment in inner.split('/') {
@@ -57,14 +67,21 @@ impl Path {
                 (Normalization::Normalize, "" | ".") => {}
                 (Normalization::Normalize, "..") => drop(kept.pop()),
                 (Normalization::Strict, "") => return Err(MalformedPath),
-                _ if is_dot => return Err(MalformedPath),
+                // Parameters of nothing make an empty segment, or a dot segment, of what they follow.
+                _ if is_dot || before_parameters.is_empty() => return Err(MalformedPath),
                 _ => kept.push((raw_segment, segment)),
             }
         }
         let rewritten = (mode == Normalization::Normalize)
             .then(|| canonical(&kept, trailing_slash))
             .filter(|canonical| canonical != raw);
-        Ok(Path { segments: kept.into_iter().map(|(_, segment)| segment).collect(), rewritten })
+        let segments: Vec<String> = kept.into_iter().map(|(_, segment)| segment).collect();
+        let before = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
+        let without_parameters = segments
+            .iter()
+            .any(|segment| segment.contains(';'))
+            .then(|| segments.iter().map(before).collect());
+        Ok(Path { segments, without_parameters, rewritten })
     }
 }
 
@@ -117,6 +134,9 @@ impl PathTemplate {
     pub(crate) fn parse(text: &str) -> Result<PathTemplate, PathTemplateError> {
         let inner = text.strip_prefix('/').ok_or(PathTemplateError::NotAbsolute)?;
         let inner = inner.strip_suffix('/').unwrap_or(inner);
+        if inner.split('/').count() > limits::SEGMENTS {
+            return Err(PathTemplateError::TooLong);
+        }
         let mut segments = Vec::new();
         if !inner.is_empty() {
             for segment in inner.split('/') {
@@ -173,6 +193,9 @@ impl Segment {
             if !is_parameter_name(name) {
                 return Err(PathTemplateError::ParameterName);
             }
+            if matches!(name, "action" | "method") {
+                return Err(PathTemplateError::Reserved);
+            }
             let name = Some(name.into());
             return Ok(if rest { Segment::Rest(name) } else { Segment::One(name) });
         }
@@ -209,7 +232,9 @@ pub(crate) enum PathTemplateError {
     ParameterName,
     PartOfSegment,
     Query,
+    Reserved,
     RestNotLast,
+    TooLong,
 }
 
 impl fmt::Display for PathTemplateError {
@@ -227,7 +252,11 @@ impl fmt::Display for PathTemplateError {
                 "`{…}` and `*` stand for whole segments, not for parts of one"
             }
             PathTemplateError::Query => "a path has no query and no fragment; use `query`",
+            PathTemplateError::Reserved => {
+                "`{action}` and `{method}` are what the request does, not parts of its path"
+            }
             PathTemplateError::RestNotLast => "`**` and `{name...}` stand last",
+            PathTemplateError::TooLong => "a path has at most 128 segments",
         })
     }
 }
@@ -297,6 +326,15 @@ mod tests {
     }
 
     #[test]
+    fn parameters_make_a_second_reading() {
+        let path = Path::parse(b"/a;x=1/b%3By", Normalization::Strict).unwrap();
+        assert_eq!(path.segments, ["a;x=1", "b;y"]);
+        assert_eq!(path.without_parameters.unwrap(), ["a", "b"]);
+        assert_eq!(strict("/a/;x/b"), Err(MalformedPath));
+        assert_eq!(Path::parse(b"/a", Normalization::Strict).unwrap().without_parameters, None);
+    }
+
+    #[test]
     fn what_only_looks_odd_is_served() {
         for raw in ["/...", "/a;b=c", "/a:b@c", "/.well-known", "/a..b", "/%20", "/~x"] {
             assert!(strict(raw).is_ok(), "{raw}");
@@ -338,6 +376,7 @@ mod tests {
             ("/{x...}/a", PathTemplateError::RestNotLast),
             ("/{}", PathTemplateError::ParameterName),
             ("/{a-b}", PathTemplateError::ParameterName),
+            ("/{action}", PathTemplateError::Reserved),
             ("/a{b}", PathTemplateError::PartOfSegment),
             ("/a*", PathTemplateError::PartOfSegment),
             ("/{x}/{x}", PathTemplateError::DuplicateParameter),

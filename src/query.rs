@@ -1,32 +1,26 @@
 //! A request's query, read and cut without re-encoding what stays.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode;
 
-/// The parameters of a query, in order, as `application/x-www-form-urlencoded` writes them (WHATWG
-/// URL section 5.1).
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Query<'a>(Vec<Parameter<'a>>);
+use crate::limits;
 
-#[derive(Clone, Debug)]
-struct Parameter<'a> {
-    /// As it was sent.
+/// The parameters of a query, as `application/x-www-form-urlencoded` writes them (WHATWG URL section
+/// 5.1).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query<'a> {
     raw: &'a [u8],
-    name: Cow<'a, [u8]>,
-    value: Cow<'a, [u8]>,
+    /// By name, those of one name in their order.
+    parameters: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
 }
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
-        let parameter = |raw: &'a [u8]| {
-            let mut sides = raw.splitn(2, |byte| *byte == b'=');
-            let mut side = || decode(sides.next().unwrap_or_default());
-            Parameter { raw, name: side(), value: side() }
-        };
-        Query(
-            raw.split(|byte| *byte == b'&').filter(|raw| !raw.is_empty()).map(parameter).collect(),
-        )
+        let mut parameters: Vec<_> = pieces(raw).map(parameter).collect();
+        parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Query { raw, parameters }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
@@ -34,29 +28,80 @@ impl<'a> Query<'a> {
     /// A name that ends in `[]` stands for every index, as it does for the upstreams that read it so:
     /// `type[0]` and `type[x]` are occurrences of `type[]`.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let list = name.strip_suffix("[]").filter(|list| !list.is_empty());
-        let is_item = move |own: &[u8], list: &str| {
-            own.strip_prefix(list.as_bytes()).is_some_and(|rest| rest.starts_with(b"["))
-        };
-        self.0
-            .iter()
-            .filter(move |parameter| match list {
-                Some(list) => is_item(&parameter.name, list),
-                None => *parameter.name == *name.as_bytes(),
-            })
-            .map(|parameter| &*parameter.value)
+        let first = list_of(name).unwrap_or(name).as_bytes();
+        let start = self.parameters.partition_point(|(own, _)| **own < *first);
+        let rest = self.parameters.get(start..).unwrap_or_default();
+        rest.iter().take_while(move |(own, _)| is_named(own, name)).map(|(_, value)| &**value)
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
     pub(crate) fn without(&self, is_cut: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        let kept: Vec<&[u8]> = self
-            .0
-            .iter()
-            .filter(|parameter| !is_cut(&parameter.name))
-            .map(|parameter| parameter.raw)
-            .collect();
-        (kept.len() < self.0.len()).then(|| kept.join(&b'&'))
+        if !self.parameters.iter().any(|(name, _)| is_cut(name)) {
+            return None;
+        }
+        let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).0);
+        let kept: Vec<&[u8]> = self.raw.split(is_ampersand).filter(is_kept).collect();
+        Some(kept.join(&b'&'))
     }
+
+    /// Whether an upstream could read one of `names` where we do not: from a name of another
+    /// spelling, or behind a `;`. Also whether there are more parameters than rules are matched with.
+    pub(crate) fn is_ambiguous(&self, names: &BTreeSet<Box<str>>) -> bool {
+        if names.is_empty() {
+            return false;
+        }
+        let folded: BTreeSet<Vec<u8>> = names.iter().map(|name| fold(name.as_bytes())).collect();
+        let is_read = |name: &[u8]| names.iter().any(|own| is_named(name, own));
+        let has_another_spelling =
+            self.parameters.iter().any(|(name, _)| folded.contains(&fold(name)) && !is_read(name));
+        let is_behind_semicolon = |piece: &[u8]| {
+            let mut parts = piece.split(|byte| *byte == b';').skip(1);
+            parts.any(|part| folded.contains(&fold(&parameter(part).0)))
+        };
+        self.parameters.len() > limits::PARAMETERS
+            || has_another_spelling
+            || pieces(self.raw).any(is_behind_semicolon)
+    }
+}
+
+/// What parameter names have in common that some upstream takes for one another: PHP ends a name at
+/// a zero byte, trims it, reads `.` and a blank as `_` and `[…]` as an index; ASP.NET ignores case.
+fn fold(name: &[u8]) -> Vec<u8> {
+    let end = name.iter().position(|byte| matches!(byte, 0 | b'[')).unwrap_or(name.len());
+    let name = name.get(..end).unwrap_or(name).trim_ascii();
+    let plain = |byte: &u8| match byte {
+        b'.' | b' ' | b'+' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.iter().map(plain).collect()
+}
+
+/// Whether a parameter's name is an occurrence of the one that `own` names.
+pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
+    match list_of(own) {
+        Some(list) => name.starts_with(list.as_bytes()),
+        None => name == own.as_bytes(),
+    }
+}
+
+/// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.
+fn list_of(name: &str) -> Option<&str> {
+    name.strip_suffix(']').filter(|list| list.len() > 1 && list.ends_with('['))
+}
+
+fn pieces(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(is_ampersand).filter(|piece| !piece.is_empty())
+}
+
+fn is_ampersand(byte: &u8) -> bool {
+    *byte == b'&'
+}
+
+/// Name and value of a piece.
+fn parameter(piece: &[u8]) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+    let mut sides = piece.splitn(2, |byte| *byte == b'=');
+    let mut side = || decode(sides.next().unwrap_or_default());
+    (side(), side())
 }
 
 fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -83,15 +128,47 @@ mod tests {
     #[test]
     fn a_list_is_read_at_every_index() {
         let query = Query::parse(b"type[]=a&type[0]=b&type%5Bx%5D=c&type[=d&type=e&types[]=f");
-        let values: Vec<_> = query.values("type[]").collect();
+        let mut values: Vec<_> = query.values("type[]").collect();
+        values.sort_unstable();
         assert_eq!(values, [b"a", b"b", b"c", b"d"]);
     }
 
     #[test]
-    fn what_stays_keeps_its_spelling() {
-        let query = Query::parse(b"a=%7e+b&auth%5Ftoken=k&&c&auth_token");
+    fn what_stays_keeps_its_spelling_and_order() {
+        let query = Query::parse(b"z=%7e+b&auth%5Ftoken=k&&c&auth_token");
         let cut = query.without(|name| name == b"auth_token");
-        assert_eq!(cut.as_deref(), Some(&b"a=%7e+b&c"[..]));
+        assert_eq!(cut.as_deref(), Some(&b"z=%7e+b&&c"[..]));
         assert_eq!(query.without(|name| name == b"other"), None);
+    }
+
+    #[test]
+    fn what_an_upstream_could_read_as_one_of_the_names_is_ambiguous() {
+        let names = BTreeSet::from(["hydrate".into(), "type[]".into()]);
+        for query in [
+            "hydrate[]=1",
+            "+hydrate=1",
+            "hydrate%00=1",
+            "x;hydrate=1",
+            "Hydrate=1",
+            "TYPE[]=a",
+            "type=a",
+            "type[]=a&type=b",
+            "a=b;type[]=c",
+            " hydrate=1",
+        ] {
+            assert!(Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
+        }
+        for query in [
+            "hydrate=1&hydrate=0",
+            "type[]=a&type[0]=b",
+            "x=a;b",
+            "q=1;2&hydrated=1",
+            "",
+        ] {
+            assert!(!Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
+        }
+        let many = "a&".repeat(limits::PARAMETERS + 1);
+        assert!(Query::parse(many.as_bytes()).is_ambiguous(&names));
+        assert!(!Query::parse(many.as_bytes()).is_ambiguous(&BTreeSet::new()));
     }
 }

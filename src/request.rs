@@ -69,6 +69,19 @@ impl<'a> Request<'a> {
         self.values(name).next()
     }
 
+    /// The values of every header that an upstream could take for the one of that name: some read `_`
+    /// for `-`.
+    pub(crate) fn values_of_any_spelling<'n>(
+        &self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let headers = self.headers;
+        headers
+            .iter()
+            .filter(move |(own, _)| is_spelling(own, name))
+            .map(|(_, value)| value.as_slice())
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -117,6 +130,12 @@ impl<'a> Request<'a> {
                 .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
         })
     }
+}
+
+/// Whether two header names differ at most in `-` and `_`.
+pub(crate) fn is_spelling(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// Path and query of a request target.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::decision::{Class, Decision, Reason};
+use crate::limits;
 use crate::request::Request;
 use crate::template::{Template, Variable};
 
@@ -114,7 +115,7 @@ impl Wordings {
             (401, _) => {}
             (403, Reason::InsufficientScope) => {
                 challenge.push_str(", error=\"insufficient_scope\"");
-                if !scopes.is_empty() {
+                if !scopes.is_empty() && scopes.len() <= limits::CHALLENGE_BYTES {
                     challenge.push_str(&format!(", scope=\"{scopes}\""));
                 }
             }

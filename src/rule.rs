@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashTable;
+
 use crate::condition::Condition;
 use crate::graphql;
+use crate::keyring::hash_of;
 use crate::path::{PathTemplate, Segment};
 use crate::query::Query;
 use crate::response::RuleWording;
+use crate::scope::Scope;
 use crate::template::{Template, Variable};
 
 /// One rule, as it decides.
@@ -85,9 +89,18 @@ pub(crate) struct GraphQlRule {
     pub(crate) require: Template,
     /// The resource that a root field stands for, or the whole scope that it needs.
     pub(crate) fields: BTreeMap<Box<str>, Box<str>>,
-    pub(crate) introspection: bool,
+    pub(crate) introspection: Introspection,
     pub(crate) limits: graphql::Limits,
     pub(crate) hold_headers: bool,
+}
+
+/// Who may ask for the schema.
+#[derive(Clone, Debug)]
+pub(crate) enum Introspection {
+    Allow,
+    Deny,
+    /// Who holds this scope.
+    Scope(Scope),
 }
 
 /// A host, or the subdomains of one.
@@ -124,13 +137,11 @@ impl QueryPattern {
     }
 }
 
-/// What rules match on, beside the method.
+/// What rules match on, beside method and path.
 #[derive(Debug)]
 pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot.
     pub(crate) host: String,
-    /// `None` where the request has no path, which no path template matches.
-    pub(crate) segments: Option<&'r [String]>,
     pub(crate) query: &'r Query<'r>,
 }
 
@@ -143,17 +154,7 @@ pub(crate) struct Rules {
     pub(crate) all: Vec<Rule>,
     /// The rules without paths.
     pathless: Vec<usize>,
-    tree: Node,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    literals: BTreeMap<Box<str>, Node>,
-    one: Option<Box<Node>>,
-    /// Rules with a path that ends here.
-    here: Vec<usize>,
-    /// Rules with a path that takes whatever follows.
-    rest: Vec<usize>,
+    tree: Tree,
 }
 
 impl Rules {
@@ -175,14 +176,22 @@ impl Rules {
         self.pathless.len() < self.all.len()
     }
 
-    /// The first rule that matches.
-    pub(crate) fn find(&self, facts: &Facts<'_>, method: &str) -> Option<&Rule> {
-        if self.all.is_empty() {
-            return None;
-        }
+    /// Whether any rule looks at the host.
+    pub(crate) fn look_at_hosts(&self) -> bool {
+        self.all.iter().any(|rule| !rule.hosts.is_empty())
+    }
+
+    /// The first rule that matches. A request without a path has no segments, not an empty list of
+    /// them, and no path template matches it.
+    pub(crate) fn find(
+        &self,
+        facts: &Facts<'_>,
+        segments: Option<&[String]>,
+        method: &str,
+    ) -> Option<&Rule> {
         let mut candidates = self.pathless.clone();
-        if let Some(segments) = facts.segments {
-            self.tree.collect(segments, &mut candidates);
+        if let Some(segments) = segments.filter(|_| self.look_at_paths()) {
+            self.tree.collect(Tree::ROOT, segments, &mut candidates);
         }
         candidates.sort_unstable();
         candidates
@@ -192,29 +201,91 @@ impl Rules {
     }
 }
 
-impl Node {
+/// The paths of all rules, segment by segment, packed flat.
+#[derive(Debug)]
+struct Tree {
+    nodes: Vec<Node>,
+    literals: HashTable<Literal>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    /// Where any segment leads.
+    one: Option<usize>,
+    /// Rules with a path that ends here.
+    here: Vec<usize>,
+    /// Rules with a path that takes whatever follows.
+    rest: Vec<usize>,
+}
+
+/// Where a literal segment leads from a node.
+#[derive(Debug)]
+struct Literal {
+    node: usize,
+    text: Box<str>,
+    child: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree { nodes: vec![Node::default()], literals: HashTable::new() }
+    }
+}
+
+impl Tree {
+    const ROOT: usize = 0;
+
     fn insert(&mut self, segments: &[Segment], rule: usize) {
-        match segments.split_first() {
-            None => self.here.push(rule),
-            Some((Segment::Rest(_), _)) => self.rest.push(rule),
-            Some((Segment::One(_), rest)) => self.one.get_or_insert_default().insert(rest, rule),
-            Some((Segment::Literal(text), rest)) => {
-                self.literals.entry(text.clone()).or_default().insert(rest, rule);
-            }
+        let mut node = Self::ROOT;
+        for segment in segments {
+            node = match segment {
+                Segment::Literal(text) => self.literal(node, text),
+                Segment::One(_) => self.one(node),
+                Segment::Rest(_) => {
+                    self.nodes.get_mut(node).into_iter().for_each(|node| node.rest.push(rule));
+                    return;
+                }
+            };
         }
+        self.nodes.get_mut(node).into_iter().for_each(|node| node.here.push(rule));
     }
 
-    fn collect(&self, segments: &[String], found: &mut Vec<usize>) {
-        found.extend(&self.rest);
+    fn literal(&mut self, node: usize, text: &str) -> usize {
+        if let Some(child) = self.child(node, text) {
+            return child;
+        }
+        let child = self.nodes.len();
+        self.nodes.push(Node::default());
+        let literal = Literal { node, text: text.into(), child };
+        let hash = |literal: &Literal| hash_of(&(literal.node, &*literal.text));
+        self.literals.insert_unique(hash(&literal), literal, hash);
+        child
+    }
+
+    fn one(&mut self, node: usize) -> usize {
+        let next = self.nodes.len();
+        let known = self.nodes.get_mut(node).map(|node| *node.one.get_or_insert(next));
+        if known == Some(next) {
+            self.nodes.push(Node::default());
+        }
+        known.unwrap_or_default()
+    }
+
+    fn child(&self, node: usize, text: &str) -> Option<usize> {
+        let is_same = |literal: &Literal| literal.node == node && *literal.text == *text;
+        self.literals.find(hash_of(&(node, text)), is_same).map(|literal| literal.child)
+    }
+
+    /// Collects the rules whose paths match. It goes no deeper than the longest path of a rule.
+    fn collect(&self, node: usize, segments: &[String], found: &mut Vec<usize>) {
+        let Some(here) = self.nodes.get(node) else { return };
+        found.extend(&here.rest);
         let Some((first, rest)) = segments.split_first() else {
-            found.extend(&self.here);
+            found.extend(&here.here);
             return;
         };
-        if let Some(node) = self.literals.get(first.as_str()) {
-            node.collect(rest, found);
-        }
-        if let Some(node) = &self.one {
-            node.collect(rest, found);
+        for child in [self.child(node, first), here.one].into_iter().flatten() {
+            self.collect(child, rest, found);
         }
     }
 }

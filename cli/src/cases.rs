@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use latchkey::{Effect, Engine, Environment, Finding, Request, Scope};
+use latchkey::{
+    Body, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope, Verdict,
+};
 use serde::Deserialize;
 
 use crate::document::{self, Document, Fields};
@@ -69,10 +71,11 @@ impl Suite {
         self.now.unwrap_or(NOW)
     }
 
-    /// Whether real Envoy can run this: its clock cannot be set.
+    /// Whether real Envoy can run this as it is: its clock cannot be set, and it takes a token to
+    /// have claims.
     #[must_use]
     pub fn runs_on_envoy(&self) -> bool {
-        self.now.is_none()
+        self.now.is_none() && self.cases.iter().all(|case| case.request.claims.is_none())
     }
 }
 
@@ -122,6 +125,11 @@ pub struct CaseRequest {
     pub headers: Vec<(String, Value)>,
     /// A body, sent with its content-length.
     pub body: Option<String>,
+    /// In place of `body`: one sent in these pieces, without a length.
+    pub chunks: Vec<String>,
+    /// The claims of a session that a filter before this one has verified. On Envoy it takes a
+    /// token to have them.
+    pub claims: Option<Fields<Value>>,
     /// On Envoy: send this over HTTP/2.
     pub http2: bool,
 }
@@ -134,6 +142,8 @@ impl Default for CaseRequest {
             authority: "api.example.com".to_owned(),
             headers: Vec::new(),
             body: None,
+            chunks: Vec::new(),
+            claims: None,
             http2: false,
         }
     }
@@ -177,6 +187,19 @@ impl CaseRequest {
             map.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
         }
         map
+    }
+
+    /// The pieces of the body: none where there is no body.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<&str> {
+        self.body.iter().chain(&self.chunks).map(String::as_str).collect()
+    }
+
+    /// The verified claims, as a proxy hands them over.
+    #[must_use]
+    pub fn verified(&self) -> Option<Claims> {
+        let claims = self.claims.as_ref()?;
+        Some(claims.0.iter().map(|(name, Value(value))| (name.clone(), value.clone())).collect())
     }
 }
 
@@ -376,6 +399,8 @@ fn check(case: &Case) -> Result<()> {
     );
     ensure!(!allowed || body.is_none(), "`body` is for refusals: the upstream answers this one");
     ensure!(allowed || upstream.is_none(), "`upstream` is for allowed requests");
+    let CaseRequest { body, chunks, .. } = &case.request;
+    ensure!(body.is_none() || chunks.is_empty(), "`body` and `chunks` exclude each other");
     Ok(())
 }
 
@@ -403,10 +428,30 @@ fn replace(headers: &mut Headers, set: &Headers) {
 fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let headers = request.header_map();
     let clock = || Some(now);
-    let request = Request::new(&headers, &clock);
-    let decision = engine.decide(&request);
+    let claims = |_: &str| request.verified();
+    let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
+    let decision = decide(engine, own, request.pieces().concat().as_bytes());
+    observation(engine, &own, &decision)
+}
+
+/// Decides about a request as a proxy does: the body is read only where it decides.
+pub(crate) fn decide<'e>(engine: &'e Engine, request: Request<'_>, body: &[u8]) -> Decision<'e> {
+    // A request without a body ends with its headers.
+    let unread = if body.is_empty() { Body::Whole(b"") } else { Body::Unread };
+    let decision = engine.decide(&Request { body: unread, ..request });
+    let Verdict::Hold(hold) = decision.verdict else { return decision };
+    let body = if body.len() > hold.max_bytes { Body::TooLarge } else { Body::Whole(body) };
+    engine.decide(&Request { body, ..request })
+}
+
+/// What an upstream and a client see of a request that the core has decided about.
+pub(crate) fn observation(
+    engine: &Engine,
+    request: &Request<'_>,
+    decision: &Decision<'_>,
+) -> Observation {
     let required: Vec<&str> = decision.required.iter().map(Scope::as_str).collect();
-    let added = as_bytes(engine.response_headers(&request, &decision));
+    let added = as_bytes(engine.response_headers(request, decision));
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),
         decision: decision.to_string(),
@@ -416,9 +461,9 @@ fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
         upstream: None,
         required_scope: Some(required.join(" ")),
     };
-    match engine.effect(&request, &decision) {
+    match engine.effect(request, decision) {
         Effect::Continue { set, remove, path } => Observation {
-            upstream: Some(apply(&headers, &set, &remove, path.as_deref())),
+            upstream: Some(apply(&request.headers.to_vec(), &set, &remove, path.as_deref())),
             ..observation
         },
         Effect::Reply { status, headers, body } => {

@@ -48,6 +48,17 @@ impl Document {
         }
     }
 
+    /// What a JSON pointer (RFC 6901) names in this document.
+    #[must_use]
+    pub fn pointer(&self, pointer: &str) -> Option<&Document> {
+        let mut steps = pointer.split('/');
+        steps.next();
+        steps.try_fold(self, |document, step| match document {
+            Document::Array(items) => items.get(step.parse::<usize>().ok()?),
+            document => document.field(&step.replace("~1", "/").replace("~0", "~")),
+        })
+    }
+
     /// The text, where this is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -105,7 +116,7 @@ pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
     }
 }
 
-fn is_json(file: &Path, text: &str) -> bool {
+pub(crate) fn is_json(file: &Path, text: &str) -> bool {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
         "json" => true,

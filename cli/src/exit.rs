@@ -5,7 +5,9 @@ use std::process::ExitCode;
 /// What a command tells the shell. Wrong usage is 2, too, and clap's to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well: 0.
+    /// The explained request is refused: 2.
+    Denied,
+    /// All is well, or the explained request is let through: 0.
     Fine,
     /// The command could not do its work, or a case failed: 1.
     Failed,
@@ -20,7 +22,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Fine => 0,
             Exit::Failed => 1,
-            Exit::Usage => 2,
+            Exit::Denied | Exit::Usage => 2,
             Exit::Findings => 3,
         })
     }

@@ -3,15 +3,26 @@
 //! The tests of the core and of the filter use [`cases`], so that one corpus judges them all.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::style::ERROR;
+
+mod atomic;
 pub mod cases;
 pub mod command;
 pub mod document;
 mod exit;
+pub mod finding;
+mod hygiene;
+mod keyfile;
+pub mod place;
 pub mod policy;
+mod progress;
+mod style;
+mod time;
+mod token;
 
 pub use exit::Exit;
 
@@ -25,23 +36,39 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Fine };
         }
     };
-    let mut output = io::stdout().lock();
-    let result = match &arguments.command {
-        Command::Check(arguments) => command::check::run(arguments, &mut output),
-        Command::Render(arguments) => command::render::run(arguments, &mut output),
-        Command::Test(arguments) => command::test::run(arguments, &mut output),
-    };
-    match result.and_then(|exit| Ok(output.flush().map(|()| exit)?)) {
+    match run(&arguments.command) {
         Ok(exit) => exit,
         Err(error) if is_closed_pipe(&error) => Exit::Failed,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {error:#}");
             Exit::Failed
         }
     }
 }
 
-/// API keys for Envoy and Istio: check, test and render policies.
+fn run(command: &Command) -> anyhow::Result<Exit> {
+    // For people, in colours; what is for programs goes out as it is.
+    let mut people = BufWriter::new(anstream::stdout());
+    let mut programs = BufWriter::new(io::stdout());
+    let exit = match command {
+        Command::Check(arguments) => command::check::run(arguments, &mut people)?,
+        Command::Completions(arguments) => {
+            command::completions::run(arguments, Arguments::command(), &mut programs)?
+        }
+        Command::Explain(arguments) => command::explain::run(arguments, &mut people)?,
+        Command::Key(arguments) => command::key::run(arguments, &mut programs)?,
+        Command::Push(arguments) => command::push::run(arguments, &mut people)?,
+        Command::Render(arguments) => command::render::run(arguments, &mut programs)?,
+        Command::Schema(arguments) => command::schema::run(arguments, &mut programs)?,
+        Command::Test(arguments) => command::test::run(arguments, &mut people)?,
+        Command::Usage(arguments) => command::usage::run(arguments, &mut people)?,
+    };
+    people.flush()?;
+    programs.flush()?;
+    Ok(exit)
+}
+
+/// API keys for Envoy and Istio: make keys, check, explain, test and push policies.
 #[derive(Parser)]
 #[command(name = "latchkey", version, after_help = EXIT_CODES)]
 struct Arguments {
@@ -52,12 +79,18 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(command::check::Arguments),
+    Completions(command::completions::Arguments),
+    Explain(command::explain::Arguments),
+    Key(command::key::Arguments),
+    Push(command::push::Arguments),
     Render(command::render::Arguments),
+    Schema(command::schema::Arguments),
     Test(command::test::Arguments),
+    Usage(command::usage::Arguments),
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 findings.
+Exit codes: 0 fine or allowed, 1 failed, 2 denied or wrong usage, 3 findings.
 Keys hashed with hmac-sha256 need the environment variable LATCHKEY_PEPPER.";
 
 /// `latchkey … | head` is no failure that anyone wants to read about.

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use latchkey::{Engine, Environment, Finding, Severity};
+use anyhow::{Error, Result, bail};
+use latchkey::{Engine, Environment};
 use serde::Deserialize;
 
 use crate::document::{self, Document, Fields};
+use crate::finding::Finding;
 
 /// A policy as its author wrote it, the keys of a keys file joined to its own.
 #[derive(Clone, Debug)]
@@ -31,10 +32,23 @@ impl Policy {
     /// A file cannot be read or is neither YAML nor JSON, a field stands twice in an object, or
     /// there is no list to join to: one line with the file and, where there is one, the place.
     pub fn load(file: &Path, keys: Option<&Path>) -> Result<Policy> {
-        let mut policy =
-            Policy { file: file.to_owned(), document: document::load(file)?, joined: None };
-        if let Some(keys) = keys {
-            policy.join(keys)?;
+        let document = document::load(file)?;
+        let keys = keys.map(|keys| Ok::<_, Error>((keys, document::load::<KeysFile>(keys)?.keys)));
+        Policy::of(file, document, keys.transpose()?)
+    }
+
+    /// The policy `document`, which came from `file`; the keys of a keys file come after its own.
+    ///
+    /// # Errors
+    /// There is no list to join to: one line with the file.
+    pub fn of(
+        file: &Path,
+        document: Document,
+        keys: Option<(&Path, Vec<Document>)>,
+    ) -> Result<Policy> {
+        let mut policy = Policy { file: file.to_owned(), document, joined: None };
+        if let Some((file, keys)) = keys {
+            policy.join(file, keys)?;
         }
         Ok(policy)
     }
@@ -53,19 +67,59 @@ impl Policy {
         Ok(self.document.to_json()?.into_bytes())
     }
 
+    /// The policy as it goes to a proxy: without the `name`, `created` and `hint` of its keys,
+    /// which are for people.
+    #[must_use]
+    pub fn into_served(mut self) -> Policy {
+        if let Document::Object(Fields(fields)) = &mut self.document
+            && let Some((_, Document::Array(keys))) =
+                fields.iter_mut().find(|(name, _)| name == "keys")
+        {
+            for key in keys {
+                if let Document::Object(Fields(fields)) = key {
+                    fields.retain(|(name, _)| !FOR_PEOPLE.contains(&name.as_str()));
+                }
+            }
+        }
+        self
+    }
+
+    /// Compiles the policy. The pepper comes from the environment variable `LATCHKEY_PEPPER`.
+    ///
+    /// # Errors
+    /// Everything that the core finds, if one finding is an error.
+    pub fn compile(&self) -> Result<Result<Engine, Vec<Finding>>> {
+        let pepper = pepper();
+        let environment = Environment { pepper: pepper.as_ref().map(String::as_bytes) };
+        let compiled = Engine::compile(&self.to_json()?, &environment);
+        Ok(compiled.map_err(|findings| self.locate(findings)))
+    }
+
     /// Everything that the core finds in this policy, errors and warnings; none: it is fine.
-    /// The pepper comes from the environment variable `LATCHKEY_PEPPER`.
     ///
     /// # Errors
     /// None that a policy can cause; serializing is fallible by type.
-    pub fn findings(&self) -> Result<Vec<LocatedFinding>> {
-        let pepper = pepper();
-        let environment = Environment { pepper: pepper.as_ref().map(String::as_bytes) };
-        let findings = match Engine::compile(&self.to_json()?, &environment) {
-            Ok(engine) => engine.warnings().to_vec(),
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        Ok(match self.compile()? {
+            Ok(engine) => self.locate(engine.warnings().to_vec()),
             Err(findings) => findings,
-        };
-        Ok(findings.into_iter().map(|finding| self.locate(finding)).collect())
+        })
+    }
+
+    /// The file that a pointer into this policy points into, and the pointer there.
+    #[must_use]
+    pub fn source(&self, pointer: &str) -> (&Path, String) {
+        if let Some(joined) = &self.joined {
+            let (index, rest) = match pointer.strip_prefix("/keys/") {
+                None => ("", ""),
+                Some(tail) => tail.split_at(tail.find('/').unwrap_or(tail.len())),
+            };
+            let index = index.parse::<usize>().ok().and_then(|i| i.checked_sub(joined.first));
+            if let Some(index) = index {
+                return (&joined.file, format!("/keys/{index}{rest}"));
+            }
+        }
+        (&self.file, pointer.to_owned())
     }
 
     /// Whether a key's hash is made with the pepper.
@@ -77,8 +131,7 @@ impl Policy {
             .any(|hash| hash.starts_with("hmac-sha256:"))
     }
 
-    fn join(&mut self, file: &Path) -> Result<()> {
-        let KeysFile { keys } = document::load(file)?;
+    fn join(&mut self, file: &Path, keys: Vec<Document>) -> Result<()> {
         let place = self.file.display();
         let Document::Object(Fields(fields)) = &mut self.document else {
             bail!("{place}: a policy must be an object");
@@ -99,39 +152,25 @@ impl Policy {
         Ok(())
     }
 
-    /// A pointer into the joined keys becomes one into the file that they came from.
-    fn locate(&self, mut finding: Finding) -> LocatedFinding {
-        if let Some(joined) = &self.joined {
-            let (index, rest) = match finding.pointer.strip_prefix("/keys/") {
-                None => ("", ""),
-                Some(tail) => tail.split_at(tail.find('/').unwrap_or(tail.len())),
-            };
-            let index = index.parse::<usize>().ok().and_then(|i| i.checked_sub(joined.first));
-            if let Some(index) = index {
-                finding.pointer = format!("/keys/{index}{rest}");
-                return LocatedFinding { file: joined.file.clone(), finding };
+    fn locate(&self, findings: Vec<latchkey::Finding>) -> Vec<Finding> {
+        let locate = |finding: latchkey::Finding| {
+            let (file, pointer) = self.source(&finding.pointer);
+            Finding {
+                file: file.to_owned(),
+                place: None,
+                pointer,
+                code: finding.code.as_str(),
+                severity: finding.severity,
+                message: finding.message,
+                help: finding.help,
             }
-        }
-        LocatedFinding { file: self.file.clone(), finding }
+        };
+        findings.into_iter().map(locate).collect()
     }
 }
 
-/// A finding and the file that it is about.
-#[derive(Clone, Debug)]
-pub struct LocatedFinding {
-    /// The policy file or the keys file.
-    pub file: PathBuf,
-    /// The finding; its pointer starts at that file's root.
-    pub finding: Finding,
-}
-
-impl LocatedFinding {
-    /// Whether the finding refuses the policy.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        self.finding.severity == Severity::Error
-    }
-}
+/// The fields of a key that no proxy needs.
+const FOR_PEOPLE: [&str; 3] = ["name", "created", "hint"];
 
 /// The value of the environment variable `LATCHKEY_PEPPER`, which keys hashed with
 /// `hmac-sha256` need.

@@ -8,6 +8,7 @@
     reason = "the one public item is the entry point that the SDK's macro makes"
 )]
 
+mod configuration;
 mod host;
 mod metrics;
 
@@ -54,7 +55,7 @@ impl RootContext for Root {
         host::follow_log_level();
         let pepper = std::env::var("LATCHKEY_PEPPER").ok();
         let environment = Environment { pepper: pepper.as_deref().map(str::as_bytes) };
-        match Engine::compile(&host::configuration(), &environment) {
+        match Engine::compile(&configuration::as_json(host::configuration()), &environment) {
             Ok(engine) => {
                 engine.warnings().iter().for_each(log);
                 log::info!(
@@ -69,7 +70,7 @@ impl RootContext for Root {
             }
             Err(findings) => {
                 findings.iter().for_each(log);
-                log::error!("configuration refused: {} findings", findings.len());
+                log::error!("configuration refused, findings: {}", findings.len());
                 false
             }
         }
@@ -128,13 +129,12 @@ impl HttpContext for Stream {
         let Verdict::Hold(hold) = decision.verdict else {
             return self.carry_out(&policy, &request, &decision, true);
         };
-        let action = if hold.headers {
-            Action::Pause
-        } else {
-            // The guard judges the headers when they pass, so it must find an allowance, for now.
-            self.answer(&policy, &request, &decision)
-        };
-        self.held = Some(Held { headers, hold });
+        // Headers that go ahead pass the guard, so it must find an allowance, for now.
+        let action =
+            if hold.headers { Action::Pause } else { self.answer(&policy, &request, &decision) };
+        if hold.headers || action == Action::Continue {
+            self.held = Some(Held { headers, hold });
+        }
         action
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use host::{Host, Outcome, values};
 use latchkey_cli::cases::{CaseRequest, Observation, REQUEST_ID, Upstream, compare, load_folder};
+use serde_json::Value;
 
 #[test]
 fn every_case_holds_on_the_built_filter() {
@@ -20,9 +21,11 @@ fn every_case_holds_on_the_built_filter() {
         let mut host = Host::load_with_environment(pepper.as_slice());
         host.set_clock(suite.clock());
         assert!(host.configure(&suite.policy), "{file}: {:#?}", host.logs());
+        let policy: Value = serde_json::from_slice(&suite.policy).unwrap();
+        let payload = policy["sessions"]["payload"].as_str().unwrap_or_default().to_owned();
         for case in &suite.cases {
             count += 1;
-            let mismatches = match observe(&mut host, &case.request) {
+            let mismatches = match observe(&mut host, &payload, &case.request) {
                 Ok(observation) => compare(&case.expect, &observation).err().unwrap_or_default(),
                 Err(neither) => vec![neither],
             };
@@ -35,8 +38,10 @@ fn every_case_holds_on_the_built_filter() {
 }
 
 /// Sends one request; an error says that it was neither let through nor answered.
-fn observe(host: &mut Host, request: &CaseRequest) -> Result<Observation, String> {
-    let exchange = host.exchange(&request.header_map());
+fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Observation, String> {
+    let pieces: Vec<&[u8]> = request.pieces().into_iter().map(str::as_bytes).collect();
+    host.set_claims(payload, request.verified().as_deref());
+    let exchange = host.exchange_with_body(&request.header_map(), &pieces);
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),
         decision: exchange.decision(),

@@ -1,11 +1,12 @@
 //! Key types and keys.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use serde_json::value::RawValue;
 
-use super::{Compiler, Environment, is_field_value};
+use super::{Compiler, Environment, is_field_value, quoted};
 use crate::config::{Entries, Instant, Object, RawKey, Whole, missing_field};
 use crate::finding::{Code, Place, is_identifier};
 use crate::key::{Format, KeyType};
@@ -78,7 +79,7 @@ impl<'a> Compiler<'a> {
             }
         }
         let length: Option<Whole> = raw.field("length", place, findings);
-        let charset = raw.field("charset", place, findings);
+        let charset = raw.word("charset", place, findings);
         let length = usize::try_from(length?.0).unwrap_or(0);
         if length == 0 || prefix.saturating_add(length) > limits::TOKEN_BYTES {
             let message =
@@ -120,7 +121,8 @@ impl<'a> Compiler<'a> {
         }
         self.key_count = raw.len();
         let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
-        let names: Vec<Box<str>> = types.iter().map(|own| own.name.clone()).collect();
+        let names: BTreeMap<Box<str>, usize> =
+            types.iter().enumerate().map(|(index, own)| (own.name.clone(), index)).collect();
         let origins_required: Vec<bool> = types.iter().map(|own| own.origins_required).collect();
         let mut builder = Builder::new(types, pepper, raw.len());
         let mut every_key_has_a_type = true;
@@ -143,7 +145,7 @@ impl<'a> Compiler<'a> {
         &mut self,
         raw: RawKey<'_>,
         place: Place<'_>,
-        types: &[Box<str>],
+        types: &BTreeMap<Box<str>, usize>,
         origins_required: &[bool],
         builder: &mut Builder,
     ) {
@@ -244,17 +246,21 @@ impl<'a> Compiler<'a> {
         Some((algorithm, digest))
     }
 
-    fn type_index(&mut self, name: &str, types: &[Box<str>], place: Place<'_>) -> Option<usize> {
-        let index = types.iter().position(|own| **own == *name);
+    fn type_index(
+        &mut self,
+        name: &str,
+        types: &BTreeMap<Box<str>, usize>,
+        place: Place<'_>,
+    ) -> Option<usize> {
+        let index = types.get(name).copied();
         if index.is_none() {
-            let named = if is_identifier(name) { format!("`{name}`") } else { "this".to_owned() };
             self.findings
                 .error(
                     place.field("type"),
                     Code::UnknownKeyType,
-                    format!("key type {named} is not defined in `key_types`"),
+                    format!("key type {} is not defined in `key_types`", quoted(name)),
                 )
-                .did_you_mean(name, types.iter().map(|own| &**own));
+                .did_you_mean(name, types.keys());
         }
         index
     }
@@ -303,6 +309,7 @@ impl<'a> Compiler<'a> {
         let place = place.field("attributes");
         if attributes.len() > limits::ATTRIBUTES {
             self.too_many("attributes", limits::ATTRIBUTES, place);
+            return;
         }
         for (name, value) in attributes {
             if !is_identifier(name) {

@@ -7,15 +7,17 @@ use crate::config::{Entries, Json, Object, Whole, parse};
 use crate::credential::Sources;
 use crate::decision::{Class, Reason};
 use crate::finding::{Code, Place};
+use crate::limits;
 use crate::response::{RuleWording, Wording, Wordings, json_escaped};
 use crate::template::{Part, Template, Variable, Vocabulary};
 
-/// Headers that belong to the message's framing or routing (RFC 9110 section 7.6.1).
-const RESERVED: [&str; 10] = [
+/// Headers that belong to the message's framing or routing (RFC 9110 section 7.6.1), or to the client.
+const RESERVED: [&str; 11] = [
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "cookie",
     "host",
     "keep-alive",
     "te",
@@ -33,8 +35,13 @@ impl<'a> Compiler<'a> {
     ) -> Vec<(Box<str>, Template)> {
         let place = Place::ROOT.field(field);
         let raw: Option<Entries<&RawValue>> = self.value(policy, field);
+        let raw = raw.map(|raw| raw.0).unwrap_or_default();
+        if raw.len() > limits::HEADERS {
+            self.too_many("headers", limits::HEADERS, place);
+            return Vec::new();
+        }
         let mut headers: Vec<(Box<str>, Template)> = Vec::new();
-        for (name, raw) in raw.into_iter().flat_map(|raw| raw.0) {
+        for (name, raw) in raw {
             let place = place.field(&name);
             let Some(text) = parse::<String>(raw, place, &mut self.findings) else { continue };
             let lower = name.to_ascii_lowercase();

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::{Compiler, is_token};
-use crate::config::{
-    Entries, Object, RawAccess, RawHold, RawIntrospection, Whole, missing_field, parse, strings,
-};
+use crate::config::{Entries, Object, RawAccess, RawHold, Whole, missing_field, parse, strings};
 use crate::finding::{Code, Place};
 use crate::graphql;
 use crate::limits;
 use crate::origin::is_host;
 use crate::path::{PathTemplate, is_parameter_name};
-use crate::rule::{GraphQlRule, HostPattern, QueryPattern, Requirement, Rule, RuleAccess};
+use crate::rule::{
+    GraphQlRule, HostPattern, Introspection, QueryPattern, Requirement, Rule, RuleAccess,
+};
 use crate::scope::{Scope, is_word};
 use crate::template::{Part, Template, Variable, Vocabulary};
 
@@ -46,7 +46,7 @@ impl<'a> Compiler<'a> {
         ];
         let raw = Object::parse(raw, place, &FIELDS, &mut self.findings)?;
         let name: Option<String> = raw.field("name", place, &mut self.findings);
-        let access = raw.field("access", place, &mut self.findings).unwrap_or(RawAccess::Key);
+        let access = raw.word("access", place, &mut self.findings).unwrap_or(RawAccess::Key);
         self.contradictions(access, &raw, place);
         let hosts = self.hosts(&raw, place);
         let paths = self.paths(&raw, place);
@@ -125,7 +125,15 @@ impl<'a> Compiler<'a> {
         let mut paths = Vec::new();
         for (index, text) in texts.into_iter().enumerate() {
             match PathTemplate::parse(&text) {
-                Ok(path) => paths.push(path),
+                Ok(path) => {
+                    if text.split('/').any(|segment| segment.starts_with([':', '<'])) {
+                        let message = format!("`{text}` has a segment that is taken as it stands");
+                        self.findings
+                            .warning(place.item(index), Code::InvalidPath, message)
+                            .help("a parameter is written `{name}`");
+                    }
+                    paths.push(path);
+                }
                 Err(error) => {
                     let message = format!("`{text}`: {error}");
                     self.findings.error(place.item(index), Code::InvalidPath, message);
@@ -262,8 +270,8 @@ impl<'a> Compiler<'a> {
         );
         let fields = self.graphql_fields(&raw, place);
         let findings = &mut self.findings;
-        let introspection = raw.field("introspection", place, findings);
-        let hold = raw.field("hold", place, findings);
+        let introspection: Option<String> = raw.field("introspection", place, findings);
+        let hold = raw.word("hold", place, findings);
         let mut limit = |name: &str, default: usize, most: usize| {
             let Some(Whole(value)) = raw.field(name, place, findings) else { return default };
             let value = usize::try_from(value).ok().filter(|value| (1..=most).contains(value));
@@ -275,10 +283,15 @@ impl<'a> Compiler<'a> {
         };
         let depth = limit("max_depth", 15, limits::GRAPHQL_DEPTH);
         let bytes = limit("max_bytes", 65_536, limits::GRAPHQL_BYTES);
+        let introspection = match introspection.as_deref() {
+            None | Some("deny") => Introspection::Deny,
+            Some("allow") => Introspection::Allow,
+            Some(text) => Introspection::Scope(self.scope(text, place.field("introspection"))?),
+        };
         Some(GraphQlRule {
             require: require?,
             fields,
-            introspection: introspection == Some(RawIntrospection::Allow),
+            introspection,
             limits: graphql::Limits { depth, bytes },
             hold_headers: hold == Some(RawHold::Headers),
         })

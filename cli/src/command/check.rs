@@ -5,18 +5,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 
-use super::print_findings;
 use crate::Exit;
-use crate::policy::{LocatedFinding, Policy};
+use crate::finding::{self, Finding};
+use crate::policy::Policy;
+use crate::progress::Progress;
+use crate::{hygiene, time};
 
 /// Find what is wrong with a policy
 ///
-/// Prints every finding with its place and code. Errors refuse the policy, in the filter as
-/// well; warnings do not.
+/// Prints every finding with its file, line and column, code, message and help. Errors refuse the
+/// policy, in the filter as well; warnings do not.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  latchkey check policy.yaml --keys keys.yaml --deny-warnings")]
+#[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
     /// Policy file, YAML or JSON
     policy: PathBuf,
@@ -29,53 +30,77 @@ pub struct Arguments {
     /// End with exit code 3 on warnings, too
     #[arg(long)]
     deny_warnings: bool,
+    /// The time to check for, RFC 3339; default the system's
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    now: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// One line for each finding
+    /// A line for each finding, and one for its help
     Human,
-    /// A JSON list of objects with file, severity, code, pointer, message and help
+    /// A JSON list of objects with file, line, column, severity, code, pointer, message and help
     Json,
 }
+
+const EXAMPLE: &str = "Example:\n  latchkey check policy.yaml --keys keys.yaml --deny-warnings";
+
+const AFTER: &str = "\
+Example:
+  latchkey check policy.yaml --keys keys.yaml --deny-warnings
+
+Warnings:
+  expired_key                  a key is over and still there
+  key_expires_soon             a key ends within 30 days
+  missing_account              its type counts keys per account, and the key names none
+  no_scopes                    a key has scopes neither of its own nor of its type
+  plaintext_token              a text other than a hash looks like a token
+  public_everything            a rule lets every request in without a key
+  publishable_without_origins  a type that looks publishable has no `origins_required`
+  too_many_active_keys         an account has more keys than `max_active_per_account` of their
+                               type; keys that have an `expires_at` do not count
+  unknown_attribute            a condition or a header names an attribute that no key has
+  unreachable_rule             rules before this one take all that it would match
+  unused_scope                 a scope that no rule asks for
+
+Keys that are disabled are passed over. What a file cannot show is not found: a hash tells
+nothing of its token, so a token that is short, guessed or reused elsewhere looks like any other.
+Make tokens with `latchkey key new`.
+
+The JSON is a list of objects, in the order of files and places:
+  file      path of the policy or keys file, as given
+  line      from 1, or null where the file could not be read again
+  column    from 1, in characters, or null
+  severity  \"error\" or \"warning\"
+  code      stable name of the kind of finding
+  pointer   JSON pointer (RFC 6901) into the file; \"\" is the whole of it
+  message   what is wrong, one line
+  help      what to do about it, or null";
 
 /// Prints the findings; an error among them ends with [`Exit::Findings`].
 ///
 /// # Errors
 /// A file cannot be read or parsed, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
-    let findings = policy.findings()?;
+    let findings = findings(arguments)?;
     match arguments.format {
-        Format::Human => print_findings(&findings, output)?,
-        Format::Json => {
-            let findings: Vec<JsonFinding> = findings.iter().map(JsonFinding::from).collect();
-            writeln!(output, "{}", serde_json::to_string_pretty(&findings)?)?;
-        }
+        Format::Human => finding::print(&findings, output)?,
+        Format::Json => finding::print_json(&findings, output)?,
     }
     let refused = findings.iter().any(|finding| finding.is_error() || arguments.deny_warnings);
     Ok(if refused { Exit::Findings } else { Exit::Fine })
 }
 
-#[derive(Serialize)]
-struct JsonFinding<'a> {
-    file: String,
-    severity: &'static str,
-    code: &'static str,
-    pointer: &'a str,
-    message: &'a str,
-    help: Option<&'a str>,
-}
-
-impl<'a> From<&'a LocatedFinding> for JsonFinding<'a> {
-    fn from(LocatedFinding { file, finding }: &'a LocatedFinding) -> Self {
-        JsonFinding {
-            file: file.display().to_string(),
-            severity: finding.severity.as_str(),
-            code: finding.code.as_str(),
-            pointer: &finding.pointer,
-            message: &finding.message,
-            help: finding.help.as_deref(),
-        }
-    }
+fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
+    let progress = Progress::start();
+    progress.step("reading the policy");
+    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    progress.step("checking the policy");
+    let mut findings = policy.findings()?;
+    progress.step("looking for what is doubtful");
+    findings.extend(hygiene::findings(&policy, arguments.now.unwrap_or_else(time::now)));
+    drop(policy);
+    progress.step("finding the lines");
+    finding::locate(&mut findings);
+    Ok(findings)
 }

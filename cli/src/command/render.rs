@@ -1,23 +1,29 @@
-//! `latchkey render`: a policy in the form that Envoy takes.
+//! `latchkey render`: a policy in the form that a proxy takes.
+
+mod envoy;
+mod kubernetes;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use super::print_findings;
 use crate::Exit;
 use crate::document::{Document, Fields};
-use crate::policy::{LocatedFinding, Policy};
+use crate::finding;
+use crate::policy::Policy;
+use crate::progress::Progress;
+use crate::style::WARNING;
 
-/// Print a policy in the form that Envoy takes
+pub(crate) use envoy::write_ecds;
+
+/// Print a policy in the form that a proxy takes
 ///
-/// A policy with errors is not rendered: they are printed instead.
+/// A policy with errors is not rendered: they are printed instead. The `name`, `created` and
+/// `hint` of keys are for people and left out.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  \
-    latchkey render policy.yaml --to ecds --wasm /etc/envoy/latchkey.wasm > ecds.new\n  \
-    mv ecds.new ecds.yaml")]
+#[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
     /// Policy file, YAML or JSON
     policy: PathBuf,
@@ -27,103 +33,196 @@ pub struct Arguments {
     /// What to print
     #[arg(long, value_enum)]
     to: Target,
-    /// Where Envoy finds the filter
-    #[arg(long, value_name = "PATH", required_if_eq("to", "ecds"))]
+    /// Where the proxy finds the filter: a path, or for istio and envoy-gateway an oci:// or
+    /// https:// URL
+    #[arg(long, value_name = "PATH", required_if_eq_any([
+        ("to", "ecds"), ("to", "envoy"), ("to", "istio"), ("to", "envoy-gateway"),
+    ]))]
     wasm: Option<String>,
+    /// SHA-256 of the filter, or of the image for an oci:// URL; a path's is found out
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+    /// Kubernetes namespace; default istio-system, or default
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// istio: the gateway's label `istio`, default ingressgateway; envoy-gateway: its Gateway,
+    /// default eg
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// envoy-gateway: the Gateway's listener
+    #[arg(long, value_name = "NAME", default_value = "http")]
+    listener: String,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+const EXAMPLE: &str = "Example:\n  \
+    latchkey render policy.yaml --to envoy --wasm /etc/latchkey/latchkey.wasm > envoy.yaml";
+
+const AFTER: &str = "\
+Examples:
+  latchkey render policy.yaml --to envoy --wasm /etc/latchkey/latchkey.wasm > envoy.yaml
+  latchkey render policy.yaml --keys keys.yaml --to istio --wasm oci://registry.example.com/latchkey:0.1.0 \\
+    --sha256 DIGEST | kubectl apply --server-side -f -
+
+Each form but json and ecds carries the guard: a filter after Latchkey that refuses whatever
+Latchkey has not allowed, for the case that a proxy leaves it out. Beside ecds it belongs into the
+bootstrap, as in what `--to envoy` prints.
+
+  json           the plugin's configuration
+  ecds           the file that Envoy's extension configuration discovery watches
+  envoy          a bootstrap for one upstream
+  istio          a WasmPlugin, and an EnvoyFilter with the guard
+  envoy-gateway  an EnvoyExtensionPolicy, and an EnvoyPatchPolicy with the guard; enable
+                 `extensionApis.enableEnvoyPatchPolicy` in Envoy Gateway
+
+Sizes at which a road ends, each with a warning: 262,144 bytes for `kubectl apply` without
+--server-side, 1.5 MiB for etcd, 4 MiB for gRPC, as between Istio's agent and Envoy.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Target {
     /// The policy as compact JSON: the plugin's configuration
     Json,
+    /// A whole bootstrap
+    Envoy,
     /// The file that Envoy's extension configuration discovery watches
     Ecds,
+    /// Resources for Istio
+    Istio,
+    /// Resources for Envoy Gateway
+    EnvoyGateway,
 }
 
 /// Prints the rendered policy; one with errors ends with [`Exit::Findings`].
 ///
 /// # Errors
-/// A file cannot be read or parsed, or the output cannot be written.
+/// A file cannot be read or parsed, the filter is not where that form can take it from, or the
+/// output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let progress = Progress::start();
+    progress.step("reading the policy");
     let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
-    let findings = policy.findings()?;
-    if findings.iter().any(LocatedFinding::is_error) {
+    progress.step("checking the policy");
+    if let Err(mut findings) = policy.compile()? {
+        drop(progress);
+        finding::locate(&mut findings);
         // Not to the output, which is often a file that Envoy watches.
-        print_findings(&findings, &mut io::stderr())?;
+        finding::print(&findings, &mut anstream::stderr())?;
         return Ok(Exit::Findings);
     }
+    let policy = policy.into_served();
+    progress.step("writing");
+    let mut output = Counting { output, bytes: 0 };
+    let wasm = arguments.wasm.as_deref().unwrap_or_default();
     match arguments.to {
-        Target::Json => writeln!(output, "{}", policy.document().to_json()?)?,
-        Target::Ecds => {
-            output.write_all(
-                ecds(&policy, arguments.wasm.as_deref().unwrap_or_default())?.as_bytes(),
-            )?;
+        Target::Json => {
+            serde_json::to_writer(&mut output, policy.document())?;
+            writeln!(output)?;
         }
+        Target::Ecds => write_ecds(&policy, local(wasm)?, &mut output)?,
+        Target::Envoy => envoy::write_bootstrap(&policy, local(wasm)?, &mut output)?,
+        Target::Istio => kubernetes::write_istio(&policy, arguments, &mut output)?,
+        Target::EnvoyGateway => kubernetes::write_envoy_gateway(&policy, arguments, &mut output)?,
+    }
+    drop(progress);
+    for limit in LIMITS.iter().filter(|limit| limit.ends(arguments.to, output.bytes)) {
+        warn(&format!("{} bytes are {}", output.bytes, limit.message));
     }
     Ok(Exit::Fine)
 }
 
-/// The resource that ECDS delivers, as YAML, with the policy as a block of JSON lines.
-fn ecds(policy: &Policy, wasm: &str) -> Result<String> {
-    let wasm = printable(&serde_json::to_string(wasm)?);
-    let environment = if policy.needs_pepper() { PEPPER } else { "" };
-    let policy: String =
-        lines(policy.document())?.iter().map(|line| format!("          {line}\n")).collect();
-    Ok(format!("{ECDS_START}            filename: {wasm}\n{environment}{ECDS_END}{policy}"))
+/// The resource that ECDS delivers, as YAML; see [`Target::Ecds`].
+///
+/// # Errors
+/// None that a policy can cause; writing is fallible by type.
+pub fn ecds(policy: &Policy, wasm: &str) -> Result<String> {
+    let mut output = Vec::new();
+    write_ecds(policy, wasm, &mut output)?;
+    Ok(String::from_utf8(output)?)
 }
 
-const ECDS_START: &str = r#"resources:
-- "@type": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
-  name: latchkey
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-    config:
-      name: latchkey
-      failure_policy: FAIL_RELOAD
-      allow_on_headers_stop_iteration: true
-      vm_config:
-        vm_id: latchkey
-        runtime: envoy.wasm.runtime.v8
-        code:
-          local:
-"#;
+/// A size at which a way to a proxy ends.
+struct Limit {
+    bytes: usize,
+    targets: &'static [Target],
+    message: &'static str,
+}
 
-const PEPPER: &str = "        environment_variables:
-          host_env_keys: [LATCHKEY_PEPPER]
-";
+const LIMITS: [Limit; 3] = [
+    Limit {
+        bytes: 262_144,
+        targets: &[Target::Istio, Target::EnvoyGateway],
+        message: "more than the 262,144 of the annotation in which `kubectl apply` keeps a copy: \
+                  use `kubectl apply --server-side`",
+    },
+    Limit {
+        bytes: 3 << 19,
+        targets: &[Target::Istio, Target::EnvoyGateway],
+        message: "more than the 1.5 MiB that etcd takes by default: hand the policy over as a \
+                  file, with `--to ecds`",
+    },
+    Limit {
+        bytes: 4 << 20,
+        targets: &[Target::Ecds, Target::Istio, Target::EnvoyGateway],
+        message: "more than the 4 MiB that gRPC, as Istio's agent uses it, takes by default: have \
+                  Envoy watch a file",
+    },
+];
 
-const ECDS_END: &str = r#"      configuration:
-        "@type": type.googleapis.com/google.protobuf.StringValue
-        value: |
-"#;
+impl Limit {
+    fn ends(&self, target: Target, bytes: usize) -> bool {
+        bytes > self.bytes && self.targets.contains(&target)
+    }
+}
 
-/// JSON with one line for each field and each key or rule, so that people can read it and a
-/// `diff` shows what changed.
-fn lines(policy: &Document) -> Result<Vec<String>> {
+fn warn(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{WARNING}warning{WARNING:#}: {message}");
+}
+
+/// A path that Envoy opens itself.
+fn local(wasm: &str) -> Result<&str> {
+    ensure!(!wasm.is_empty(), "`--wasm` is empty");
+    if wasm.contains("://") {
+        bail!("Envoy opens the filter as a file: `--wasm` must be a path, not `{wasm}`");
+    }
+    Ok(wasm)
+}
+
+/// Writes JSON with one line for each field and each key or rule, so that people can read it and
+/// a `diff` shows what changed, each line after `indent` blanks.
+fn write_lines(policy: &Document, indent: usize, output: &mut dyn Write) -> Result<()> {
     let Document::Object(Fields(fields)) = policy else {
-        return Ok(vec![printable(&policy.to_json()?)]);
+        writeln!(output, "{:indent$}{}", "", printable(&policy.to_json()?))?;
+        return Ok(());
     };
-    let mut lines = vec!["{".to_owned()];
+    writeln!(output, "{:indent$}{{", "")?;
     for (index, (name, value)) in fields.iter().enumerate() {
-        let name = serde_json::to_string(name)?;
+        let name = printable(&serde_json::to_string(name)?);
         let end = comma(index, fields.len());
         match value {
             Document::Array(items) if items.iter().any(|item| item.as_str().is_none()) => {
-                lines.push(format!("  {name}: ["));
+                writeln!(output, "{:indent$}  {name}: [", "")?;
                 for (index, item) in items.iter().enumerate() {
-                    lines.push(format!("    {}{}", item.to_json()?, comma(index, items.len())));
+                    let end = comma(index, items.len());
+                    writeln!(output, "{:indent$}    {}{end}", "", printable(&item.to_json()?))?;
                 }
-                lines.push(format!("  ]{end}"));
+                writeln!(output, "{:indent$}  ]{end}", "")?;
             }
-            value => lines.push(format!("  {name}: {}{end}", value.to_json()?)),
+            value => {
+                let value = printable(&value.to_json()?);
+                writeln!(output, "{:indent$}  {name}: {value}{end}", "")?;
+            }
         }
     }
-    lines.push("}".to_owned());
-    Ok(lines.iter().map(|line| printable(line)).collect())
+    writeln!(output, "{:indent$}}}", "")?;
+    Ok(())
 }
 
 fn comma(index: usize, length: usize) -> &'static str {
     if index + 1 < length { "," } else { "" }
+}
+
+/// A text as a YAML scalar.
+fn quoted(text: &str) -> Result<String> {
+    Ok(printable(&serde_json::to_string(text)?))
 }
 
 /// JSON lets characters stand in texts that YAML forbids or takes for line ends.
@@ -136,4 +235,33 @@ fn printable(json: &str) -> String {
         }
         text
     })
+}
+
+/// The filter that refuses whatever Latchkey has not allowed, by the filter state that Latchkey
+/// alone writes.
+const GUARD: &str = r#""@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+rules:
+  action: ALLOW
+  policies:
+    latchkey-allowed:
+      permissions: [{any: true}]
+      principals: [{filter_state: {key: wasm.latchkey, string_match: {prefix: "allow "}}}]
+"#;
+
+/// Counts what is written.
+struct Counting<'a> {
+    output: &'a mut dyn Write,
+    bytes: usize,
+}
+
+impl Write for Counting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }

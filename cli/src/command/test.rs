@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::Args;
 
-use super::count;
 use crate::Exit;
 use crate::cases::{self, Outcome, Suite};
+use crate::finding::count;
 use crate::policy::{self, Policy};
+use crate::style::{ERROR, GOOD};
 
 /// Run a file of cases on a policy
 ///
@@ -81,11 +82,12 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             continue;
         }
         failed += 1;
-        writeln!(output, "failed: {case}")?;
+        writeln!(output, "{ERROR}failed{ERROR:#}: {case}")?;
         for mismatch in mismatches {
             writeln!(output, "  {mismatch}")?;
         }
     }
-    writeln!(output, "{}, {failed} failed", count(outcomes.len(), "case"))?;
+    let colour = if failed == 0 { GOOD } else { ERROR };
+    writeln!(output, "{}, {colour}{failed} failed{colour:#}", count(outcomes.len(), "case"))?;
     Ok(if failed == 0 { Exit::Fine } else { Exit::Failed })
 }

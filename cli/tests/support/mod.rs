@@ -47,7 +47,7 @@ impl Drop for Directory {
 
 /// `latchkey`, run in a directory, without a pepper.
 #[derive(Debug)]
-pub(crate) struct TestCommand(Command);
+pub(crate) struct TestCommand(Command, Option<Directory>);
 
 impl TestCommand {
     /// `latchkey` with `arguments`, which are separated by spaces.
@@ -55,7 +55,21 @@ impl TestCommand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
         command.current_dir(directory.path()).args(arguments.split(' '));
         command.env_remove("LATCHKEY_PEPPER");
-        TestCommand(command)
+        TestCommand(command, None)
+    }
+
+    /// In place of what it was made with, for arguments with spaces in them.
+    pub(crate) fn arguments(self, arguments: &[&str]) -> TestCommand {
+        let mut command = Command::new(self.0.get_program());
+        command.current_dir(self.0.get_current_dir().unwrap()).args(arguments);
+        command.env_remove("LATCHKEY_PEPPER");
+        TestCommand(command, None)
+    }
+
+    /// Keeps the directory until it has run.
+    pub(crate) fn keeping(mut self, directory: Directory) -> TestCommand {
+        self.1 = Some(directory);
+        self
     }
 
     /// Sets an environment variable.
@@ -73,6 +87,31 @@ impl TestCommand {
             (text(ran.stdout).as_str(), text(ran.stderr).as_str(), ran.status.code()),
             (output, error, Some(code))
         );
+    }
+
+    /// Runs it and compares its exit code and what it complains of.
+    #[track_caller]
+    pub(crate) fn prints_error(mut self, code: i32, error: &str) {
+        let ran = self.0.output().unwrap();
+        let complaint = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!((complaint.as_str(), ran.status.code()), (error, Some(code)));
+    }
+
+    /// Runs it and returns what it complains of.
+    pub(crate) fn error(mut self) -> String {
+        String::from_utf8(self.0.output().unwrap().stderr).unwrap()
+    }
+
+    /// Runs it and returns its exit code.
+    pub(crate) fn code(mut self) -> i32 {
+        self.0.output().unwrap().status.code().unwrap()
+    }
+
+    /// Runs it and returns what it prints and what it complains of.
+    pub(crate) fn everything(mut self) -> String {
+        let ran = self.0.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        text(ran.stdout) + &text(ran.stderr)
     }
 
     /// Runs it, which must go well, and returns what it prints.

@@ -25,6 +25,10 @@ pub(super) struct Stage {
     /// The context that is being called.
     pub(super) context: u32,
     pub(super) request: HeaderMap,
+    /// What of the request's body is there to be read.
+    pub(super) body: Vec<u8>,
+    /// By their paths, whose parts are joined with NUL.
+    pub(super) properties: BTreeMap<String, Vec<u8>>,
     pub(super) response: HeaderMap,
     pub(super) reply: Option<Outcome>,
     pub(super) filter_state: BTreeMap<String, Vec<u8>>,
@@ -47,6 +51,8 @@ impl Stage {
             tick_periods: BTreeMap::new(),
             context: 0,
             request: HeaderMap::default(),
+            body: Vec::new(),
+            properties: BTreeMap::new(),
             response: HeaderMap::default(),
             reply: None,
             filter_state: BTreeMap::new(),
@@ -103,11 +109,15 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
             stage.tick_periods.insert(stage.context, period as u32);
         }
         ("proxy_get_buffer_bytes", &[kind, start, limit, data, size]) => {
+            const REQUEST_BODY: u64 = 0;
             const PLUGIN_CONFIGURATION: u64 = 7;
-            let configuration = border.stage().configuration.clone();
-            let Some(bytes) = configuration.filter(|_| kind == PLUGIN_CONFIGURATION) else {
-                return Ok(NOT_FOUND);
+            let stage = border.stage();
+            let bytes = match kind {
+                REQUEST_BODY => Some(stage.body.clone()),
+                PLUGIN_CONFIGURATION => stage.configuration.clone(),
+                _ => None,
             };
+            let Some(bytes) = bytes else { return Ok(NOT_FOUND) };
             let start = (start as usize).min(bytes.len());
             let end = start.saturating_add(limit as usize).min(bytes.len());
             border.hand_over(&bytes[start..end], data, size)?;
@@ -150,7 +160,13 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
                 (border.read_text(name, name_size)?, border.read(value, value_size)?);
             border.stage().filter_state.insert(name, value);
         }
-        ("proxy_get_property", _) => return Ok(NOT_FOUND),
+        ("proxy_get_property", &[path, path_size, data, size]) => {
+            let path = border.read_text(path, path_size)?;
+            let Some(value) = border.stage().properties.get(&path).cloned() else {
+                return Ok(NOT_FOUND);
+            };
+            border.hand_over(&value, data, size)?;
+        }
         (
             "proxy_send_local_response",
             &[status, _, _, body, body_size, headers, headers_size, _grpc_status],
@@ -296,7 +312,7 @@ fn unsigned(value: &Val) -> u64 {
 
 /// Pairs as proxy-wasm writes them: their number, all sizes, then names and values, each with a
 /// NUL behind it. No pairs are no bytes.
-fn serialized(pairs: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn serialized(pairs: &[(String, Vec<u8>)]) -> Vec<u8> {
     if pairs.is_empty() {
         return Vec::new();
     }

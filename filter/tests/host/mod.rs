@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     pub(crate) outcome: Outcome,
     /// What the client gets as headers, `:status` included; empty where nothing came back.
     pub(crate) response: Headers,
+    /// What of the request's body the upstream sees.
+    pub(crate) body: Vec<u8>,
     /// By the name the filter gave: Envoy puts `wasm.` before it.
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
     /// The names of the host calls made for this request, in order.
@@ -44,12 +46,12 @@ pub(crate) struct Exchange {
     pub(crate) fuel: u64,
 }
 
-/// How the request-headers callback ended.
+/// How the last callback for a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Let through; the upstream sees these headers.
     Continue(Headers),
-    /// Paused without a reply: the client would wait for ever.
+    /// Paused without a reply: where nothing more comes, the client would wait for ever.
     Hang,
     /// Refused, with what the filter passed to `send_http_response`.
     Reply { status: u16, headers: Headers, body: Vec<u8> },
@@ -77,6 +79,9 @@ pub(crate) enum Metric {
 #[derive(Debug)]
 pub(crate) struct Stream {
     context: u32,
+    request: HeaderMap,
+    /// What of the request's body was held back.
+    held: Vec<u8>,
     exchange: Exchange,
 }
 
@@ -147,8 +152,23 @@ impl Host {
 
     /// One whole request; an upstream, where it is let through, answers 200 without a body.
     pub(crate) fn exchange(&mut self, request: &[(String, Vec<u8>)]) -> Exchange {
+        self.exchange_with_body(request, &[])
+    }
+
+    /// The same, with a body in pieces. The pieces behind a reply are not sent.
+    pub(crate) fn exchange_with_body(
+        &mut self,
+        request: &[(String, Vec<u8>)],
+        pieces: &[&[u8]],
+    ) -> Exchange {
         let mut stream = self.open();
-        self.request(&mut stream, request);
+        self.request_headers(&mut stream, request, pieces.is_empty());
+        for (index, piece) in pieces.iter().enumerate() {
+            if let Outcome::Reply { .. } | Outcome::Trap(_) = stream.exchange.outcome {
+                break;
+            }
+            self.request_body(&mut stream, piece, index + 1 == pieces.len());
+        }
         if let Outcome::Continue(_) = stream.exchange.outcome {
             self.respond(&mut stream, &[(":status".to_owned(), b"200".to_vec())]);
         }
@@ -161,31 +181,64 @@ impl Host {
         let exchange = Exchange {
             outcome: Outcome::Hang,
             response: Vec::new(),
+            body: Vec::new(),
             filter_state: BTreeMap::new(),
             calls: Vec::new(),
             fuel: 0,
         };
-        let mut stream = Stream { context: 0, exchange };
+        let (request, held) = (HeaderMap::default(), Vec::new());
+        let mut stream = Stream { context: 0, request, held, exchange };
         self.measure(&mut stream, |host, stream| stream.context = host.create_context(root));
         stream
     }
 
-    /// Passes the request's headers, without a body; a reply of the filter goes through its own
-    /// response callback, as in Envoy.
+    /// Passes the headers of a request without a body.
     pub(crate) fn request(
         &mut self,
         stream: &mut Stream,
         headers: &[(String, Vec<u8>)],
     ) -> Outcome {
+        self.request_headers(stream, headers, true)
+    }
+
+    /// Passes the request's headers.
+    pub(crate) fn request_headers(
+        &mut self,
+        stream: &mut Stream,
+        headers: &[(String, Vec<u8>)],
+        is_end: bool,
+    ) -> Outcome {
+        let count = u32::try_from(headers.len()).unwrap();
+        stream.request = HeaderMap::new(headers);
+        self.step(stream, "proxy_on_request_headers", &[count, is_end.into()])
+    }
+
+    /// Passes a piece of the request's body, behind those that were held back.
+    pub(crate) fn request_body(
+        &mut self,
+        stream: &mut Stream,
+        piece: &[u8],
+        is_end: bool,
+    ) -> Outcome {
+        stream.held.extend(piece);
+        let size = u32::try_from(stream.held.len()).unwrap();
+        self.step(stream, "proxy_on_request_body", &[size, is_end.into()])
+    }
+
+    /// Ends the request with trailers.
+    pub(crate) fn request_trailers(&mut self, stream: &mut Stream) -> Outcome {
+        self.step(stream, "proxy_on_request_trailers", &[1])
+    }
+
+    /// Calls back for a part of a request; a reply of the filter goes through its own response
+    /// callback, as in Envoy.
+    fn step(&mut self, stream: &mut Stream, callback: &str, arguments: &[u32]) -> Outcome {
         const CONTINUE: u32 = 0;
         const PAUSE: u32 = 1;
-        let count = u32::try_from(headers.len()).unwrap();
-        let stage = self.store.data_mut();
-        stage.request = HeaderMap::new(headers);
-        stage.reply = None;
+        self.store.data_mut().reply = None;
         let mut action = None;
         self.measure(stream, |host, stream| {
-            action = host.call("proxy_on_request_headers", &[stream.context, count, 1]);
+            action = host.call(callback, &[&[stream.context], arguments].concat());
         });
         let outcome = match (&self.trap, self.store.data_mut().reply.take(), action) {
             (Some(trap), _, _) => Outcome::Trap(trap.clone()),
@@ -194,7 +247,8 @@ impl Host {
                 reply
             }
             (None, None, None | Some(CONTINUE)) => {
-                Outcome::Continue(self.store.data().request.entries().to_vec())
+                stream.exchange.body.append(&mut stream.held);
+                Outcome::Continue(stream.request.entries().to_vec())
             }
             (None, None, Some(_)) => Outcome::Hang,
         };
@@ -231,6 +285,15 @@ impl Host {
     /// Sets the clock, in Unix seconds. It stands until it is set again; at first it says 0.
     pub(crate) fn set_clock(&mut self, seconds: i64) {
         self.store.data_mut().nanoseconds = u64::try_from(seconds).unwrap() * 1_000_000_000;
+    }
+
+    /// From now on the proxy has these claims to tell, under the name that a session's payload has
+    /// in `jwt_authn`; or none.
+    pub(crate) fn set_claims(&mut self, payload: &str, claims: Option<&[(String, Vec<u8>)]>) {
+        let path = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
+        let properties = &mut self.store.data_mut().properties;
+        properties.clear();
+        properties.extend(claims.map(|claims| (path.join("\0"), imports::serialized(claims))));
     }
 
     /// From now on the named host call fails, with `InternalFailure`.
@@ -273,10 +336,13 @@ impl Host {
         let before = self.take_calls();
         let stage = self.store.data_mut();
         stage.filter_state = std::mem::take(&mut stream.exchange.filter_state);
+        stage.request = std::mem::take(&mut stream.request);
+        stage.body.clone_from(&stream.held);
         step(self, stream);
         stream.exchange.fuel += fuel - self.store.get_fuel().unwrap();
         let stage = self.store.data_mut();
         stream.exchange.filter_state = std::mem::take(&mut stage.filter_state);
+        stream.request = std::mem::take(&mut stage.request);
         stream.exchange.calls.append(&mut stage.calls);
         stage.calls = before;
     }

@@ -1,0 +1,166 @@
+//! `latchkey explain`: what becomes of one request, step by step.
+
+mod redaction;
+mod request;
+mod steps;
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use latchkey::{Decision, Request};
+
+use self::redaction::Redaction;
+use self::steps::{Step, steps};
+use crate::cases::{self, Observation};
+use crate::finding;
+use crate::policy::Policy;
+use crate::style::{BOLD, DIM, ERROR, GOOD};
+use crate::{Exit, time};
+
+/// Say what becomes of one request, and why
+///
+/// The request is written as for curl. Prints the steps in the order in which they are taken, with
+/// the rule and the key that decided, then what the client gets or what the upstream sees. Nothing
+/// is sent anywhere, and no token is printed.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLE, after_long_help = AFTER)]
+pub struct Arguments {
+    /// Policy file, YAML or JSON
+    policy: PathBuf,
+    /// File with a list `keys`, joined to the policy's own
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The time of the request, RFC 3339; default the system's
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    now: Option<i64>,
+    /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Vec<u8>)>,
+    #[command(flatten)]
+    request: request::RequestArguments,
+}
+
+fn claim(text: &str) -> Result<(String, Vec<u8>), String> {
+    let (name, value) = text.split_once('=').ok_or("a claim is `name=value`")?;
+    Ok((name.to_owned(), value.as_bytes().to_vec()))
+}
+
+const EXAMPLE: &str = "Example:\n  \
+    latchkey explain policy.yaml -X POST -H 'authorization: Bearer TOKEN' \
+    https://api.example.com/v1/events";
+
+const AFTER: &str = "\
+Examples:
+  latchkey explain policy.yaml -X POST -H 'authorization: Bearer TOKEN' https://api.example.com/v1/events
+  latchkey explain policy.yaml --keys keys.yaml -H @headers.txt https://api.example.com/v1/reports
+
+-H @FILE reads headers from a file, one a line, so that a token stays out of the shell's history.
+The path is taken as it is written, as by curl with --path-as-is.
+
+Exit codes: 0 allowed, 2 denied, 1 failed.";
+
+/// Prints the explanation; a refusal ends with [`Exit::Denied`].
+///
+/// # Errors
+/// A file cannot be read or parsed, the policy is refused, the request is none, or the output
+/// cannot be written.
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let (url, request) = arguments.request.request()?;
+    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let engine = match policy.compile()? {
+        Ok(engine) => engine,
+        Err(mut findings) => {
+            finding::locate(&mut findings);
+            finding::print(&findings, &mut anstream::stderr())?;
+            bail!("`{}` is refused, so no proxy serves it", arguments.policy.display());
+        }
+    };
+    let now = arguments.now.unwrap_or_else(time::now);
+    let headers = request.header_map();
+    let clock = || Some(now);
+    let claims = |_: &str| (!arguments.claims.is_empty()).then(|| arguments.claims.clone());
+    let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
+    let body = request.body.as_deref().unwrap_or_default();
+    let decision = cases::decide(&engine, own, body.as_bytes());
+    let observation = cases::observation(&engine, &own, &decision);
+
+    let redaction = Redaction::new(policy.document(), &headers);
+    let mut text = String::new();
+    writeln!(text, "{BOLD}{} {}{BOLD:#}", request.method, redaction.target(&url))?;
+    writeln!(text, "{DIM}at {}{DIM:#}\n", time::display(now))?;
+    for step in steps(&policy, &decision, &observation, &request, now) {
+        print_step(&step, &mut text)?;
+    }
+    print_outcome(&decision, &observation, &redaction, &request.method, &mut text)?;
+    output.write_all(redaction.hide(&text).as_bytes())?;
+    Ok(if decision.reason().is_none() { Exit::Fine } else { Exit::Denied })
+}
+
+fn print_step(step: &Step, text: &mut String) -> Result<()> {
+    let Step { name, mark, text: says } = step;
+    let (colour, word) = match mark {
+        steps::Mark::Allowed => (GOOD, "allow"),
+        steps::Mark::Denied => (ERROR, "deny"),
+        steps::Mark::NotReached => (DIM, "-"),
+        steps::Mark::Passed => (GOOD, "ok"),
+    };
+    let line = format!("  {colour}{word:<6}{colour:#}{name:<12}{says}");
+    writeln!(text, "{}", line.trim_end())?;
+    Ok(())
+}
+
+fn print_outcome(
+    decision: &Decision<'_>,
+    observation: &Observation,
+    redaction: &Redaction,
+    method: &str,
+    text: &mut String,
+) -> Result<()> {
+    let colour = if decision.reason().is_none() { GOOD } else { ERROR };
+    writeln!(text, "\n{colour}{decision}{colour:#}")?;
+    match &observation.upstream {
+        Some(upstream) => {
+            writeln!(text, "\nThe upstream sees\n")?;
+            let path = upstream.path.as_deref().unwrap_or_default();
+            let path = redaction.target(&String::from_utf8_lossy(path));
+            writeln!(text, "  {method} {path}")?;
+            for (name, value) in &upstream.headers {
+                let name = if name == ":authority" { "host" } else { name };
+                if !name.starts_with(':') {
+                    writeln!(text, "  {name}: {}", redaction.value(name, value))?;
+                }
+            }
+            if !observation.headers.is_empty() {
+                writeln!(text, "\nThe client's answer gets\n")?;
+                print_headers(observation, redaction, text)?;
+            }
+        }
+        None => {
+            writeln!(text, "\nThe client gets\n")?;
+            writeln!(text, "  {}", observation.status)?;
+            print_headers(observation, redaction, text)?;
+            let body = String::from_utf8_lossy(&observation.body);
+            if !body.is_empty() {
+                writeln!(text)?;
+                for line in body.lines() {
+                    writeln!(text, "  {line}")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print_headers(
+    observation: &Observation,
+    redaction: &Redaction,
+    text: &mut String,
+) -> Result<()> {
+    for (name, value) in &observation.headers {
+        writeln!(text, "  {name}: {}", redaction.value(name, value))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! The steps of a decision, in their order, told from the [`Decision`]: what it carries, and what
+//! the policy says at the rule and the key that it names. Nothing is judged here.
+
+use latchkey::{Access, Decision, Reason, Verdict};
+
+use crate::cases::{CaseRequest, Observation};
+use crate::document::{Document, Fields};
+use crate::place;
+use crate::policy::Policy;
+use crate::time;
+
+/// One step and what came of it.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) mark: Mark,
+    pub(super) text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The request was let through here.
+    Allowed,
+    /// The request was refused here.
+    Denied,
+    /// It was decided before, or a session stands for the key.
+    NotReached,
+    /// The request went on to the next step.
+    Passed,
+}
+
+/// The steps' names, in the order of decision.
+const NAMES: [&str; 13] = [
+    "preflight",
+    "path",
+    "rule",
+    "session",
+    "credential",
+    "key",
+    "state",
+    "origin",
+    "access",
+    "conditions",
+    "method",
+    "scopes",
+    "body",
+];
+
+/// The steps that a session has no need of.
+const OF_KEYS: [&str; 4] = ["credential", "key", "state", "origin"];
+
+pub(super) fn steps(
+    policy: &Policy,
+    decision: &Decision<'_>,
+    observation: &Observation,
+    request: &CaseRequest,
+    now: i64,
+) -> Vec<Step> {
+    let decided = decided_at(decision.verdict);
+    let mut reached = true;
+    let mut steps = Vec::new();
+    for name in NAMES {
+        let here = name == decided;
+        let skipped = decision.session.is_some() && OF_KEYS.contains(&name);
+        let mark = match (reached && !skipped, here, decision.reason()) {
+            (false, ..) => Mark::NotReached,
+            (true, true, None) => Mark::Allowed,
+            (true, true, Some(_)) => Mark::Denied,
+            (true, false, _) => Mark::Passed,
+        };
+        reached &= !here;
+        let story = Story { policy, decision, observation, request, now, mark };
+        let text = if mark == Mark::NotReached { String::new() } else { story.tell(name) };
+        steps.push(Step { name, mark, text });
+    }
+    steps
+}
+
+fn decided_at(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow(Access::Preflight) => "preflight",
+        Verdict::Allow(Access::Public) => "rule",
+        Verdict::Deny(Reason::MalformedPath) => "path",
+        Verdict::Deny(
+            Reason::AmbiguousCredential | Reason::MalformedCredential | Reason::MissingCredential,
+        ) => "credential",
+        Verdict::Deny(Reason::UnknownKey) => "key",
+        Verdict::Deny(
+            Reason::ExpiredKey | Reason::KeyTypeDisabled | Reason::NotYetValid | Reason::RevokedKey,
+        ) => "state",
+        Verdict::Deny(Reason::OriginNotAllowed) => "origin",
+        Verdict::Deny(Reason::DeniedByRule) => "access",
+        Verdict::Deny(Reason::ConditionFailed) => "conditions",
+        Verdict::Deny(Reason::MethodNotAllowed) => "method",
+        Verdict::Deny(Reason::InsufficientScope) => "scopes",
+        Verdict::Deny(Reason::MalformedGraphql) => "body",
+        // It passed them all.
+        Verdict::Allow(Access::Key | Access::Session) | Verdict::Hold(_) => "",
+    }
+}
+
+/// What there is to tell a step from.
+struct Story<'a> {
+    policy: &'a Policy,
+    decision: &'a Decision<'a>,
+    observation: &'a Observation,
+    request: &'a CaseRequest,
+    now: i64,
+    mark: Mark,
+}
+
+impl Story<'_> {
+    fn tell(&self, step: &str) -> String {
+        let denied = self.mark == Mark::Denied;
+        match step {
+            "preflight" if self.mark == Mark::Allowed => {
+                "a CORS preflight, by which a browser asks before it sends the request".to_owned()
+            }
+            "preflight" => "not a CORS preflight".to_owned(),
+            "path" if denied => "an upstream could read this path in another way".to_owned(),
+            "path" => match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
+                Some(path) if Some(path.as_slice()) != self.path() => {
+                    "goes on changed, see below".to_owned()
+                }
+                _ => "goes on as it is".to_owned(),
+            },
+            "rule" => self.rule(),
+            "session" => match &self.decision.session {
+                None => "none is verified".to_owned(),
+                Some(session) => {
+                    let account = session.account();
+                    let account = account.map_or(String::new(), |own| format!(", account `{own}`"));
+                    format!("`{}`{account}", session.id())
+                }
+            },
+            "credential" => self.credential(),
+            "key" if denied => "no key has this token".to_owned(),
+            "key" => self.key(),
+            "state" => self.state(),
+            "origin" => self.origin(),
+            "access" if denied => "the rule says `access: deny`".to_owned(),
+            "access" => match self.of_rule("access").and_then(Document::as_str) {
+                Some("authenticated") => "any good key".to_owned(),
+                _ => "a good key with the scopes".to_owned(),
+            },
+            "conditions" => self.conditions(),
+            "method" if denied => format!(
+                "`{}` stands for no action, and the rule does not list it",
+                self.request.method
+            ),
+            "method" => format!("`{}`", self.request.method),
+            "body" if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
+            "body" => match self.of_rule("graphql") {
+                None => "not looked at".to_owned(),
+                Some(_) => "GraphQL, and all of its root fields are covered".to_owned(),
+            },
+            _ => self.scopes(),
+        }
+    }
+
+    fn path(&self) -> Option<&[u8]> {
+        self.request.path.as_deref().map(str::as_bytes)
+    }
+
+    fn rule(&self) -> String {
+        let Some(rule) = self.decision.rule else {
+            return "none matches: the method's action on `*` is needed".to_owned();
+        };
+        let public = if self.mark == Mark::Allowed { ": `access: public`" } else { "" };
+        format!("`{}`, {}{public}", rule.name(), self.place(&rule.pointer()))
+    }
+
+    fn credential(&self) -> String {
+        match self.decision.reason() {
+            Some(Reason::MissingCredential) => "none is presented",
+            Some(Reason::AmbiguousCredential) => "more than one is presented",
+            Some(Reason::MalformedCredential) => {
+                "what is presented can be no token: its scheme, length, characters, prefix or format"
+            }
+            _ => "one is presented",
+        }
+        .to_owned()
+    }
+
+    fn key(&self) -> String {
+        let Some(key) = self.decision.key else { return "known".to_owned() };
+        let place = self.place(&format!("/keys/{}", key.index()));
+        let mut text = format!("`{}`, {place}", key.id());
+        for (what, value) in [("type", key.key_type()), ("account", key.account())] {
+            if let Some(value) = value {
+                text.push_str(&format!(", {what} `{value}`"));
+            }
+        }
+        text
+    }
+
+    fn state(&self) -> String {
+        let instant = |field| {
+            let seconds = match self.of_key(field)? {
+                Document::String(text) => latchkey::parse_timestamp(text)?,
+                Document::Number(number) => number.as_i64()?,
+                _ => return None,
+            };
+            Some(time::display(seconds))
+        };
+        match self.decision.reason() {
+            Some(Reason::ExpiredKey) => {
+                format!("it expired at {}", instant("expires_at").unwrap_or_default())
+            }
+            Some(Reason::NotYetValid) => {
+                format!("it is not valid before {}", instant("not_before").unwrap_or_default())
+            }
+            Some(Reason::RevokedKey) => "it is disabled".to_owned(),
+            Some(Reason::KeyTypeDisabled) => "its type is disabled".to_owned(),
+            _ => match instant("expires_at") {
+                None => "good".to_owned(),
+                Some(end) => format!("good at {}, until {end}", time::display(self.now)),
+            },
+        }
+    }
+
+    fn origin(&self) -> String {
+        match (self.of_key("origins"), self.mark) {
+            (None, _) => "the key is for any caller".to_owned(),
+            (Some(origins), Mark::Denied) => {
+                format!("the key is for pages of {} only", words(origins))
+            }
+            (Some(origins), _) => format!("one of {}", words(origins)),
+        }
+    }
+
+    fn conditions(&self) -> String {
+        let of_policy = self.policy.document().field("where");
+        let conditions: Vec<String> = [of_policy, self.of_rule("where")]
+            .into_iter()
+            .flatten()
+            .filter_map(|conditions| conditions.to_json().ok())
+            .collect();
+        if conditions.is_empty() {
+            return "none".to_owned();
+        }
+        let conditions = conditions.join(" and ");
+        if self.mark != Mark::Denied {
+            return format!("{conditions} is met");
+        }
+        let attributes = self.of_key("attributes").and_then(|own| own.to_json().ok());
+        let attributes = attributes.unwrap_or_else(|| "none".to_owned());
+        format!("{conditions} is not met; the key's attributes: {attributes}")
+    }
+
+    fn scopes(&self) -> String {
+        let required = self.observation.required_scope.as_deref().unwrap_or_default();
+        if required.is_empty() {
+            return match self.mark {
+                Mark::Denied => "what is needed cannot be told from the request",
+                _ => "none is needed",
+            }
+            .to_owned();
+        }
+        let required: Vec<String> = required.split(' ').map(|scope| format!("`{scope}`")).collect();
+        let any = match self.of_rule("require_any") {
+            Some(_) if required.len() > 1 => "one of ",
+            _ => "",
+        };
+        let of_type = || {
+            let name = self.decision.key?.key_type()?;
+            self.policy.document().field("key_types")?.field(name)?.field("scopes")
+        };
+        let own = self.of_key("scopes").or_else(of_type).map_or("none".to_owned(), words);
+        format!("needs {any}{}; the key has {own}", required.join(", "))
+    }
+
+    fn of_key(&self, field: &str) -> Option<&Document> {
+        let index = self.decision.key?.index();
+        self.policy.document().pointer(&format!("/keys/{index}"))?.field(field)
+    }
+
+    fn of_rule(&self, field: &str) -> Option<&Document> {
+        self.policy.document().pointer(&self.decision.rule?.pointer())?.field(field)
+    }
+
+    /// File, line and column of what a pointer names.
+    fn place(&self, pointer: &str) -> String {
+        let (file, pointer) = self.policy.source(pointer);
+        let name = file.display();
+        let place = std::fs::read_to_string(file)
+            .ok()
+            .and_then(|text| place::find(file, &text, [pointer.as_str()]).remove(pointer.as_str()));
+        match place {
+            None => format!("{name} at {pointer}"),
+            Some(place) => format!("{name}:{}:{}", place.line, place.column),
+        }
+    }
+}
+
+/// The texts of a list.
+fn words(document: &Document) -> String {
+    let items = match document {
+        Document::Array(items) => items.as_slice(),
+        Document::Object(Fields(_)) => &[],
+        single => std::slice::from_ref(single),
+    };
+    let words: Vec<String> =
+        items.iter().filter_map(Document::as_str).map(|word| format!("`{word}`")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,280 @@
+//! `latchkey key`: keys for their whole life.
+
+mod list;
+mod new;
+mod prune;
+mod revoke;
+mod rotate;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+
+use crate::Exit;
+use crate::document::Document;
+use crate::finding;
+use crate::keyfile::{Change, Key, KeyFile};
+use crate::policy;
+use crate::time;
+use crate::token::{Charset, Format, PREFIX_BYTES, Shape, Token};
+
+/// Mint, list, rotate, revoke and prune keys
+///
+/// Keys live in a file of their own, `keys: [...]` in YAML or JSON, or in the policy itself. The
+/// file holds no token: only its hash, the time of its creation, and a hint by which people tell
+/// tokens apart, which is the prefix and the last four characters.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(list::Arguments),
+    New(new::Arguments),
+    Prune(prune::Arguments),
+    Revoke(revoke::Arguments),
+    Rotate(rotate::Arguments),
+}
+
+const AFTER: &str = "\
+Example:
+  TOKEN=$(latchkey key new --keys keys.yaml --id ci-2026 --scope reports:read --expires 90d)
+
+A change takes effect when the policy is pushed (`latchkey push`). It touches nothing else in the
+file: comments, order and layout stay. What would not be valid is not written. The file is replaced
+as a whole, under the lock `.NAME.lock` beside it, so that two commands at once lose nothing and a
+crash leaves the old file or the new one. A new file may be read by its owner only (mode 0600);
+one that is there keeps its mode.";
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// A file cannot be read, changed or replaced, a key is not there or not in the state for it, or
+/// the output cannot be written.
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    match &arguments.verb {
+        Verb::List(arguments) => list::run(arguments, output),
+        Verb::New(arguments) => new::run(arguments, output),
+        Verb::Prune(arguments) => prune::run(arguments),
+        Verb::Revoke(arguments) => revoke::run(arguments),
+        Verb::Rotate(arguments) => rotate::run(arguments, output),
+    }
+}
+
+/// Where the keys are.
+#[derive(Args, Debug)]
+struct Files {
+    /// File with the list `keys`, YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+    /// Policy that the keys belong to: their types, and what is valid, come from it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+impl Files {
+    /// Makes the changes, unless the core then refuses the file.
+    fn commit(&self, file: &KeyFile, changes: &[Change]) -> Result<Option<Exit>> {
+        let checked = match file.change(changes)?.check(self.policy.as_deref())? {
+            Ok(checked) => checked,
+            Err(errors) => {
+                finding::print(&errors, &mut anstream::stderr())?;
+                tell(format_args!("nothing was written"));
+                return Ok(Some(Exit::Findings));
+            }
+        };
+        if let Err(error) = checked.write()? {
+            let name = self.keys.display();
+            warn(format_args!("{name} is replaced, but a power failure may undo that: {error}"));
+        }
+        if file.is_open_to_others() {
+            let name = self.keys.display();
+            warn(format_args!(
+                "others than its owner and group may open {name} (`chmod o= {name}`)"
+            ));
+        }
+        Ok(None)
+    }
+
+    /// What the tokens of keys of type `name` look like; `prefix` comes first.
+    fn shape(&self, file: &KeyFile, name: Option<&str>, prefix: Option<&str>) -> Result<Shape> {
+        let policy = match &self.policy {
+            Some(policy) => Some(KeyFile::load(policy)?),
+            None => None,
+        };
+        let own = prefix.unwrap_or_default();
+        let Some(name) = name else { return Ok(Shape { prefix: own.to_owned(), format: None }) };
+        let types = policy.as_ref().unwrap_or(file);
+        let Some(key_type) = types.key_type(name) else {
+            if policy.is_none() && !file.is_policy() {
+                warn(format_args!(
+                    "the prefix and format of the key type `{name}` are not known \
+                     (give the policy with `--policy`)"
+                ));
+            }
+            // With a policy the core says what is wrong.
+            return Ok(Shape { prefix: own.to_owned(), format: None });
+        };
+        let type_prefix = key_type.field("prefix").and_then(Document::as_str).unwrap_or_default();
+        let format = key_type.field("format").and_then(format);
+        if prefix.is_some_and(|prefix| !prefix.starts_with(type_prefix)) {
+            bail!("tokens of the type `{name}` start with `{type_prefix}`, not with `{own}`");
+        }
+        if prefix.is_some_and(|prefix| prefix != type_prefix) && format.is_some() {
+            bail!("tokens of the type `{name}` have a format, which leaves no room for `{own}`");
+        }
+        let shape = Shape { prefix: prefix.unwrap_or(type_prefix).to_owned(), format };
+        if shape.bits() < FEW_BITS {
+            warn(format_args!(
+                "a token of the type `{name}` has {:.0} bits of randomness, and who has its hash \
+                 can guess it (let the type's `format` have more characters)",
+                shape.bits()
+            ));
+        }
+        Ok(shape)
+    }
+}
+
+/// A token of less randomness is worth a warning.
+const FEW_BITS: f64 = 128.0;
+
+/// The format that a policy gives. One that makes no sense is none: the core refuses it later.
+fn format(raw: &Document) -> Option<Format> {
+    let charset = Charset::named(raw.field("charset")?.as_str()?)?;
+    let Document::Number(length) = raw.field("length")? else { return None };
+    let length = usize::try_from(length.as_u64()?).ok()?;
+    (1..=latchkey::limits::TOKEN_BYTES).contains(&length).then_some(Format { length, charset })
+}
+
+/// Prints the token, which is nowhere else.
+fn print(token: &Token, id: &str, output: &mut dyn Write) -> Result<Exit> {
+    // Not as a cause of the error: a pipe that is closed here has swallowed a token.
+    writeln!(output, "{}", token.reveal()).and_then(|()| output.flush()).map_err(|error| {
+        anyhow!("the token of `{id}`, which is in the file, cannot be printed: {error}; revoke it")
+    })?;
+    Ok(Exit::Fine)
+}
+
+/// The fields of a key that come from its token and the time.
+fn secret_fields(token: &Token, now: i64) -> Result<[(String, Document); 3]> {
+    let pepper = policy::pepper().filter(|pepper| !pepper.is_empty());
+    Ok([
+        ("hash".to_owned(), text(token.hash(pepper.as_deref().map(str::as_bytes))?)),
+        ("hint".to_owned(), text(token.hint())),
+        ("created".to_owned(), text(time::display(now))),
+    ])
+}
+
+/// The changes that end a key at `end`, and for good if `disabled`.
+///
+/// An end that comes earlier anyway stays. A key revoked gets an end as well: nothing else tells
+/// [`prune`] since when it is over.
+fn end(key: Key<'_>, end: i64, disabled: bool) -> Vec<Change> {
+    // A window that never opens is an error.
+    let end = key.time("not_before").map_or(end, |opens| end.max(opens.saturating_add(1)));
+    let mut changes = Vec::new();
+    if key.time("expires_at").is_none_or(|expires| end < expires) {
+        changes.push(Change::Set(key.index(), "expires_at", text(time::display(end))));
+    }
+    if disabled {
+        changes.push(Change::Set(key.index(), "disabled", Document::Boolean(true)));
+    }
+    changes
+}
+
+fn text(text: impl Into<String>) -> Document {
+    Document::String(text.into())
+}
+
+/// Says something beside the output.
+fn tell(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+fn warn(message: fmt::Arguments<'_>) {
+    let style = crate::style::WARNING;
+    let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {message}");
+}
+
+/// When a key ends.
+#[derive(Clone, Copy, Debug)]
+enum Expiry {
+    /// At a time in Unix seconds.
+    At(i64),
+    /// So many seconds from now.
+    In(i64),
+}
+
+impl Expiry {
+    /// The end in Unix seconds.
+    fn resolve(self, now: i64) -> Result<i64> {
+        let end = match self {
+            Expiry::At(end) => end,
+            Expiry::In(seconds) => later(now, seconds)?,
+        };
+        if end <= now {
+            bail!("`--expires` is not in the future: it is {} now", time::display(now));
+        }
+        Ok(end)
+    }
+}
+
+/// The time `seconds` after `now`.
+fn later(now: i64, seconds: i64) -> Result<i64> {
+    // What the calendar of RFC 3339 can still write.
+    const LAST: i64 = 253_402_300_799;
+    now.checked_add(seconds).filter(|end| *end <= LAST).context("that is after the year 9999")
+}
+
+/// Reads `90d`, or an RFC 3339 time.
+fn parse_expiry(text: &str) -> Result<Expiry, String> {
+    match latchkey::parse_timestamp(text) {
+        Some(end) => Ok(Expiry::At(end)),
+        None => parse_duration(text).map(Expiry::In).map_err(|_| {
+            "expected a span of time such as `90d`, or a time such as `2027-01-01T00:00:00Z`"
+                .to_owned()
+        }),
+    }
+}
+
+/// Reads `90d`, `24h` or `1h 30m` into seconds.
+fn parse_duration(text: &str) -> Result<i64, String> {
+    let duration = humantime::parse_duration(text).ok();
+    duration
+        .map(|duration: Duration| duration.as_secs())
+        .and_then(|seconds| i64::try_from(seconds).ok())
+        .ok_or_else(|| "expected a span of time such as `90d`, `24h` or `1h 30m`".to_owned())
+}
+
+/// Reads a prefix: characters that need no escaping anywhere.
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.len() > PREFIX_BYTES {
+        Err(format!("a prefix is at most {PREFIX_BYTES} characters long"))
+    } else if !text.bytes().all(is_plain) {
+        Err("a prefix has letters, digits, `_`, `.` and `-`".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Reads a key's id. The core judges it as well, but messages name it before.
+fn parse_id(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if !(1..=latchkey::limits::IDENTIFIER_BYTES).contains(&text.len())
+        || !text.bytes().all(is_plain)
+    {
+        return Err(format!(
+            "an id has 1 to {} letters, digits, `_`, `.` and `-`",
+            latchkey::limits::IDENTIFIER_BYTES
+        ));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,45 @@
+//! `latchkey key revoke`: the end of a key.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{Files, end, tell};
+use crate::Exit;
+use crate::keyfile::{KeyFile, State};
+use crate::time;
+
+/// Revoke a key, for good
+///
+/// The key gets `disabled: true`, and an `expires_at` that says since when. No command undoes it.
+/// Requests with its token are refused as soon as the policy is pushed.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  latchkey key revoke ci-2026 --keys keys.yaml")]
+pub(super) struct Arguments {
+    /// The key that ends
+    id: String,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    let Arguments { files, id } = arguments;
+    let file = KeyFile::lock(&files.keys)?;
+    let key = file.key(id)?;
+    let now = time::now();
+    let state = key.state(now);
+    if state == State::Revoked {
+        tell(format_args!("key `{id}` was revoked before; {} is unchanged", files.keys.display()));
+        return Ok(Exit::Fine);
+    }
+    if let Some(exit) = files.commit(&file, &end(key, now, true))? {
+        return Ok(exit);
+    }
+    match key.time("expires_at").filter(|_| state == State::Expired) {
+        Some(end) => tell(format_args!(
+            "key `{id}`, which expired at {}, is revoked as well",
+            time::display(end)
+        )),
+        None => tell(format_args!("key `{id}` is revoked")),
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,89 @@
+//! `latchkey push`: a policy into the file that Envoy watches.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use super::render;
+use crate::document::{self, Document};
+use crate::finding::{self, count};
+use crate::policy::Policy;
+use crate::progress::Progress;
+use crate::{Exit, atomic};
+
+/// Put a policy into force: replace the file that Envoy watches
+///
+/// The file is written beside the old one, synced and renamed over it, so that Envoy, which
+/// notices within about a second, never reads half of one. A policy with errors replaces nothing.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  \
+    latchkey push policy.yaml --keys keys.yaml --ecds /etc/latchkey/ecds.yaml \
+    --wasm /etc/latchkey/latchkey.wasm")]
+pub struct Arguments {
+    /// Policy file, YAML or JSON
+    policy: PathBuf,
+    /// File with a list `keys`, joined to the policy's own
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The file that Envoy's extension configuration discovery watches
+    #[arg(long, value_name = "FILE")]
+    ecds: PathBuf,
+    /// Where Envoy finds the filter; default where the file that is replaced says
+    #[arg(long, value_name = "PATH")]
+    wasm: Option<String>,
+}
+
+/// Replaces the file; a policy with errors ends with [`Exit::Findings`] and replaces nothing.
+///
+/// # Errors
+/// A file cannot be read, parsed or written, the target's folder is missing, or nothing says where
+/// the filter is.
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let target = arguments.ecds.display();
+    let folder = arguments.ecds.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        ensure!(folder.is_dir(), "`{}` is no folder, so Envoy cannot watch it", folder.display());
+    }
+    let wasm = match &arguments.wasm {
+        Some(wasm) => wasm.clone(),
+        None => wasm_of(&arguments.ecds)?,
+    };
+    let progress = Progress::start();
+    progress.step("reading the policy");
+    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    progress.step("checking the policy");
+    let keys = match policy.compile()? {
+        Ok(engine) => engine.key_count(),
+        Err(mut findings) => {
+            drop(progress);
+            finding::locate(&mut findings);
+            finding::print(&findings, &mut anstream::stderr())?;
+            return Ok(Exit::Findings);
+        }
+    };
+    progress.step("writing");
+    let mut rendered = Vec::new();
+    render::write_ecds(&policy.into_served(), &wasm, &mut rendered)?;
+    atomic::replace(&arguments.ecds, &rendered, None)
+        .with_context(|| format!("cannot replace `{target}`"))?;
+    drop(progress);
+    writeln!(output, "replaced {target}: {}, {} bytes", count(keys, "key"), rendered.len())?;
+    Ok(Exit::Fine)
+}
+
+/// Where the file that is there says that the filter is.
+fn wasm_of(ecds: &std::path::Path) -> Result<String> {
+    let place = ecds.display();
+    if !ecds.exists() {
+        bail!("`{place}` is new: say where Envoy finds the filter with `--wasm`");
+    }
+    let old: Document = document::load(ecds)?;
+    let filename = old.pointer("/resources/0/typed_config/config/vm_config/code/local/filename");
+    let filename = filename.and_then(Document::as_str);
+    let filename = filename.with_context(|| {
+        format!("`{place}` does not say where the filter is: say so with `--wasm`")
+    })?;
+    Ok(filename.to_owned())
+}

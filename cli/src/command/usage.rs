@@ -1,0 +1,308 @@
+//! `latchkey usage`: what a running Envoy counted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::Exit;
+use crate::document::{self, Document};
+use crate::style::{BOLD, WARNING};
+use crate::time;
+
+/// Say how keys are used: what a running Envoy counted
+///
+/// Reads the statistics from Envoy's admin port: for each key its requests, its refusals and when
+/// it was last used, and the refusals by reason. They count since Envoy started, and lag by about
+/// a second.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLE, after_long_help = AFTER)]
+pub struct Arguments {
+    /// Address of Envoy's admin port
+    #[arg(long, value_name = "URL")]
+    admin: String,
+    /// File with a list `keys`, or a policy: its keys' names, and which were never used
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A table for people
+    Table,
+    /// A JSON object with allowed, denied, served_keys and keys
+    Json,
+}
+
+const EXAMPLE: &str = "Example:\n  latchkey usage --admin http://127.0.0.1:9901 --keys keys.yaml";
+
+const AFTER: &str = "\
+Example:
+  latchkey usage --admin http://127.0.0.1:9901 --keys keys.yaml
+
+Envoy counts per key for policies of up to 1,000 keys, or where the policy says
+`metrics: {per_key: true}`.
+
+The JSON is an object:
+  allowed      requests let through
+  denied       requests refused, by reason
+  served_keys  how many keys Envoy serves, or null where it serves no policy
+  keys         a list of objects, in the order of the keys file:
+    id, name, created  as in the keys file; null where they are not known
+    last_used          RFC 3339, or null
+    requests           how many presented the key
+    denied             how many of those were refused
+    state              \"used\", \"never_used\", or \"not_served\": Envoy counts nothing for it";
+
+/// Prints what Envoy counted.
+///
+/// # Errors
+/// Envoy does not answer or answers something else, the file cannot be read, or the output cannot
+/// be written.
+pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let known = arguments.keys.as_deref().map(known_keys).transpose()?.unwrap_or_default();
+    let usage = Usage::new(&stats(&arguments.admin)?, known);
+    match arguments.format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *output, &usage)?;
+            writeln!(output)?;
+        }
+        Format::Table => usage.print(output)?,
+    }
+    Ok(Exit::Fine)
+}
+
+/// Everything that Envoy counted for Latchkey, by the name after `latchkey.`.
+fn stats(admin: &str) -> Result<BTreeMap<String, u64>> {
+    const PREFIX: &str = "wasmcustom.latchkey.";
+    ensure!(
+        admin.starts_with("http://"),
+        "`--admin` is an address such as `http://127.0.0.1:9901`, not `{admin}`"
+    );
+    let admin = admin.trim_end_matches('/');
+    let url = format!("{admin}/stats?format=json&filter=%5Ewasmcustom%5C.latchkey%5C.");
+    // An admin port is reached directly or not at all.
+    let agent = ureq::Agent::config_builder()
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .new_agent();
+    let unreachable = || format!("cannot read the statistics of Envoy at `{admin}`");
+    let mut response = agent.get(&url).call().with_context(unreachable)?;
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_string();
+    let stats: Stats = serde_json::from_str(&body.with_context(unreachable)?)
+        .with_context(|| format!("`{admin}` is no admin port of Envoy"))?;
+    let own = |stat: Stat| match (stat.name?.strip_prefix(PREFIX)?, stat.value?.as_u64()) {
+        (name, Some(value)) => Some((name.to_owned(), value)),
+        _ => None,
+    };
+    Ok(stats.stats.into_iter().filter_map(own).collect())
+}
+
+/// What Envoy answers to `/stats?format=json`. Histograms have no name.
+#[derive(Deserialize)]
+struct Stats {
+    stats: Vec<Stat>,
+}
+
+#[derive(Deserialize)]
+struct Stat {
+    name: Option<String>,
+    value: Option<serde_json::Value>,
+}
+
+/// Id, name and time of creation of each key in a file.
+fn known_keys(file: &Path) -> Result<Vec<KeyUsage>> {
+    let document: Document = document::load(file)?;
+    let Some(Document::Array(keys)) = document.field("keys") else {
+        bail!("`{}` has no list `keys`", file.display());
+    };
+    let text = |key: &Document, field| match key.field(field)? {
+        Document::String(text) => Some(text.clone()),
+        Document::Number(number) => number.as_i64().map(time::display),
+        _ => None,
+    };
+    let known = |key: &Document| {
+        Some(KeyUsage {
+            id: text(key, "id")?,
+            name: text(key, "name"),
+            created: text(key, "created"),
+            last_used: None,
+            requests: 0,
+            denied: 0,
+            state: State::NotServed,
+        })
+    };
+    Ok(keys.iter().filter_map(known).collect())
+}
+
+#[derive(Serialize)]
+struct Usage {
+    allowed: u64,
+    denied: BTreeMap<String, u64>,
+    served_keys: Option<u64>,
+    keys: Vec<KeyUsage>,
+}
+
+#[derive(Serialize)]
+struct KeyUsage {
+    id: String,
+    name: Option<String>,
+    created: Option<String>,
+    last_used: Option<String>,
+    requests: u64,
+    denied: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    NeverUsed,
+    NotServed,
+    Used,
+}
+
+impl Usage {
+    /// Joins what was counted to the keys that are known; others come after them.
+    fn new(stats: &BTreeMap<String, u64>, known: Vec<KeyUsage>) -> Usage {
+        let mut usage = Usage {
+            allowed: stats.get("allowed").copied().unwrap_or_default(),
+            denied: BTreeMap::new(),
+            served_keys: stats.get("keys").copied(),
+            keys: known,
+        };
+        let mut positions: HashMap<String, usize> = HashMap::new();
+        for (index, key) in usage.keys.iter().enumerate() {
+            positions.insert(key.id.clone(), index);
+        }
+        for (name, value) in stats {
+            if let Some(reason) = name.strip_prefix("denied.") {
+                if *value > 0 {
+                    usage.denied.insert(reason.to_owned(), *value);
+                }
+                continue;
+            }
+            // An id may have dots of its own.
+            let Some((id, what)) = name.strip_prefix("key.").and_then(|name| name.rsplit_once('.'))
+            else {
+                continue;
+            };
+            let index = *positions.entry(id.to_owned()).or_insert_with(|| {
+                usage.keys.push(KeyUsage {
+                    id: id.to_owned(),
+                    name: None,
+                    created: None,
+                    last_used: None,
+                    requests: 0,
+                    denied: 0,
+                    state: State::NotServed,
+                });
+                usage.keys.len() - 1
+            });
+            if let Some(key) = usage.keys.get_mut(index) {
+                key.count(what, *value);
+            }
+        }
+        usage
+    }
+
+    fn print(&self, output: &mut dyn Write) -> Result<()> {
+        let Some(served) = self.served_keys else {
+            writeln!(output, "this Envoy serves no Latchkey policy")?;
+            return Ok(());
+        };
+        let mut rows =
+            vec![["KEY", "NAME", "CREATED", "LAST USED", "REQUESTS", "REFUSED"].map(str::to_owned)];
+        rows.extend(self.keys.iter().map(KeyUsage::row));
+        print_table(&rows, output)?;
+        if served > 0 && self.keys.iter().all(|key| key.state == State::NotServed) {
+            writeln!(
+                output,
+                "\nnothing is counted per key: the policy needs `metrics: {{per_key: true}}`"
+            )?;
+        }
+        let denied: u64 = self.denied.values().sum();
+        writeln!(
+            output,
+            "\n{served} keys served; {} requests allowed, {denied} refused",
+            self.allowed
+        )?;
+        let width = self.denied.keys().map(String::len).max().unwrap_or_default();
+        let mut denied: Vec<(&String, &u64)> = self.denied.iter().collect();
+        denied.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+        for (reason, number) in denied {
+            writeln!(output, "  {reason:<width$}  {number}")?;
+        }
+        Ok(())
+    }
+}
+
+impl KeyUsage {
+    fn count(&mut self, what: &str, value: u64) {
+        match what {
+            "allowed" => self.requests += value,
+            "denied" => {
+                self.requests += value;
+                self.denied += value;
+            }
+            "last_used" if value > 0 => {
+                self.last_used = Some(time::display(i64::try_from(value).unwrap_or(i64::MAX)));
+            }
+            "last_used" => {}
+            _ => return,
+        }
+        self.state = if self.requests > 0 { State::Used } else { State::NeverUsed };
+    }
+
+    fn row(&self) -> [String; 6] {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let last_used = match self.state {
+            State::NeverUsed => "never".to_owned(),
+            State::NotServed => "not served".to_owned(),
+            State::Used => text(&self.last_used),
+        };
+        [
+            self.id.clone(),
+            text(&self.name),
+            text(&self.created),
+            last_used,
+            self.requests.to_string(),
+            self.denied.to_string(),
+        ]
+    }
+}
+
+fn print_table(rows: &[[String; 6]], output: &mut dyn Write) -> Result<()> {
+    let width = |column: usize| {
+        let lengths = rows.iter().filter_map(|row| row.get(column));
+        lengths.map(|text| text.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (text, width) in row.iter().zip(&widths) {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            line.push_str(&match is_number {
+                true => format!("{text:>width$}  "),
+                false => format!("{text:<width$}  "),
+            });
+        }
+        let line = line.trim_end();
+        match row {
+            _ if index == 0 => writeln!(output, "{BOLD}{line}{BOLD:#}")?,
+            [_, _, _, last_used, ..] if last_used == "never" => {
+                writeln!(output, "{WARNING}{line}{WARNING:#}")?;
+            }
+            _ => writeln!(output, "{line}")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Findings as people and programs read them: with the file, line and column.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use latchkey::Severity;
+use serde::Serialize;
+
+use crate::place::{self, Place};
+use crate::style::{BOLD, ERROR, HELP, WARNING};
+
+/// One thing wrong, or doubtful, in a policy file or a keys file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The policy file or the keys file.
+    pub file: PathBuf,
+    /// Where in the file, once [`locate`] has looked.
+    pub place: Option<Place>,
+    /// Its place as a JSON pointer, which starts at that file's root.
+    pub pointer: String,
+    /// What kind of mistake it is; stable across releases.
+    pub code: &'static str,
+    /// Whether it refuses the policy.
+    pub severity: Severity,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do about it, where that is known.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// Whether the finding refuses the policy.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// Finds the lines and columns of findings, and puts the findings into their order.
+///
+/// A file that can no longer be read leaves its findings without.
+pub fn locate(findings: &mut [Finding]) {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for finding in findings.iter() {
+        if !files.contains(&finding.file) {
+            files.push(finding.file.clone());
+        }
+    }
+    for file in &files {
+        let places = places(file, findings);
+        for finding in findings.iter_mut().filter(|finding| finding.file == *file) {
+            finding.place = places.get(&finding.pointer).copied();
+        }
+    }
+    let position = |file: &PathBuf| files.iter().position(|own| own == file);
+    findings.sort_by(|one, other| {
+        let key = |finding: &Finding| (position(&finding.file), finding.place);
+        key(one).cmp(&key(other))
+    });
+}
+
+fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
+    let Ok(text) = std::fs::read_to_string(file) else { return HashMap::new() };
+    let own = findings.iter().filter(|finding| finding.file == *file);
+    let places = place::find(file, &text, own.map(|finding| finding.pointer.as_str()));
+    places.into_iter().map(|(pointer, place)| (pointer.to_owned(), place)).collect()
+}
+
+/// Of one code, people are shown so many findings.
+const MOST_SHOWN: usize = 20;
+
+/// Writes findings for people, and how many there are.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn print(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+    let mut shown: HashMap<&str, usize> = HashMap::new();
+    for finding in findings {
+        let shown = shown.entry(finding.code).or_default();
+        *shown += 1;
+        if *shown <= MOST_SHOWN {
+            print_one(finding, output)?;
+        }
+    }
+    let mut hidden: Vec<_> = shown.into_iter().filter(|(_, number)| *number > MOST_SHOWN).collect();
+    hidden.sort_unstable();
+    for (code, number) in hidden {
+        writeln!(output, "and {} more of {code}; `--format json` shows all", number - MOST_SHOWN)?;
+    }
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let warnings = findings.len() - errors;
+    writeln!(output, "{}, {}", count(errors, "error"), count(warnings, "warning"))
+}
+
+/// `FILE:LINE:COLUMN: severity[code]: message (at pointer)`, and the help on a line of its own.
+fn print_one(finding: &Finding, output: &mut dyn Write) -> io::Result<()> {
+    let Finding { file, pointer, code, message, help, .. } = finding;
+    let colour = if finding.is_error() { ERROR } else { WARNING };
+    write!(output, "{BOLD}{}", file.display())?;
+    if let Some(Place { line, column }) = finding.place {
+        write!(output, ":{line}:{column}")?;
+    }
+    let severity = finding.severity.as_str();
+    write!(output, ":{BOLD:#} {colour}{severity}[{code}]{colour:#}: {message}")?;
+    if !pointer.is_empty() {
+        write!(output, " (at {pointer})")?;
+    }
+    writeln!(output)?;
+    match help {
+        None => Ok(()),
+        Some(help) => writeln!(output, "  {HELP}help:{HELP:#} {help}"),
+    }
+}
+
+/// Writes findings as a JSON list.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn print_json(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+    let findings: Vec<JsonFinding<'_>> = findings.iter().map(JsonFinding::from).collect();
+    serde_json::to_writer_pretty(&mut *output, &findings)?;
+    writeln!(output)
+}
+
+#[derive(Serialize)]
+struct JsonFinding<'a> {
+    file: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    severity: &'static str,
+    code: &'static str,
+    pointer: &'a str,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+impl<'a> From<&'a Finding> for JsonFinding<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        JsonFinding {
+            file: finding.file.display().to_string(),
+            line: finding.place.map(|place| place.line),
+            column: finding.place.map(|place| place.column),
+            severity: finding.severity.as_str(),
+            code: finding.code,
+            pointer: &finding.pointer,
+            message: &finding.message,
+            help: finding.help.as_deref(),
+        }
+    }
+}
+
+/// `1 error`, `2 errors`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

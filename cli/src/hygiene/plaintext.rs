@@ -1,0 +1,168 @@
+//! Tokens that stand in a file which should hold their hashes only.
+
+use super::{Remark, escaped, fields};
+use crate::document::{Document, Fields};
+
+/// How the tokens of well-known services start.
+const KNOWN: [&str; 20] = [
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "dop_v1_",
+    "eyJ",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "hf_",
+    "npm_",
+    "pk_live_",
+    "pypi-",
+    "rk_live_",
+    "shpat_",
+    "sk-",
+    "sk_live_",
+    "sk_test_",
+    "xox",
+];
+
+/// Fewer characters than this after a prefix are no token: a hint has four.
+const LEAST: usize = 16;
+
+pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
+    let types = fields(policy, "key_types");
+    let own = types.iter().filter_map(|(_, own)| own.field("prefix")?.as_str());
+    let prefixes: Vec<&str> =
+        KNOWN.into_iter().chain(own).filter(|prefix| !prefix.is_empty()).collect();
+    walk(policy, &mut String::new(), &prefixes, remarks);
+}
+
+fn walk(document: &Document, pointer: &mut String, prefixes: &[&str], remarks: &mut Vec<Remark>) {
+    let length = pointer.len();
+    match document {
+        Document::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                pointer.push_str(&format!("/{index}"));
+                walk(item, pointer, prefixes, remarks);
+                pointer.truncate(length);
+            }
+        }
+        Document::Object(Fields(fields)) => {
+            for (name, value) in fields.iter().filter(|(name, _)| name != "hash") {
+                pointer.push('/');
+                pointer.push_str(&escaped(name));
+                walk(value, pointer, prefixes, remarks);
+                pointer.truncate(length);
+            }
+        }
+        Document::String(text) if is_token(text, prefixes) => remarks.push(Remark {
+            code: "plaintext_token",
+            pointer: pointer.clone(),
+            message: "this looks like a token in plaintext".to_owned(),
+            help: "keep its hash only; whoever read this file has the token, so rotate it",
+        }),
+        _ => {}
+    }
+}
+
+/// Whether a text holds a token, as far as its looks can tell.
+fn is_token(text: &str, prefixes: &[&str]) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    if text.len() < LEAST {
+        return false;
+    }
+    text.split(|character| !is_part(character)).any(|word| {
+        prefixes.iter().any(|prefix| {
+            word.strip_prefix(prefix).is_some_and(|rest| {
+                rest.chars().filter(char::is_ascii_alphanumeric).count() >= LEAST
+                    && rest.contains(|character: char| character.is_ascii_digit())
+            })
+        }) || word.split(['_', '-', '.']).any(is_random)
+    })
+}
+
+/// Whether a word is too varied to be anything but random: 24 letters and digits with both cases,
+/// or 32 hex digits. Ids are shorter or keep to one case.
+fn is_random(word: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
+    let is_mixed = has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
+        && word.len() >= 24;
+    let is_hex = word.len() >= 32
+        && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && has(u8::is_ascii_digit);
+    (is_mixed && entropy(word) >= 3.5) || (is_hex && entropy(word) >= 3.0)
+}
+
+/// Shannon entropy in bits a character.
+fn entropy(word: &str) -> f64 {
+    let mut counts = [0_u32; 256];
+    for byte in word.bytes() {
+        if let Some(count) = counts.get_mut(usize::from(byte)) {
+            *count += 1;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a text is shorter than that")]
+    let length = word.len() as f64;
+    let share = |count: &u32| f64::from(*count) / length;
+    counts.iter().filter(|count| **count > 0).map(share).map(|p| -p * p.log2()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> bool {
+        is_token(text, &[&KNOWN[..], &["flk_ro_"]].concat())
+    }
+
+    #[test]
+    fn tokens_are_seen() {
+        for text in [
+            "flk_ro_demo0000000000000000000000000000",
+            "Bearer flk_ro_7Hq2mZ81kPzr4TnVbX9c",
+            "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+            "the old one was k3VbQ9zR2mXw7LpT5sNd8HfY, sorry",
+            "9aae5d7abe4bbc464fcc6ab2ff57e7b5",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0",
+        ] {
+            assert!(found(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_ids_paths_and_hints_are_not() {
+        for text in [
+            "flk_ro_…a1b2",
+            "flk_ro_",
+            "Render farm, before the rotation of 2025",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "507f1f77bcf86cd799439011",
+            "/api/v1/techniques/{slug}/runs/{run_identifier_2}/**",
+            "sk-the-name-of-a-very-long-thing",
+            "acct_1032D82eZvKYlo2C",
+            "https://customer-portal-2026.example.com:8443",
+            "00000000000000000000000000000000",
+        ] {
+            assert!(!found(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_text_is_looked_at_but_hashes() {
+        let token = "flk_ro_demo0000000000000000000000000000";
+        let yaml = format!(
+            "key_types: {{a: {{prefix: flk_ro_}}}}\n\
+             keys:\n- {{hash: '{token}', name: '{token}', attributes: {{a/b: '{token}'}}}}\n\
+             rules: [{{paths: ['/{token}']}}]\n"
+        );
+        let places: Vec<String> = super::super::remarks(&yaml, look)
+            .into_iter()
+            .map(|remark| remark.split(' ').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(places, ["/keys/0/name", "/keys/0/attributes/a~1b", "/rules/0/paths/0"]);
+    }
+}

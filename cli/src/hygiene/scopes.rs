@@ -1,0 +1,183 @@
+//! Scopes that keys have and no rule asks for.
+
+use std::collections::HashSet;
+
+use super::{Remark, escaped, fields, items};
+use crate::document::Document;
+
+/// The actions that methods stand for without a table of the policy's own.
+const ACTIONS: [&str; 4] = ["create", "delete", "read", "update"];
+
+pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
+    let actions: Vec<&str> = ACTIONS
+        .into_iter()
+        .chain(fields(policy, "methods").iter().filter_map(|(_, action)| action.as_str()))
+        .collect();
+    let asked: Vec<Asked<'_>> = asked(policy);
+    let types = fields(policy, "key_types").iter().map(|(name, own)| (own, Holder::Type(name)));
+    let keys = items(policy, "keys").iter().enumerate();
+    let holders = types.chain(keys.map(|(index, key)| (key, Holder::Key(index))));
+    let mut known: HashSet<&str> = HashSet::new();
+    for (holder, name) in holders {
+        for (index, scope) in items(holder, "scopes").iter().enumerate() {
+            let Some(scope) = scope.as_str().filter(|scope| known.insert(scope)) else { continue };
+            if !asked.iter().any(|asked| asked.is_covered_by(scope, &actions)) {
+                remarks.push(Remark {
+                    code: "unused_scope",
+                    pointer: format!("{}/scopes/{index}", name.pointer()),
+                    message: "no rule asks for this scope".to_owned(),
+                    help: "without a rule a request needs its action on `*`, which only a scope \
+                           such as `*:read` covers",
+                });
+            }
+        }
+    }
+}
+
+/// Who has scopes.
+enum Holder<'d> {
+    Key(usize),
+    Type(&'d str),
+}
+
+impl Holder<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Holder::Key(index) => format!("/keys/{index}"),
+            Holder::Type(name) => format!("/key_types/{}", escaped(name)),
+        }
+    }
+}
+
+/// What a template in `require` could stand for.
+struct Asked<'d> {
+    resource: Pattern<'d>,
+    action: Pattern<'d>,
+}
+
+/// What all rules ask for, and what is asked for where no rule matches.
+fn asked(policy: &Document) -> Vec<Asked<'_>> {
+    let mut templates = vec!["{action}"];
+    for rule in items(policy, "rules") {
+        for name in ["require", "require_any"] {
+            templates.extend(items(rule, name).iter().filter_map(Document::as_str));
+        }
+        if let Some(graphql) = rule.field("graphql") {
+            templates.extend(graphql.field("require").and_then(Document::as_str));
+            templates.extend(graphql.field("introspection").and_then(Document::as_str));
+            // A field that is mapped stands for a resource, or for a whole scope.
+            let fields = fields(graphql, "fields").iter().filter_map(|(_, field)| field.as_str());
+            templates.extend(fields.filter(|field| field.contains(':')));
+        }
+    }
+    templates.sort_unstable();
+    templates.dedup();
+    templates.into_iter().map(Asked::new).collect()
+}
+
+impl<'d> Asked<'d> {
+    fn new(template: &'d str) -> Asked<'d> {
+        let (resource, action) = split_scope(template);
+        Asked { resource: Pattern(resource.unwrap_or("*")), action: Pattern(action) }
+    }
+
+    fn is_covered_by(&self, scope: &str, actions: &[&str]) -> bool {
+        let (resource, action) = scope.split_once(':').unwrap_or(("*", scope));
+        let may_be = |word: &str| self.action.may_be(word, actions);
+        (resource == "*" || self.resource.may_be(resource, actions))
+            && (action == "*"
+                || may_be(action)
+                || (action == "write" && ["create", "update", "delete"].into_iter().any(may_be)))
+    }
+}
+
+/// Splits a template at the first colon that stands in no placeholder.
+fn split_scope(template: &str) -> (Option<&str>, &str) {
+    let mut depth = 0_usize;
+    for (index, byte) in template.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            b':' if depth == 0 => {
+                let (resource, rest) = template.split_at_checked(index).unwrap_or(("", template));
+                return (Some(resource), rest.strip_prefix(':').unwrap_or(rest));
+            }
+            _ => {}
+        }
+    }
+    (None, template)
+}
+
+/// One side of a scope, placeholders and all.
+struct Pattern<'d>(&'d str);
+
+impl Pattern<'_> {
+    /// Whether this could stand for `word`. The actions are known; of any other placeholder only
+    /// a request knows what it stands for.
+    fn may_be(&self, word: &str, actions: &[&str]) -> bool {
+        match self.0 {
+            "{action}" => return actions.contains(&word),
+            "{operation}" => return matches!(word, "read" | "write"),
+            _ => {}
+        }
+        let Some((start, mut template)) = self.0.split_once('{') else { return self.0 == word };
+        let Some(mut word) = word.strip_prefix(start) else { return false };
+        while let Some((_, after)) = template.split_once('}') {
+            let Some((literal, next)) = after.split_once('{') else {
+                return word.ends_with(after);
+            };
+            match word.split_once(literal) {
+                Some((_, rest)) => (word, template) = (rest, next),
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unused(rules: &str, scopes: &str) -> Vec<String> {
+        let yaml = format!("rules: {rules}\nkeys: [{{scopes: {scopes}}}]\n");
+        let place = |remark: String| remark.split(' ').next().unwrap().to_owned();
+        super::super::remarks(&yaml, look).into_iter().map(place).collect()
+    }
+
+    #[test]
+    fn without_rules_a_scope_must_be_for_everything() {
+        assert_eq!(
+            unused("[]", "[read, '*:write', '*', a:read, '*:approve']"),
+            ["/keys/0/scopes/3", "/keys/0/scopes/4"]
+        );
+    }
+
+    #[test]
+    fn what_a_template_could_stand_for_is_asked_for() {
+        for template in ["a:read", "{x}:read", "a:{action}", "{query.a:b|c}:{action}", "a{x}:read"]
+        {
+            let rules = format!("[{{require: ['{template}']}}]");
+            assert_eq!(unused(&rules, "['a:read', '*:read', 'a:*']"), [""; 0], "{template}");
+        }
+        for template in ["b:read", "a:update", "b{x}:read", "a:x-{method}", "{x}b:read"] {
+            let rules = format!("[{{require_any: ['{template}']}}]");
+            assert_eq!(unused(&rules, "['a:read']"), ["/keys/0/scopes/0"], "{template}");
+        }
+    }
+
+    #[test]
+    fn write_is_asked_for_by_each_change() {
+        assert_eq!(unused("[{require: ['a:delete']}]", "['a:write']"), [""; 0]);
+        assert_eq!(unused("[{require: ['a:read']}]", "['a:write']"), ["/keys/0/scopes/0"]);
+    }
+
+    #[test]
+    fn a_scope_of_many_keys_is_named_once() {
+        let yaml = "key_types: {t: {scopes: [a:read]}}\nkeys: [{scopes: [a:read]}]\n";
+        assert_eq!(
+            super::super::remarks(yaml, look),
+            ["/key_types/t/scopes/0 unused_scope: no rule asks for this scope"]
+        );
+    }
+}

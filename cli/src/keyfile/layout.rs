@@ -1,0 +1,266 @@
+//! Where the keys stand in the text of a file, so that a change touches nothing else.
+//!
+//! JSON is read as the YAML that it is. What comes of an edit is parsed again and compared, so a
+//! wrong place found here is an error, never a wrong file.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use anyhow::{Context, Result, anyhow, bail};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
+
+/// Where the list of keys stands; all places are in bytes.
+#[derive(Debug)]
+pub(super) enum List {
+    /// There is none: the file is empty, or an object whose fields start their lines.
+    Missing,
+    /// It is there without a value, or with `null`, `~` or `[]`: the end of its name's colon, and
+    /// the value.
+    Empty { colon: usize, value: Range<usize> },
+    /// One key behind each dash.
+    Block { colon: usize, items: Vec<Item> },
+    /// In brackets: what is between them.
+    Flow { inner: Range<usize>, items: Vec<Item> },
+}
+
+impl List {
+    /// The keys in the order in which they stand.
+    pub(super) fn items(&self) -> &[Item] {
+        match self {
+            List::Missing | List::Empty { .. } => &[],
+            List::Block { items, .. } | List::Flow { items, .. } => items,
+        }
+    }
+}
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// From its brace, or its first field, to its brace or the end of its last value.
+    pub(super) range: Range<usize>,
+    /// Whether it is in braces.
+    pub(super) is_flow: bool,
+    /// Where its last field's name starts.
+    pub(super) last_name: usize,
+    /// Where its last field's value ends.
+    pub(super) last_end: usize,
+    /// Those of its fields that a command changes, with the places of their values.
+    pub(super) fields: Vec<(&'static str, Range<usize>)>,
+}
+
+/// The fields of a key that commands change.
+const CHANGEABLE: [&str; 2] = ["disabled", "expires_at"];
+
+/// Finds the list `keys` of a document.
+///
+/// # Errors
+/// The text is laid out in a way that this does not understand.
+pub(super) fn find(text: &str, is_json: bool) -> Result<List> {
+    let masked = if is_json { mask_escapes(text) } else { Cow::Borrowed(text) };
+    // The parser counts characters.
+    let offsets = (!masked.is_ascii())
+        .then(|| masked.char_indices().map(|(offset, _)| offset).chain([masked.len()]).collect());
+    Walker { parser: Parser::new_from_str(&masked), text: &masked, offsets }.document()
+}
+
+/// The line on which `place` stands, up to it.
+pub(super) fn line_up_to(text: &str, place: usize) -> &str {
+    let before = text.get(..place).unwrap_or(text);
+    before.rsplit('\n').next().unwrap_or(before)
+}
+
+/// Where the line on which `place` stands ends, before what ends it.
+pub(super) fn line_end(text: &str, place: usize) -> usize {
+    let rest = text.get(place..).unwrap_or("");
+    let line = rest.split('\n').next().unwrap_or(rest);
+    place + line.strip_suffix('\r').unwrap_or(line).len()
+}
+
+/// JSON has escapes that YAML has not. Their places are free to hold anything, as only the places
+/// of what is around them are wanted.
+fn mask_escapes(json: &str) -> Cow<'_, str> {
+    if !json.contains('\\') {
+        return Cow::Borrowed(json);
+    }
+    let mut characters = json.chars();
+    let mut masked = String::with_capacity(json.len());
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => {
+                masked.push('_');
+                masked
+                    .extend(characters.next().map(|next| if next.is_ascii() { '_' } else { next }));
+            }
+            character => masked.push(character),
+        }
+    }
+    Cow::Owned(masked)
+}
+
+struct Walker<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+    text: &'t str,
+    offsets: Option<Vec<usize>>,
+}
+
+impl<'t> Walker<'t> {
+    fn document(&mut self) -> Result<List> {
+        loop {
+            match self.next()? {
+                (Event::StreamStart | Event::DocumentStart(_), _) => {}
+                (Event::StreamEnd | Event::DocumentEnd, _) => return Ok(List::Missing),
+                (Event::Scalar(value, ScalarStyle::Plain, _, _), _)
+                    if matches!(&*value, "" | "~" | "null") =>
+                {
+                    return Ok(List::Missing);
+                }
+                (Event::MappingStart(..), range) => return self.root(!range.is_empty()),
+                _ => bail!("the file is not an object with a list `keys`"),
+            }
+        }
+    }
+
+    fn root(&mut self, is_flow: bool) -> Result<List> {
+        loop {
+            let (name, range) = match self.next()? {
+                (Event::MappingEnd, _) if is_flow => {
+                    bail!("the file has no list `keys`: add `keys: []`")
+                }
+                (Event::MappingEnd, _) => return Ok(List::Missing),
+                (Event::Scalar(name, ..), range) => (name, range),
+                _ => bail!("a field's name is not a text"),
+            };
+            if name == "keys" {
+                return self.keys(range.end);
+            }
+            let value = self.next()?;
+            self.skip(&value)?;
+        }
+    }
+
+    fn keys(&mut self, name_end: usize) -> Result<List> {
+        let colon = self.colon(name_end)?;
+        match self.next()? {
+            (Event::Scalar(_, ScalarStyle::Plain, _, _), range) => Ok(List::Empty {
+                colon,
+                value: if range.is_empty() { colon..colon } else { range },
+            }),
+            (Event::SequenceStart(..), open) => {
+                let mut items = Vec::new();
+                let close = loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, close) => break close,
+                        (Event::MappingStart(..), start) => items.push(self.item(start)?),
+                        _ => bail!("a key is not an object"),
+                    }
+                };
+                Ok(match (open.is_empty(), items.is_empty()) {
+                    (true, _) => List::Block { colon, items },
+                    (false, true) => List::Empty { colon, value: open.start..close.end },
+                    (false, false) => List::Flow { inner: open.end..close.start, items },
+                })
+            }
+            _ => bail!("`keys` is not a list"),
+        }
+    }
+
+    fn item(&mut self, start: Range<usize>) -> Result<Item> {
+        let mut item = Item {
+            is_flow: !start.is_empty(),
+            last_name: start.end,
+            last_end: start.end,
+            range: start,
+            fields: Vec::new(),
+        };
+        loop {
+            let (name, name_range) = match self.next()? {
+                (Event::MappingEnd, end) => {
+                    item.range.end = if item.is_flow { end.end } else { item.last_end };
+                    return Ok(item);
+                }
+                (Event::Scalar(name, ..), range) => (name, range),
+                _ => bail!("a field's name is not a text"),
+            };
+            let value = self.next()?;
+            let start = value.1.start;
+            let end = self.skip(&value)?;
+            let range = if value.1.is_empty() && matches!(value.0, Event::Scalar(..)) {
+                let colon = self.colon(name_range.end)?;
+                colon..colon
+            } else {
+                start..end
+            };
+            item.last_name = name_range.start;
+            item.last_end = range.end.max(name_range.end);
+            if let Some(name) = CHANGEABLE.into_iter().find(|own| *own == name) {
+                item.fields.push((name, range));
+            }
+        }
+    }
+
+    /// Skips the value that starts with `event` and returns where it ends.
+    fn skip(&mut self, (event, range): &(Event<'t>, Range<usize>)) -> Result<usize> {
+        let mut end = self.content_end(event, range);
+        let mut depth = usize::from(is_start(event));
+        while depth > 0 {
+            let (event, range) = self.next()?;
+            if is_start(&event) {
+                depth += 1;
+            } else if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
+                depth -= 1;
+            }
+            end = end.max(self.content_end(&event, &range));
+        }
+        Ok(end)
+    }
+
+    /// Where an event's text ends. What ends without a bracket is reported where the next begins,
+    /// and a block of text with the blanks that follow it.
+    fn content_end(&self, event: &Event<'_>, range: &Range<usize>) -> usize {
+        match event {
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, _, _) => {
+                let text = self.text.get(range.clone()).unwrap_or("");
+                range.start + text.trim_end().len()
+            }
+            Event::SequenceEnd | Event::MappingEnd if range.is_empty() => 0,
+            _ => range.end,
+        }
+    }
+
+    /// The place after the colon that follows a name.
+    fn colon(&self, name_end: usize) -> Result<usize> {
+        let rest = self.text.get(name_end..).unwrap_or("");
+        let blanks = rest.len() - rest.trim_start().len();
+        if rest.trim_start().starts_with(':') {
+            Ok(name_end + blanks + 1)
+        } else {
+            bail!("a field's name is not followed by a colon")
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Range<usize>)> {
+        let (event, span) = self
+            .parser
+            .next()
+            .context("the file ends early")?
+            .map_err(|error| anyhow!("line {}: {}", error.marker().line(), error.info()))?;
+        let (start, mut end) = (self.offset(span.start.index()), self.offset(span.end.index()));
+        if matches!(event, Event::SequenceEnd | Event::MappingEnd) && start < end {
+            // The bracket; the parser counts the blanks and the comment after it as well.
+            end = start + 1;
+        }
+        Ok((event, start..end))
+    }
+
+    fn offset(&self, index: usize) -> usize {
+        let offset = match &self.offsets {
+            Some(offsets) => offsets.get(index).copied().unwrap_or(self.text.len()),
+            None => index,
+        };
+        offset.min(self.text.len())
+    }
+}
+
+fn is_start(event: &Event<'_>) -> bool {
+    matches!(event, Event::SequenceStart(..) | Event::MappingStart(..))
+}

@@ -1,0 +1,26 @@
+//! Points in time, in Unix seconds.
+
+use std::time::SystemTime;
+
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
+
+/// The time by the system's clock.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A time as people write it, `2026-06-01T00:00:00Z`; the number itself where the calendar ends.
+pub(crate) fn display(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| seconds.to_string())
+}
+
+/// Reads the value of `--now`.
+pub(crate) fn parse(text: &str) -> Result<i64, String> {
+    latchkey::parse_timestamp(text)
+        .ok_or_else(|| "expected an RFC 3339 time, as `2026-06-01T00:00:00Z`".to_owned())
+}

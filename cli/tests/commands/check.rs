@@ -1,0 +1,196 @@
+//! `latchkey check`.
+
+use super::{BROKEN, HASH, PEPPERED, TestCommand, directory, systems};
+
+#[test]
+fn check_says_that_nothing_is_wrong() {
+    TestCommand::new(&directory(), "check policy.yaml --keys keys.yaml").prints(
+        0,
+        "0 errors, 0 warnings\n",
+        "",
+    );
+}
+
+#[test]
+fn check_names_every_finding() {
+    TestCommand::new(&directory(), "check broken.yaml").prints(3, BROKEN, "");
+}
+
+#[test]
+fn check_prints_json() {
+    TestCommand::new(&directory(), "check broken.yaml --format json").prints(
+        3,
+        r#"[
+  {
+    "file": "broken.yaml",
+    "line": 3,
+    "column": 1,
+    "severity": "error",
+    "code": "unknown_field",
+    "pointer": "/key",
+    "message": "unknown field `key`",
+    "help": "did you mean `keys`?"
+  }
+]
+"#,
+        "",
+    );
+    TestCommand::new(&directory(), "check policy.yaml --format json").prints(0, "[]\n", "");
+}
+
+#[test]
+fn check_names_the_file_that_a_key_came_from() {
+    let directory = directory();
+    directory.write(
+        "policy.yaml",
+        &format!(
+            "credentials: [{{header: x-key}}]\nkeys: [{{id: z, scopes: [], hash: '{PEPPERED}'}}]\n"
+        ),
+    );
+    let key = format!("{{id: a, hash: '{HASH}', scopes: []}}");
+    directory.write("keys.yaml", &format!("keys:\n- {key}\n- {{id: b, hash: x, scopes: []}}\n"));
+    TestCommand::new(&directory, "check policy.yaml --keys keys.yaml")
+        .with("LATCHKEY_PEPPER", "pepper")
+        .prints(
+            3,
+            "keys.yaml:3:11: error[invalid_hash]: a hash is `sha256:` or `hmac-sha256:` \
+             and 64 hex digits (at /keys/1/hash)\n  \
+             help: a token itself must not stand here\n\
+             1 error, 0 warnings\n",
+            "",
+        );
+}
+
+#[test]
+fn check_denies_warnings_if_told_to() {
+    let directory = directory();
+    let key = format!("{{id: a, hash: '{HASH}', scopes: [], attributes: {{plan: pro}}}}");
+    directory.write(
+        "policy.yaml",
+        &format!("credentials: [{{header: x-key}}]\nkeys: [{key}]\nwhere: {{plam: pro}}\n"),
+    );
+    let findings = "policy.yaml:3:9: warning[unknown_attribute]: \
+                    no key has the attribute `plam` (at /where/plam)\n  \
+                    help: did you mean `plan`?\n\
+                    0 errors, 1 warning\n";
+    TestCommand::new(&directory, "check policy.yaml").prints(0, findings, "");
+    TestCommand::new(&directory, "check policy.yaml --deny-warnings").prints(3, findings, "");
+}
+
+#[test]
+fn a_pepper_comes_from_the_environment() {
+    let directory = directory();
+    let command = "check policy.yaml --keys peppered.yaml";
+    TestCommand::new(&directory, command).prints(
+        3,
+        "peppered.yaml:2:11: error[missing_pepper]: \
+         an `hmac-sha256` hash needs LATCHKEY_PEPPER in the VM's environment (at /keys/0/hash)\n\
+         1 error, 0 warnings\n",
+        "",
+    );
+    TestCommand::new(&directory, command).with("LATCHKEY_PEPPER", "pepper").prints(
+        0,
+        "0 errors, 0 warnings\n",
+        "",
+    );
+}
+
+/// Every warning there is, in a policy and its keys.
+#[test]
+fn check_warns_of_what_is_doubtful() {
+    let directory = directory();
+    directory.write(
+        "policy.yaml",
+        "credentials: [{header: x-key}]
+key_types:
+  live: {scopes: ['a:read'], max_active_per_account: 1}
+  publishable: {scopes: ['b:read']}
+keys: []
+where: {plan: pro}
+rules:
+- {paths: ['/a/**'], require: ['a:{action}']}
+- {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read']}
+- {access: public}
+",
+    );
+    let mut keys = "keys:\n".to_owned();
+    for (index, fields) in [
+        "type: live, account: x, attributes: {region: eu}",
+        "type: live, account: x",
+        "type: live",
+        "",
+        "scopes: [], expires_at: 2026-01-01T00:00:00Z",
+        "scopes: [], expires_at: 2026-06-11T00:00:00Z",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        keys.push_str(&format!("- {{id: k{index}, hash: 'sha256:{index:064}', {fields}}}\n"));
+    }
+    directory.write("keys.yaml", &keys);
+    let command = "check policy.yaml --keys keys.yaml --now 2026-06-01T00:00:00Z";
+    TestCommand::new(&directory, command).prints(
+        0,
+        "\
+policy.yaml:4:3: warning[publishable_without_origins]: keys of the type `publishable` look publishable and work from any origin (at /key_types/publishable)
+  help: `origins_required: true` makes sure that each names the pages that may use it
+policy.yaml:4:26: warning[unused_scope]: no rule asks for this scope (at /key_types/publishable/scopes/0)
+  help: without a rule a request needs its action on `*`, which only a scope such as `*:read` covers
+policy.yaml:6:9: warning[unknown_attribute]: no key has the attribute `plan` (at /where/plan)
+policy.yaml:9:3: warning[unreachable_rule]: this rule never matches: what it matches is taken by `rules[0]` before it (at /rules/1)
+  help: the first rule that matches decides; move the narrower one up
+policy.yaml:9:19: warning[plaintext_token]: this looks like a token in plaintext (at /rules/1/name)
+  help: keep its hash only; whoever read this file has the token, so rotate it
+policy.yaml:10:3: warning[public_everything]: this rule lets every request in without a key (at /rules/2)
+  help: name the `paths` that are public
+keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
+  help: revoke the others, or give them an `expires_at` until when both may be used
+keys.yaml:4:3: warning[missing_account]: the type `live` counts keys per account, and this key has none (at /keys/2)
+  help: say whose key it is with `account`
+keys.yaml:5:3: warning[no_scopes]: a key without scopes and without a type (at /keys/3)
+  help: it passes only where a rule says `access: authenticated`; if that is meant, write `scopes: []`
+keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z (at /keys/4/expires_at)
+  help: remove it, or rotate it if it is still needed
+keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
+  help: `latchkey key rotate` makes its successor
+0 errors, 11 warnings
+",
+        "",
+    );
+    let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
+    let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(findings.as_array().unwrap().len(), 11);
+    assert_eq!(
+        findings[10],
+        serde_json::json!({
+            "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
+            "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
+            "message": "this key expires at 2026-06-11T00:00:00Z",
+            "help": "`latchkey key rotate` makes its successor",
+        })
+    );
+}
+
+#[test]
+fn check_shows_people_twenty_findings_of_a_kind() {
+    let directory = directory();
+    let key = |index| format!("- {{id: k{index}, hash: 'sha256:{index:064}'}}\n");
+    let keys: String = (0..25).map(key).collect();
+    directory.write("keys.yaml", &format!("keys:\n{keys}"));
+    let output = TestCommand::new(&directory, "check policy.yaml --keys keys.yaml").output();
+    assert_eq!(output.matches("warning[no_scopes]").count(), 20);
+    assert!(
+        output.ends_with(
+            "and 5 more of no_scopes; `--format json` shows all\n0 errors, 25 warnings\n"
+        ),
+        "{output}"
+    );
+}
+
+#[test]
+fn what_the_repository_ships_has_no_findings() {
+    for policy in systems() {
+        let command = format!("check {} --deny-warnings", policy.display());
+        TestCommand::new(&directory(), &command).prints(0, "0 errors, 0 warnings\n", "");
+    }
+}

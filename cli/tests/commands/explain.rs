@@ -1,0 +1,273 @@
+//! `latchkey explain`.
+
+use super::{Directory, TestCommand, repository};
+
+const AT: &str = "2026-06-01T00:00:00Z";
+
+/// Runs `explain` on one of the shipped systems.
+#[track_caller]
+fn explains(system: &str, arguments: &[&str], code: i32, expected: &str) {
+    let directory = Directory::new();
+    let policy = std::fs::read_to_string(repository(&format!("envoy/systems/{system}"))).unwrap();
+    directory.write("policy.yaml", &policy);
+    let arguments = [&["explain", "policy.yaml", "--now", AT], arguments].concat();
+    TestCommand::new(&directory, "").arguments(&arguments).prints(code, expected, "");
+}
+
+#[test]
+fn a_refusal_is_told_step_by_step_with_the_client_s_answer() {
+    explains(
+        "flokit.yaml",
+        &[
+            "-H",
+            "Authorization: Bearer flk_ro_demo0000000000000000000000000000",
+            "-d",
+            "{}",
+            "https://api.flokit.com/v1/events",
+        ],
+        2,
+        "POST https://api.flokit.com/v1/events
+at 2026-06-01T00:00:00Z
+
+  ok    preflight   not a CORS preflight
+  ok    path        goes on as it is
+  ok    rule        none matches: the method's action on `*` is needed
+  ok    session     none is verified
+  ok    credential  one is presented
+  ok    key         `demo-read-only`, policy.yaml:28:5, type `read-only`, account `ws_demo`
+  ok    state       good
+  ok    origin      the key is for any caller
+  ok    access      a good key with the scopes
+  ok    conditions  none
+  ok    method      `POST`
+  deny  scopes      needs `*:create`; the key has `*:read`
+  -     body
+
+deny insufficient_scope key:demo-read-only
+
+The client gets
+
+  403
+  content-type: application/json
+  www-authenticate: Bearer realm=\"flokit\", error=\"insufficient_scope\", scope=\"*:create\"
+
+  {\"error\":\"forbidden\",\"message\":\"This operation requires a read-write key\"}
+",
+    );
+}
+
+#[test]
+fn a_request_that_passes_is_told_with_what_the_upstream_sees() {
+    explains(
+        "flotiq.yaml",
+        &[
+            "https://api.flotiq.com/api/v1/content/Product?auth_token=demoProductRead00000000000000000&page=2",
+        ],
+        0,
+        "GET https://api.flotiq.com/api/v1/content/Product?auth_token=[hidden]&page=2
+at 2026-06-01T00:00:00Z
+
+  ok    preflight   not a CORS preflight
+  ok    path        goes on changed, see below
+  ok    rule        `content`, policy.yaml:95:5
+  ok    session     none is verified
+  ok    credential  one is presented
+  ok    key         `product-read`, policy.yaml:35:5, type `user-defined`, account `acc_demo`
+  ok    state       good
+  ok    origin      the key is for any caller
+  ok    access      a good key with the scopes
+  ok    conditions  none
+  ok    method      `GET`
+  ok    scopes      needs `Product:read`; the key has `Product:read`
+  ok    body        not looked at
+
+allow key:product-read
+
+The upstream sees
+
+  GET /api/v1/content/Product?page=2
+  host: api.flotiq.com
+  x-request-id: 11111111-2222-4333-8444-555555555555
+  x-account-id: acc_demo
+  x-key-id: product-read
+",
+    );
+}
+
+/// One policy in which a request can end at every step.
+const POLICY: &str = "\
+credentials: [{header: x-key}]
+sessions: {payload: session, id: sub, account: org, scopes: scope}
+key_types:
+  off: {enabled: false}
+  on: {scopes: ['a:read']}
+where: {plan: pro}
+keys:
+- {id: good, type: on, account: x, attributes: {plan: pro}, hash: 'sha256:HASH1'}
+- {id: free, type: on, attributes: {plan: free}, hash: 'sha256:HASH2'}
+- {id: off, type: off, hash: 'sha256:HASH3'}
+- {id: gone, disabled: true, hash: 'sha256:HASH4'}
+- {id: over, expires_at: 2026-01-01T00:00:00Z, hash: 'sha256:HASH5'}
+- {id: ahead, not_before: 2027-01-01T00:00:00Z, hash: 'sha256:HASH6'}
+- {id: page, origins: ['https://a.org'], hash: 'sha256:HASH7'}
+rules:
+- {name: open, paths: [/open/**], access: public}
+- {name: shut, paths: [/shut], access: deny}
+- {name: graph, paths: [/graph], graphql: {require: '{field}:{operation}'}}
+- {name: any, paths: [/any], access: authenticated}
+- {name: some, paths: ['/{x}/**'], require_any: ['{x}:{action}', 'z:{action}']}
+";
+
+/// The step at which each request ends, and the decision.
+#[test]
+fn a_request_ends_at_the_step_that_decides() {
+    let directory = Directory::new();
+    let mut policy = POLICY.to_owned();
+    for (index, digest) in DIGESTS.iter().enumerate() {
+        policy = policy.replace(&format!("HASH{}", index + 1), digest);
+    }
+    directory.write("policy.yaml", &policy);
+    let key = |number: &str| format!("x-key: key-number-{number}");
+    let graph = ["-d", r#"{"query": "{a b}"}"#, "-H", "content-type: application/json"];
+    let broken = ["-d", r#"{"query": "{a"}"#, "-H", "content-type: application/json"];
+    let preflight =
+        ["-X", "OPTIONS", "-H", "origin: https://b", "-H", "access-control-request-method: GET"];
+    let session = ["--claim", "sub=u1", "--claim", "org=o1", "--claim", "scope=a:read"];
+    for (arguments, path, step, outcome) in [
+        (&preflight[..], "/a", "allow preflight   a CORS preflight", "allow preflight"),
+        (&[], "/a/../b", "deny  path        an upstream could", "deny malformed_path"),
+        (
+            &[],
+            "/open/x",
+            "allow rule        `open`, policy.yaml:16:3: `access: public`",
+            "allow public",
+        ),
+        (&[], "/a", "deny  credential  none is presented", "deny missing_credential"),
+        (
+            &["-H", &key("1"), "-H", &key("2")],
+            "/a",
+            "deny  credential  more than one",
+            "deny ambiguous_credential",
+        ),
+        (
+            &["-H", "x-key;"],
+            "/a",
+            "deny  credential  what is presented can be no token",
+            "deny malformed_credential",
+        ),
+        (&["-H", &key("9")], "/a", "deny  key         no key has this token", "deny unknown_key"),
+        (&["-H", &key("4")], "/a", "deny  state       it is disabled", "deny revoked_key key:gone"),
+        (
+            &["-H", &key("3")],
+            "/a",
+            "deny  state       its type is disabled",
+            "deny key_type_disabled key:off",
+        ),
+        (
+            &["-H", &key("5")],
+            "/a",
+            "deny  state       it expired at 2026-01-01T00:00:00Z",
+            "deny expired_key key:over",
+        ),
+        (
+            &["-H", &key("6")],
+            "/a",
+            "deny  state       it is not valid before 2027-01-01T00:00:00Z",
+            "deny not_yet_valid key:ahead",
+        ),
+        (
+            &["-H", &key("7")],
+            "/a",
+            "deny  origin      the key is for pages of `https://a.org` only",
+            "deny origin_not_allowed key:page",
+        ),
+        (
+            &["-H", &key("1")],
+            "/shut",
+            "deny  access      the rule says `access: deny`",
+            "deny denied_by_rule key:good",
+        ),
+        (
+            &["-H", &key("2")],
+            "/a",
+            r#"deny  conditions  {"plan":"pro"} is not met; the key's attributes: {"plan":"free"}"#,
+            "deny condition_failed key:free",
+        ),
+        (
+            &["-H", &key("1"), "-X", "TRACE"],
+            "/a",
+            "deny  method      `TRACE` stands for no action",
+            "deny method_not_allowed key:good",
+        ),
+        (
+            &["-H", &key("1")],
+            "/b",
+            "deny  scopes      needs one of `b:read`, `z:read`; the key has `a:read`",
+            "deny insufficient_scope key:good",
+        ),
+        (
+            &["-H", &key("1")],
+            "/a",
+            "ok    scopes      needs one of `a:read`, `z:read`; the key has `a:read`",
+            "allow key:good",
+        ),
+        (&["-H", &key("1")], "/any", "ok    access      any good key", "allow key:good"),
+        (
+            &[&["-H", &key("1")], &graph[..]].concat(),
+            "/graph",
+            "deny  scopes      needs `a:read`, `b:read`",
+            "deny insufficient_scope key:good",
+        ),
+        (
+            &[&["-H", &key("1")], &broken[..]].concat(),
+            "/graph",
+            "deny  body        it is no GraphQL",
+            "deny malformed_graphql key:good",
+        ),
+    ] {
+        let url = format!("https://api.example.com{path}");
+        let arguments = [&["explain", "policy.yaml", "--now", AT, &url], arguments].concat();
+        let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+        let told = output.lines().any(|line| line.trim_start().starts_with(step));
+        assert!(told, "{arguments:?}\n{output}");
+        assert!(output.lines().any(|line| line == outcome), "{outcome}\n{output}");
+        let code = if outcome.starts_with("allow") { 0 } else { 2 };
+        assert_eq!(TestCommand::new(&directory, "").arguments(&arguments).code(), code);
+    }
+    let arguments = [&["explain", "policy.yaml", "a.org/a"], &session[..]].concat();
+    let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+    assert!(
+        output.contains("ok    session     `u1`, account `o1`\n  -     credential\n"),
+        "{output}"
+    );
+}
+
+/// SHA-256 of `key-number-1` and so on.
+const DIGESTS: [&str; 7] = [
+    "f3ade5654386b5cd621086017053ce3236bc07c45bfb6c07bb9acf531b6e0a35",
+    "7578a1e150ace700e24492e3c7c615217b0e01c7bc0314fb887a5e1662f63592",
+    "c8bdb41325c6ead5b6ab153dec488e187461b972545ad05d036a4fc305798f42",
+    "8393041da9f2ba8555c8fd1e6ebaf71e64f52eae1588152b2ec9ac5244a8ca9e",
+    "bdaf90b0cc605e8d9cdf1e8c8cc3c627a0ecbb020eba43a37766dbacdd8ab58a",
+    "131be8ab03cb3795aa589af0fb432773b63ba36d6c7399eb95fe8790783b76c7",
+    "a6c26d3a2f76210c2933838a0d15d1b114d319ed525759cac39058b952929c62",
+];
+
+#[test]
+fn headers_may_come_from_a_file() {
+    let directory = super::directory();
+    directory.write("headers", "authorization: Bearer demo-token\n\nx-a: b\n");
+    let arguments = ["explain", "policy.yaml", "--keys", "keys.yaml", "-H", "@headers", "a.org"];
+    let output = TestCommand::new(&directory, "").arguments(&arguments).output();
+    assert!(output.contains("allow key:a\n"), "{output}");
+    assert!(output.contains("  x-a: b\n"), "{output}");
+}
+
+#[test]
+fn a_policy_with_errors_is_a_failure() {
+    TestCommand::new(&super::directory(), "explain broken.yaml a.org").prints(
+        1,
+        "",
+        &format!("{}error: `broken.yaml` is refused, so no proxy serves it\n", super::BROKEN),
+    );
+}

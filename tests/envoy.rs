@@ -1,0 +1,28 @@
+//! The filter in a real Envoy: the corpus, and what only a real Envoy can show.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test helper fails by panicking"
+)]
+
+mod harness;
+
+#[path = "envoy/bad_input.rs"]
+mod bad_input;
+#[path = "envoy/configuration.rs"]
+mod configuration;
+#[path = "envoy/corpus.rs"]
+mod corpus;
+#[path = "envoy/guard.rs"]
+mod guard;
+#[path = "envoy/metrics.rs"]
+mod metrics;
+#[path = "envoy/push.rs"]
+mod push;
+#[path = "envoy/requests.rs"]
+mod requests;
+#[path = "envoy/responses.rs"]
+mod responses;

@@ -1,0 +1,1598 @@
+//! Every broken configuration and exactly what is said about it.
+//!
+//! A finding is written here as `code pointer: message (help)`, a warning with `warning ` before it.
+
+use std::fmt::Write;
+
+use latchkey::{Code, Engine, Environment, Finding, Severity};
+
+/// A fragment of a policy, beside one credential source and no keys, and its findings.
+type Table = &'static [(&'static str, &'static [&'static str])];
+
+/// Checks a table of fragments; `policy` makes a policy of each.
+#[track_caller]
+fn check(table: Table, policy: impl Fn(&str) -> String) {
+    let mut wrong = String::new();
+    for (fragment, expected) in table {
+        let found = findings(&policy(fragment));
+        if found != *expected {
+            let _ = write!(wrong, "\n{fragment}\n  expected {expected:#?}\n  got {found:#?}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Everything that is found in a policy, warnings of a good one included.
+fn findings(json: &str) -> Vec<String> {
+    findings_with(json.as_bytes(), None)
+}
+
+fn findings_with(json: &[u8], pepper: Option<&[u8]>) -> Vec<String> {
+    raw_findings(json, pepper).iter().map(shown).collect()
+}
+
+fn raw_findings(json: &[u8], pepper: Option<&[u8]>) -> Vec<Finding> {
+    match Engine::compile(json, &Environment { pepper }) {
+        Ok(engine) => engine.warnings().to_vec(),
+        Err(findings) => findings,
+    }
+}
+
+fn shown(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Error => "",
+        Severity::Warning => "warning ",
+    };
+    format!("{severity}{} {finding}", finding.code.as_str())
+}
+
+/// A policy without keys, and `fields`.
+fn with(fields: &str) -> String {
+    format!(r#"{{"credentials": [{{"header": "x-key"}}], "keys": [], {fields}}}"#)
+}
+
+/// A policy with these credential sources.
+fn sources(list: &str) -> String {
+    format!(r#"{{"credentials": {list}, "keys": []}}"#)
+}
+
+/// A policy with one key, `fields` of it beside its id and hash, and two key types.
+fn key(fields: &str) -> String {
+    keys(&format!(r#"{{"id": "a", "hash": "{}", {fields}}}"#, hash(1)))
+}
+
+/// A policy with these keys and two key types.
+fn keys(list: &str) -> String {
+    let types = r#"{"secret": {}, "publishable": {"origins_required": true}}"#;
+    format!(r#"{{"credentials": [{{"header": "x-key"}}], "key_types": {types}, "keys": [{list}]}}"#)
+}
+
+/// A policy with one key type.
+fn key_type(fields: &str) -> String {
+    with(&format!(r#""key_types": {{"t": {{{fields}}}}}"#))
+}
+
+/// A policy with one rule.
+fn rule(fields: &str) -> String {
+    with(&format!(r#""rules": [{{{fields}}}]"#))
+}
+
+/// A policy with these rules.
+fn rules(list: &str) -> String {
+    with(&format!(r#""rules": [{list}]"#))
+}
+
+/// A policy with these words for refusals.
+fn errors(fields: &str) -> String {
+    with(&format!(r#""errors": {{{fields}}}"#))
+}
+
+/// A hash for each number.
+fn hash(number: usize) -> String {
+    format!("sha256:{number:064x}")
+}
+
+/// `count` texts, parted by commas.
+fn list(count: usize, item: impl Fn(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn a_good_policy_has_no_findings() {
+    check(
+        &[
+            (r#""realm": "flokit""#, &[]),
+            (r#""rules": [], "methods": {}, "key_types": {}, "errors": {}, "metrics": {}"#, &[]),
+            (r#""upstream_headers": {}, "response_headers": {}"#, &[]),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn what_is_no_json_says_where() {
+    for (document, expected) in [
+        ("", "invalid_json /: not JSON: EOF while parsing a value at line 1 column 0"),
+        ("{", "invalid_json /: not JSON: EOF while parsing an object at line 1 column 1"),
+        ("keys: []", "invalid_json /: not JSON: expected value at line 1 column 1"),
+        (r#"{"keys": [],}"#, "invalid_json /: not JSON: key must be a string at line 1 column 13"),
+        (r#"{"keys": []} {}"#, "invalid_json /: not JSON: trailing characters at line 1 column 14"),
+        ("[]", "wrong_type /: expected an object, found a list"),
+        ("null", "wrong_type /: expected an object, found null"),
+        ("\"sk_live_1\"", "wrong_type /: expected an object, found a string"),
+        ("17", "wrong_type /: expected an object, found a number"),
+    ] {
+        assert_eq!(findings(document), [expected], "{document}");
+    }
+    assert_eq!(findings_with(b"{\"\xff\": 1}", None), ["invalid_json /: not JSON: not UTF-8"]);
+}
+
+#[test]
+fn credentials_and_keys_must_be_there() {
+    assert_eq!(
+        findings("{}"),
+        [
+            "missing_field /: field `credentials` is missing (say where a token may stand, such as \
+             `[{header: authorization, scheme: Bearer}]`)",
+            "missing_field /: field `keys` is missing (a policy without keys says `keys: []`)",
+        ]
+    );
+    assert_eq!(
+        findings(r#"{"credentials": [], "keys": []}"#),
+        ["empty /credentials: a policy needs at least one credential source"]
+    );
+    assert_eq!(
+        findings(r#"{"credentials": null, "keys": null}"#),
+        [
+            "wrong_type /credentials: expected a list, found null",
+            "wrong_type /keys: expected a list, found null",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_field_is_found_at_every_level() {
+    check(
+        &[
+            (
+                r#""rulez": []"#,
+                &["unknown_field /rulez: unknown field `rulez` (did you mean `rules`?)"],
+            ),
+            (r#""zebra": 1"#, &["unknown_field /zebra: unknown field `zebra`"]),
+            (
+                r#""key_types": {"t": {"prefx": "a"}}"#,
+                &[
+                    "unknown_field /key_types/t/prefx: unknown field `prefx` (did you mean `prefix`?)",
+                ],
+            ),
+            (
+                r#""key_types": {"t": {"format": {"length": 1, "charset": "hex", "chars": 1}}}"#,
+                &["unknown_field /key_types/t/format/chars: unknown field `chars` (did you mean \
+                     `charset`?)"],
+            ),
+            (
+                r#""rules": [{"path": ["/a"]}]"#,
+                &["unknown_field /rules/0/path: unknown field `path` (did you mean `paths`?)"],
+            ),
+            (
+                r#""rules": [{}, {"deny": {"status": 403, "mesage": "x"}}]"#,
+                &[
+                    "unknown_field /rules/1/deny/mesage: unknown field `mesage` (did you mean `message`?)",
+                ],
+            ),
+            (
+                r#""errors": {"unauthorised": {}}"#,
+                &[
+                    "unknown_field /errors/unauthorised: unknown field `unauthorised` (did you mean \
+                     `unauthorized`?)",
+                ],
+            ),
+            (
+                r#""errors": {"forbidden": {"cod": "x"}}"#,
+                &[
+                    "unknown_field /errors/forbidden/cod: unknown field `cod` (did you mean `code`?)",
+                    "empty /errors/forbidden: a wording without words",
+                ],
+            ),
+            (
+                r#""errors": {"reasons": {"expired_key": {"code": "a", "stauts": 401}}}"#,
+                &[
+                    "unknown_field /errors/reasons/expired_key/stauts: unknown field `stauts` (did you \
+                     mean `status`?)",
+                ],
+            ),
+            (
+                r#""metrics": {"perkey": true}"#,
+                &[
+                    "unknown_field /metrics/perkey: unknown field `perkey` (did you mean `per_key`?)",
+                ],
+            ),
+            (r#""a/b~c": 1"#, &["unknown_field /: unknown field"]),
+        ],
+        with,
+    );
+    check(
+        &[(
+            r#"[{"header": "x-key", "schema": "Bearer"}]"#,
+            &[
+                "unknown_field /credentials/0/schema: unknown field `schema` (did you mean `scheme`?)",
+            ],
+        )],
+        sources,
+    );
+    check(
+        &[
+            (
+                r#""scope": ["read"]"#,
+                &["unknown_field /keys/0/scope: unknown field `scope` (did you mean `scopes`?)"],
+            ),
+            (
+                r#""expires": 1"#,
+                &[
+                    "unknown_field /keys/0/expires: unknown field `expires` (did you mean `expires_at`?)",
+                ],
+            ),
+        ],
+        key,
+    );
+}
+
+#[test]
+fn a_field_that_stands_twice_is_found() {
+    check(
+        &[
+            (r#""realm": "a", "realm": "b""#, &["duplicate /: two fields `realm`"]),
+            (
+                r#""rules": [{"name": "a", "name": "b"}]"#,
+                &["duplicate /rules/0: two fields `name`"],
+            ),
+            (r#""key_types": {"t": {}, "t": {}}"#, &["duplicate /key_types: two fields `t`"]),
+            (
+                r#""methods": {"SEARCH": "read", "SEARCH": "create"}"#,
+                &["duplicate /methods: two fields `SEARCH`"],
+            ),
+            (
+                r#""errors": {"body": {"a": 1, "a": 2}}"#,
+                &["duplicate /errors/body: two fields `a`"],
+            ),
+        ],
+        with,
+    );
+    check(
+        &[
+            (r#""name": "a", "name": "b""#, &["duplicate /keys/0: two fields `name`"]),
+            (
+                r#""attributes": {"a": "1", "a": "2"}"#,
+                &["duplicate /keys/0/attributes: two fields `a`"],
+            ),
+        ],
+        key,
+    );
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_found_in_its_place() {
+    check(
+        &[
+            (r#""realm": 1"#, &["wrong_type /realm: expected a string, found a number"]),
+            (
+                r#""forward_credential": "yes""#,
+                &["wrong_type /forward_credential: expected a boolean, found a string"],
+            ),
+            (r#""key_types": []"#, &["wrong_type /key_types: expected an object, found a list"]),
+            (
+                r#""key_types": {"t": []}"#,
+                &["wrong_type /key_types/t: expected an object, found a list"],
+            ),
+            (r#""where": "plan""#, &["wrong_type /where: expected an object, found a string"]),
+            (r#""where": {"id": 1}"#, &["wrong_type /where/id: expected a string, found a number"]),
+            (
+                r#""where": {"id": ["a", 1]}"#,
+                &["wrong_type /where/id/1: expected a string, found a number"],
+            ),
+            (
+                r#""methods": {"SEARCH": true}"#,
+                &["wrong_type /methods/SEARCH: expected a string, found a boolean"],
+            ),
+            (r#""rules": {}"#, &["wrong_type /rules: expected a list, found an object"]),
+            (r#""rules": ["a"]"#, &["wrong_type /rules/0: expected an object, found a string"]),
+            (
+                r#""rules": [{"hosts": "a.example"}]"#,
+                &["wrong_type /rules/0/hosts: expected a list, found a string"],
+            ),
+            (
+                r#""rules": [{"paths": ["/a", null]}]"#,
+                &["wrong_type /rules/0/paths/1: expected a string, found null"],
+            ),
+            (
+                r#""rules": [{"query": {"a": "1"}}]"#,
+                &["wrong_type /rules/0/query/a: expected a list, found a string"],
+            ),
+            (
+                r#""rules": [{"require": "read"}]"#,
+                &["wrong_type /rules/0/require: expected a list, found a string"],
+            ),
+            (
+                r#""rules": [{"deny": "no"}]"#,
+                &["wrong_type /rules/0/deny: expected an object, found a string"],
+            ),
+            (
+                r#""upstream_headers": {"x-a": 1}"#,
+                &["wrong_type /upstream_headers/x-a: expected a string, found a number"],
+            ),
+            (
+                r#""errors": {"forbidden": {"status": "403"}}"#,
+                &["wrong_type /errors/forbidden/status: expected a whole number, found a string"],
+            ),
+            (
+                r#""metrics": {"per_key": 1}"#,
+                &["wrong_type /metrics/per_key: expected a boolean, found a number"],
+            ),
+        ],
+        with,
+    );
+    check(
+        &[
+            (r#""type": 1"#, &["wrong_type /keys/0/type: expected a string, found a number"]),
+            (r#""name": []"#, &["wrong_type /keys/0/name: expected a string, found a list"]),
+            (
+                r#""account": 17"#,
+                &["wrong_type /keys/0/account: expected a string, found a number"],
+            ),
+            (
+                r#""scopes": "read""#,
+                &["wrong_type /keys/0/scopes: expected a list, found a string"],
+            ),
+            (
+                r#""scopes": ["read", 1]"#,
+                &["wrong_type /keys/0/scopes/1: expected a string, found a number"],
+            ),
+            (
+                r#""not_before": true"#,
+                &[
+                    "wrong_type /keys/0/not_before: expected an RFC 3339 time or Unix seconds, found a \
+                     boolean",
+                ],
+            ),
+            (
+                r#""disabled": "no""#,
+                &["wrong_type /keys/0/disabled: expected a boolean, found a string"],
+            ),
+            (
+                r#""origins": "https://a.example""#,
+                &["wrong_type /keys/0/origins: expected a list, found a string"],
+            ),
+            (
+                r#""attributes": ["a"]"#,
+                &["wrong_type /keys/0/attributes: expected an object, found a list"],
+            ),
+            (
+                r#""attributes": {"a": "1", "seats": 5}"#,
+                &["wrong_type /keys/0/attributes/seats: expected a string, found a number"],
+            ),
+        ],
+        key,
+    );
+}
+
+#[test]
+fn null_is_not_the_same_as_left_out() {
+    check(
+        &[
+            (r#""type": null"#, &["wrong_type /keys/0/type: expected a string, found null"]),
+            (r#""name": null"#, &["wrong_type /keys/0/name: expected a string, found null"]),
+            (r#""account": null"#, &["wrong_type /keys/0/account: expected a string, found null"]),
+            (r#""scopes": null"#, &["wrong_type /keys/0/scopes: expected a list, found null"]),
+            (
+                r#""not_before": null"#,
+                &[
+                    "wrong_type /keys/0/not_before: expected an RFC 3339 time or Unix seconds, found null",
+                ],
+            ),
+            (
+                r#""expires_at": null"#,
+                &[
+                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, found null",
+                ],
+            ),
+            (
+                r#""disabled": null"#,
+                &["wrong_type /keys/0/disabled: expected a boolean, found null"],
+            ),
+            (r#""origins": null"#, &["wrong_type /keys/0/origins: expected a list, found null"]),
+            (
+                r#""attributes": null"#,
+                &["wrong_type /keys/0/attributes: expected an object, found null"],
+            ),
+        ],
+        key,
+    );
+    check(
+        &[
+            (r#""realm": null"#, &["wrong_type /realm: expected a string, found null"]),
+            (r#""rules": null"#, &["wrong_type /rules: expected a list, found null"]),
+            (r#""where": null"#, &["wrong_type /where: expected an object, found null"]),
+            (r#""errors": null"#, &["wrong_type /errors: expected an object, found null"]),
+            (
+                r#""forward_credential": null"#,
+                &["wrong_type /forward_credential: expected a boolean, found null"],
+            ),
+            (
+                r#""key_types": {"t": {"origins_required": null}}"#,
+                &["wrong_type /key_types/t/origins_required: expected a boolean, found null"],
+            ),
+            (
+                r#""rules": [{"methods": null}]"#,
+                &["wrong_type /rules/0/methods: expected a list, found null"],
+            ),
+            (
+                r#""rules": [{"require": null}]"#,
+                &["wrong_type /rules/0/require: expected a list, found null"],
+            ),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn a_word_of_a_few_is_a_string() {
+    for (field, pointer) in [
+        (r#""cors_preflight": VALUE"#, "/cors_preflight"),
+        (r#""method_override": VALUE"#, "/method_override"),
+        (r#""path_normalization": VALUE"#, "/path_normalization"),
+        (r#""rules": [{"access": VALUE}]"#, "/rules/0/access"),
+        (
+            r#""key_types": {"t": {"format": {"length": 1, "charset": VALUE}}}"#,
+            "/key_types/t/format/charset",
+        ),
+    ] {
+        for (value, kind) in [
+            ("1", "a number"),
+            ("null", "null"),
+            ("true", "a boolean"),
+            (r#"["allow"]"#, "a list"),
+            (r#"{"allow": null, "public": null, "hex": null}"#, "an object"),
+        ] {
+            let expected = format!("wrong_type {pointer}: expected a string, found {kind}");
+            assert_eq!(findings(&with(&field.replace("VALUE", value))), [expected]);
+        }
+    }
+}
+
+#[test]
+fn a_word_that_is_none_of_a_few_is_found() {
+    check(
+        &[
+            (
+                r#""cors_preflight": "alow""#,
+                &[
+                    "invalid_value /cors_preflight: `alow` is not one of `allow`, `authenticate` (did \
+                     you mean `allow`?)",
+                ],
+            ),
+            (
+                r#""method_override": "authorise""#,
+                &[
+                    "invalid_value /method_override: `authorise` is not one of `authorize`, `ignore`, \
+                     `remove` (did you mean `authorize`?)",
+                ],
+            ),
+            (
+                r#""path_normalization": "none""#,
+                &["invalid_value /path_normalization: `none` is not one of `normalize`, `strict`"],
+            ),
+            (
+                r#""rules": [{"access": "pubic"}]"#,
+                &["invalid_value /rules/0/access: `pubic` is not one of `authenticated`, `deny`, \
+                     `key`, `public` (did you mean `public`?)"],
+            ),
+            (
+                r#""key_types": {"t": {"format": {"length": 1, "charset": "base64"}}}"#,
+                &[
+                    "invalid_value /key_types/t/format/charset: `base64` is not one of `alphanumeric`, \
+                     `base64url`, `hex` (did you mean `base64url`?)",
+                ],
+            ),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn a_realm_is_printable() {
+    const MESSAGE: &str = "invalid_header /realm: a realm is 1 or more printable ASCII characters";
+    check(
+        &[
+            (r#""realm": """#, &[MESSAGE]),
+            (r#""realm": "a\nb""#, &[MESSAGE]),
+            (r#""realm": "café""#, &[MESSAGE]),
+            (r#""realm": "a \"b\" \\c""#, &[]),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn a_credential_source_is_one_of_three() {
+    const ONE: &str = "contradiction /credentials/0: a credential source is one of `header` (with or \
+                       without `scheme`), `query` and `cookie`";
+    check(
+        &[
+            ("[{}]", &[ONE]),
+            (r#"[{"scheme": "Bearer"}]"#, &[ONE]),
+            (r#"[{"header": "x", "query": "y"}]"#, &[ONE]),
+            (r#"[{"query": "y", "scheme": "Bearer"}]"#, &[ONE]),
+            (r#"[{"query": "y", "cookie": "z"}]"#, &[ONE]),
+            (
+                r#"["authorization"]"#,
+                &["wrong_type /credentials/0: expected an object, found a string"],
+            ),
+            (
+                r#"[{"query": ""}]"#,
+                &["invalid_value /credentials/0/query: a query parameter needs a name"],
+            ),
+            (
+                r#"[{"query": "k"}, {"cookie": "k"}, {"query": "k"}]"#,
+                &["duplicate /credentials/2: query parameter `k` stands twice"],
+            ),
+            (
+                r#"[{"cookie": "k"}, {"cookie": "k"}]"#,
+                &["duplicate /credentials/1: cookie `k` stands twice"],
+            ),
+            (
+                r#"[{"header": "x-key"}, {"header": "X-Key"}]"#,
+                &["duplicate /credentials/1: `x-key` stands twice"],
+            ),
+            (
+                r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "Authorization", "scheme": "bearer"}]"#,
+                &["duplicate /credentials/1: `authorization` with scheme `bearer` stands twice"],
+            ),
+            (
+                r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization"}]"#,
+                &["contradiction /credentials/1: `authorization` stands both with a scheme and \
+                     without one"],
+            ),
+            (
+                r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization", "scheme": "Token"}]"#,
+                &[],
+            ),
+        ],
+        sources,
+    );
+    for json in [
+        r#"[{"header": ""}]"#,
+        r#"[{"header": "x key"}]"#,
+        r#"[{"header": "x-key:"}]"#,
+        r#"[{"header": ":path"}]"#,
+        r#"[{"header": "x\nkey"}]"#,
+        r#"[{"header": "cookie"}]"#,
+    ] {
+        assert_eq!(places(&sources(json)), ["invalid_header /credentials/0/header"], "{json}");
+    }
+    for json in [r#"[{"header": "x", "scheme": ""}]"#, r#"[{"header": "x", "scheme": "Bearer "}]"#]
+    {
+        assert_eq!(places(&sources(json)), ["invalid_header /credentials/0/scheme"], "{json}");
+    }
+    for json in [r#"[{"cookie": ""}]"#, r#"[{"cookie": "a;b"}]"#, r#"[{"cookie": "a=b"}]"#] {
+        assert_eq!(places(&sources(json)), ["invalid_header /credentials/0/cookie"], "{json}");
+    }
+}
+
+/// Code and place of every finding.
+fn places(json: &str) -> Vec<String> {
+    raw_findings(json.as_bytes(), None)
+        .iter()
+        .map(|finding| format!("{} {}", finding.code.as_str(), finding.pointer))
+        .collect()
+}
+
+#[test]
+fn a_key_type_makes_sense() {
+    const PREFIX: &str =
+        "invalid_value /key_types/t/prefix: a prefix is visible ASCII, shorter than a token";
+    const LENGTH: &str =
+        "invalid_value /key_types/t/format/length: a token is 1 to 512 bytes long, prefix included";
+    check(
+        &[
+            (r#""prefix": """#, &[PREFIX]),
+            (r#""prefix": "sk live""#, &[PREFIX]),
+            (r#""prefix": "ské""#, &[PREFIX]),
+            (
+                r#""format": {}"#,
+                &[
+                    "missing_field /key_types/t/format: field `length` is missing",
+                    "missing_field /key_types/t/format: field `charset` is missing",
+                ],
+            ),
+            (r#""format": {"length": 0, "charset": "hex"}"#, &[LENGTH]),
+            (r#""format": {"length": -1, "charset": "hex"}"#, &[LENGTH]),
+            (r#""format": {"length": 513, "charset": "hex"}"#, &[LENGTH]),
+            (r#""prefix": "abc", "format": {"length": 510, "charset": "hex"}"#, &[LENGTH]),
+            (r#""prefix": "abc", "format": {"length": 509, "charset": "hex"}"#, &[]),
+            (
+                r#""format": {"length": 1.5, "charset": "hex"}"#,
+                &["wrong_type /key_types/t/format/length: expected a whole number, found a number"],
+            ),
+            (r#""format": {"length": 32.0, "charset": "hex"}"#, &[]),
+            (
+                r#""scopes": ["read", "a:b:c"]"#,
+                &["invalid_scope /key_types/t/scopes/1: a scope has at most one colon"],
+            ),
+            (
+                r#""max_active_per_account": 0"#,
+                &["invalid_value /key_types/t/max_active_per_account: expected 1 or more"],
+            ),
+            (r#""max_active_per_account": 1.0"#, &[]),
+        ],
+        key_type,
+    );
+    for name in ["", "a b", "a/b", &"n".repeat(65)] {
+        let found = findings(&with(&format!(r#""key_types": {{"{name}": {{}}}}"#)));
+        let pointer = name.replace('/', "~1");
+        let expected = format!(
+            "invalid_identifier /key_types/{pointer}: a key type's name is 1 to 64 of `A-Za-z0-9_.-`"
+        );
+        assert_eq!(found, [expected]);
+    }
+}
+
+#[test]
+fn a_key_has_an_id_and_a_hash() {
+    check(
+        &[
+            (
+                "{}",
+                &[
+                    "missing_field /keys/0: field `id` is missing",
+                    "missing_field /keys/0: field `hash` is missing",
+                ],
+            ),
+            (r#""sk_live_1""#, &["wrong_type /keys/0: expected an object, found a string"]),
+        ],
+        keys,
+    );
+    for id in ["", "a b", "a/b", "é", "{x}", &"i".repeat(65)] {
+        let json = keys(&format!(r#"{{"id": "{id}", "hash": "{}"}}"#, hash(1)));
+        let expected = ["invalid_identifier /keys/0/id: a key id is 1 to 64 of `A-Za-z0-9_.-`"];
+        assert_eq!(findings(&json), expected, "{id}");
+    }
+    let longest = keys(&format!(r#"{{"id": "{}", "hash": "{}"}}"#, "i".repeat(64), hash(1)));
+    assert_eq!(findings(&longest), [""; 0]);
+}
+
+#[test]
+fn a_hash_is_an_algorithm_and_64_hex_digits() {
+    let digits = "0123456789abcdef".repeat(4);
+    for bad in [
+        String::new(),
+        "sk_live_plaintext".to_owned(),
+        digits.clone(),
+        format!("sha256:{}", &digits[1..]),
+        format!("sha256:{digits}0"),
+        format!("sha256: {digits}"),
+        format!("sha256:g{}", &digits[1..]),
+        format!("SHA256:{digits}"),
+        format!("sha512:{digits}"),
+        format!("md5:{digits}"),
+        format!("plain:{digits}"),
+        format!("hmac-sha256:{}", &digits[2..]),
+    ] {
+        let found = findings(&keys(&format!(r#"{{"id": "a", "hash": "{bad}"}}"#)));
+        let expected = "invalid_hash /keys/0/hash: a hash is `sha256:` or `hmac-sha256:` and 64 hex \
+                        digits (a token itself must not stand here)";
+        assert_eq!(found, [expected], "{bad}");
+    }
+}
+
+#[test]
+fn an_hmac_needs_the_pepper() {
+    let json = keys(&format!(r#"{{"id": "a", "hash": "hmac-{}"}}"#, hash(1)));
+    let expected = "missing_pepper /keys/0/hash: an `hmac-sha256` hash needs LATCHKEY_PEPPER in the \
+                    VM's environment";
+    assert_eq!(findings_with(json.as_bytes(), None), [expected]);
+    assert_eq!(findings_with(json.as_bytes(), Some(b"")), [expected]);
+    assert_eq!(findings_with(json.as_bytes(), Some(b"pepper")), [""; 0]);
+}
+
+#[test]
+fn ids_and_hashes_are_unique() {
+    let key = |id: &str, hash: &str| format!(r#"{{"id": "{id}", "hash": "{hash}"}}"#);
+    let three = |one: String, two: String, three: String| keys(&[one, two, three].join(","));
+    assert_eq!(
+        findings(&three(key("a", &hash(1)), key("b", &hash(2)), key("a", &hash(3)))),
+        ["duplicate_id /keys/2/id: another key has the same id"]
+    );
+    assert_eq!(
+        findings(&three(key("a", &hash(10)), key("b", &hash(2)), key("c", &hash(10)))),
+        ["duplicate_hash /keys/2/hash: another key has the same hash, so the same token"]
+    );
+    let capitals = hash(10).to_uppercase().replace("SHA256", "sha256");
+    assert_eq!(
+        findings(&three(key("a", &hash(10)), key("b", &hash(2)), key("c", &capitals))),
+        ["duplicate_hash /keys/2/hash: another key has the same hash, so the same token"]
+    );
+    assert_eq!(
+        findings(&three(key("a", &hash(1)), key("A", &hash(2)), key("a.", &hash(3)))),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_keys_fields_make_sense() {
+    const EMPTY_SIDE: &str = "invalid_scope /keys/0/scopes/0: neither side of a scope may be empty";
+    const CHARACTER: &str = "invalid_scope /keys/0/scopes/0: a scope holds `*` or characters of \
+                             `A-Za-z0-9_.-` on each side of its colon";
+    const ORIGIN: &str = "invalid_origin /keys/0/origins/0: an origin is `scheme://host`, \
+                          `scheme://host:port` or `scheme://*.host`, without a path";
+    const WINDOW: &str = "window_never_opens /keys/0: `not_before` is not before `expires_at`, so the \
+                          key is never valid";
+    const TIME: &str = "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, \
+                        found another text";
+    check(
+        &[
+            (
+                r#""type": "secrt""#,
+                &[
+                    "unknown_key_type /keys/0/type: key type `secrt` is not defined in `key_types` (did \
+                     you mean `secret`?)",
+                ],
+            ),
+            (
+                r#""type": "zebra""#,
+                &["unknown_key_type /keys/0/type: key type `zebra` is not defined in `key_types`"],
+            ),
+            (r#""type": "secret", "scopes": []"#, &[]),
+            (r#""scopes": [""]"#, &[EMPTY_SIDE]),
+            (r#""scopes": [":read"]"#, &[EMPTY_SIDE]),
+            (r#""scopes": ["agents:"]"#, &[EMPTY_SIDE]),
+            (r#""scopes": ["agents read"]"#, &[CHARACTER]),
+            (r#""scopes": ["{type}:read"]"#, &[CHARACTER]),
+            (r#""scopes": ["a*:read"]"#, &[CHARACTER]),
+            (
+                r#""scopes": ["a:b:c"]"#,
+                &["invalid_scope /keys/0/scopes/0: a scope has at most one colon"],
+            ),
+            (r#""scopes": ["*:*", "read", "*", "a.b_c-1:now"]"#, &[]),
+            (r#""not_before": 10, "expires_at": 10"#, &[WINDOW]),
+            (r#""not_before": 11, "expires_at": 10"#, &[WINDOW]),
+            (
+                r#""not_before": "2026-01-01T00:00:01Z", "expires_at": "2026-01-01T00:00:00Z""#,
+                &[WINDOW],
+            ),
+            (
+                r#""not_before": "2026-01-01T00:00:00Z", "expires_at": "2026-01-01T01:00:00+01:00""#,
+                &[WINDOW],
+            ),
+            (r#""not_before": 10, "expires_at": 11.0"#, &[]),
+            (r#""expires_at": "2026-01-01""#, &[TIME]),
+            (r#""expires_at": "2026-02-30T00:00:00Z""#, &[TIME]),
+            (r#""expires_at": "tomorrow""#, &[TIME]),
+            (
+                r#""expires_at": 1.5"#,
+                &[
+                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, found a \
+                     number",
+                ],
+            ),
+            (
+                r#""origins": []"#,
+                &[
+                    "empty /keys/0/origins: a key with an empty list of origins (leave `origins` out \
+                     for any caller, or use `disabled: true`)",
+                ],
+            ),
+            (r#""origins": ["*"]"#, &[ORIGIN]),
+            (r#""origins": ["null"]"#, &[ORIGIN]),
+            (r#""origins": ["app.example.com"]"#, &[ORIGIN]),
+            (r#""origins": ["https://app.example.com/"]"#, &[ORIGIN]),
+            (r#""origins": ["https://a*.example.com"]"#, &[ORIGIN]),
+            (
+                r#""type": "publishable""#,
+                &["missing_origins /keys/0: a key of this type needs `origins`, as the type says \
+                     `origins_required`"],
+            ),
+            (r#""type": "publishable", "origins": ["https://a.example"]"#, &[]),
+            (
+                r#""account": """#,
+                &[
+                    "invalid_header /keys/0/account: an account is text without control characters and \
+                     without blanks at its ends",
+                ],
+            ),
+            (
+                r#""account": "a\r\nx-admin: 1""#,
+                &[
+                    "invalid_header /keys/0/account: an account is text without control characters and \
+                     without blanks at its ends",
+                ],
+            ),
+            (
+                r#""attributes": {"plan": " pro"}"#,
+                &["invalid_header /keys/0/attributes/plan: an attribute is text without control \
+                     characters and without blanks at its ends"],
+            ),
+            (
+                r#""attributes": {"a b": "x"}"#,
+                &["invalid_identifier /keys/0/attributes: an attribute name is 1 to 64 of \
+                     `A-Za-z0-9_.-`"],
+            ),
+            (
+                r#""attributes": {"account": "x"}"#,
+                &["invalid_identifier /keys/0/attributes/account: an attribute cannot be named \
+                     `account` (in a `where` that name stands for the key's own field)"],
+            ),
+            (r#""attributes": {}"#, &[]),
+        ],
+        key,
+    );
+}
+
+#[test]
+fn conditions_make_sense() {
+    check(
+        &[
+            (
+                r#""where": {}"#,
+                &["empty /where: a condition that asks for nothing (leave `where` out)"],
+            ),
+            (
+                r#""where": {"id": []}"#,
+                &["empty /where/id: no key could meet a condition without values"],
+            ),
+            (
+                r#""where": {"a b": "x"}"#,
+                &["invalid_identifier /where/a b: an attribute name is 1 to 64 of `A-Za-z0-9_.-`"],
+            ),
+            (
+                r#""where": {"account": "{org}"}"#,
+                &[
+                    "unknown_parameter /where/account: `{org}` is no parameter of every path of this rule",
+                ],
+            ),
+            (
+                r#""where": {"account": ["x", "{org"]}"#,
+                &["invalid_template /where/account/1: a brace has no partner"],
+            ),
+            (
+                r#""rules": [{"paths": ["/a/{x}"], "where": {}}]"#,
+                &["empty /rules/0/where: a condition that asks for nothing (leave `where` out)"],
+            ),
+            (
+                r#""rules": [{"paths": ["/a/{agent}"], "where": {"account": "{agnt}"}}]"#,
+                &[
+                    "unknown_parameter /rules/0/where/account: `{agnt}` is no parameter of every path \
+                     of this rule (did you mean `agent`?)",
+                ],
+            ),
+            (
+                r#""rules": [{"paths": ["/a/{x}", "/b"], "where": {"account": "{x}"}}]"#,
+                &[
+                    "unknown_parameter /rules/0/where/account: `{x}` is no parameter of every path of \
+                     this rule",
+                ],
+            ),
+            (r#""where": {"account": "{query.org}", "id": ["{header.x-id|a}"]}"#, &[]),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn methods_make_sense() {
+    check(
+        &[
+            (
+                r#""methods": {"SEAR CH": "read"}"#,
+                &["invalid_method /methods/SEAR CH: `SEAR CH` is no HTTP method"],
+            ),
+            (r#""methods": {"": "read"}"#, &["invalid_method /methods/: `` is no HTTP method"]),
+            (
+                r#""methods": {"search": "read"}"#,
+                &[
+                    "invalid_method /methods/search: `search` would match no request as methods are \
+                     written (methods are case-sensitive; write `SEARCH`)",
+                ],
+            ),
+            (
+                r#""methods": {"SEARCH": "*"}"#,
+                &["invalid_scope /methods/SEARCH: `*` is no action (an action is a word of \
+                     `A-Za-z0-9_.-`, such as `read`)"],
+            ),
+            (
+                r#""methods": {"SEARCH": "items:read"}"#,
+                &[
+                    "invalid_scope /methods/SEARCH: `items:read` is no action (an action is a word of \
+                     `A-Za-z0-9_.-`, such as `read`)",
+                ],
+            ),
+        ],
+        with,
+    );
+    check(
+        &[
+            (
+                r#""methods": ["GET", "PO ST"]"#,
+                &["invalid_method /rules/0/methods/1: `PO ST` is no HTTP method"],
+            ),
+            (
+                r#""methods": ["get"], "require": ["read"]"#,
+                &[
+                    "invalid_method /rules/0/methods/0: `get` would match no request as methods are \
+                     written (methods are case-sensitive; write `GET`)",
+                ],
+            ),
+        ],
+        rule,
+    );
+}
+
+#[test]
+fn an_empty_list_is_found_at_every_level() {
+    check(
+        &[
+            (
+                r#""hosts": []"#,
+                &["empty /rules/0/hosts: a list without hosts would match no request"],
+            ),
+            (
+                r#""paths": []"#,
+                &["empty /rules/0/paths: a list without paths would match no request"],
+            ),
+            (
+                r#""methods": []"#,
+                &["empty /rules/0/methods: a list without methods would match no request"],
+            ),
+            (
+                r#""query": {}"#,
+                &["empty /rules/0/query: a list without parameters would match no request"],
+            ),
+            (
+                r#""query": {"a": []}"#,
+                &["empty /rules/0/query/a: a list without values would match no request"],
+            ),
+            (
+                r#""require": []"#,
+                &["empty /rules/0/require: a rule that asks for no scope (use `access: \
+                     authenticated` for any good key)"],
+            ),
+            (
+                r#""require_any": []"#,
+                &["empty /rules/0/require_any: a rule that asks for no scope (use `access: \
+                     authenticated` for any good key)"],
+            ),
+            (r#""deny": {}"#, &["empty /rules/0/deny: a wording without words"]),
+        ],
+        rule,
+    );
+    check(
+        &[
+            (r#""unauthorized": {}"#, &["empty /errors/unauthorized: a wording without words"]),
+            (r#""forbidden": {}"#, &["empty /errors/forbidden: a wording without words"]),
+            (
+                r#""reasons": {"revoked_key": {}}"#,
+                &["empty /errors/reasons/revoked_key: a wording without words"],
+            ),
+        ],
+        errors,
+    );
+}
+
+#[test]
+fn a_rule_does_not_contradict_itself() {
+    check(
+        &[
+            (
+                r#""require": ["a:read"], "require_any": ["b:read"]"#,
+                &[
+                    "contradiction /rules/0: `require` and `require_any` cannot both stand in one rule",
+                ],
+            ),
+            (
+                r#""access": "public", "require": ["read"]"#,
+                &[
+                    "contradiction /rules/0/require: `require` has no meaning beside `access: public`",
+                ],
+            ),
+            (
+                r#""access": "public", "require_any": ["read"]"#,
+                &[
+                    "contradiction /rules/0/require_any: `require_any` has no meaning beside `access: \
+                     public`",
+                ],
+            ),
+            (
+                r#""access": "public", "where": {"id": "a"}"#,
+                &["contradiction /rules/0/where: `where` has no meaning beside `access: public`"],
+            ),
+            (
+                r#""access": "public", "deny": {"code": "x"}"#,
+                &["contradiction /rules/0/deny: `deny` has no meaning beside `access: public`"],
+            ),
+            (
+                r#""access": "authenticated", "require": ["read"]"#,
+                &["contradiction /rules/0/require: `require` has no meaning beside `access: \
+                     authenticated`"],
+            ),
+            (
+                r#""access": "deny", "require": ["read"]"#,
+                &["contradiction /rules/0/require: `require` has no meaning beside `access: deny`"],
+            ),
+            (
+                r#""access": "deny", "where": {"id": "a"}"#,
+                &["contradiction /rules/0/where: `where` has no meaning beside `access: deny`"],
+            ),
+            (
+                r#""methods": ["GET", "BREW"]"#,
+                &[
+                    "contradiction /rules/0/methods/1: `BREW` stands for no action, and this rule needs \
+                     `{action}` (add it to `methods`, or say in `require` what it needs)",
+                ],
+            ),
+            (
+                r#""methods": ["CONNECT"], "require": ["x:{action}"]"#,
+                &[
+                    "contradiction /rules/0/methods/0: `CONNECT` stands for no action, and this rule \
+                     needs `{action}` (add it to `methods`, or say in `require` what it needs)",
+                ],
+            ),
+            (
+                r#""methods": ["BREW"], "access": "authenticated", "where": {"id": "{action}"}"#,
+                &[
+                    "contradiction /rules/0/methods/0: `BREW` stands for no action, and this rule needs \
+                     `{action}` (add it to `methods`, or say in `require` what it needs)",
+                ],
+            ),
+            (r#""methods": ["BREW"], "require": ["coffee:brew"]"#, &[]),
+            (r#""methods": ["BREW"], "require": ["coffee:{action|brew}"]"#, &[]),
+            (r#""access": "authenticated", "where": {"id": "a"}, "deny": {"code": "x"}"#, &[]),
+        ],
+        rule,
+    );
+}
+
+#[test]
+fn hosts_are_hosts() {
+    for bad in
+        ["", "*", "a*.example", "a.example:443", "https://a.example", "a..b", "a b", "*.", "[::1"]
+    {
+        let found = findings(&rule(&format!(r#""hosts": ["good.example", "{bad}"]"#)));
+        let expected = format!(
+            "invalid_host /rules/0/hosts/1: `{bad}` is no host (a host is `example.com` or \
+             `*.example.com`, without a port)"
+        );
+        assert_eq!(found, [expected]);
+    }
+    assert_eq!(
+        findings(&rule(r#""hosts": ["A.example", "*.b.example", "127.0.0.1", "[::1]"]"#)),
+        [""; 0]
+    );
+}
+
+#[test]
+fn path_templates_are_templates() {
+    const NEVER: &str = "no safe request path has such a segment: empty, a dot segment, a space, a \
+                         backslash or a broken or unsafe percent-encoding";
+    const NAME: &str =
+        "a parameter is `{name}` or `{name...}`, its name of letters, digits and `_`";
+    const PART: &str = "`{…}` and `*` stand for whole segments, not for parts of one";
+    for (bad, message) in [
+        ("", "a path starts with `/`"),
+        ("v1", "a path starts with `/`"),
+        ("/a//b", NEVER),
+        ("/a/../b", NEVER),
+        ("/a/./b", NEVER),
+        ("/a/%2e%2e", NEVER),
+        ("/a%2Fb", NEVER),
+        ("/a%zz", NEVER),
+        ("/a b", NEVER),
+        ("/**/a", "`**` and `{name...}` stand last"),
+        ("/{x...}/a", "`**` and `{name...}` stand last"),
+        ("/{}", NAME),
+        ("/{a b}", NAME),
+        ("/{1}", NAME),
+        ("/{x..}", NAME),
+        ("/a{x}", PART),
+        ("/{x}a", PART),
+        ("/a*", PART),
+        ("/***", PART),
+        ("/{x", PART),
+        ("/{x}/{x}", "two parameters have one name"),
+        ("/{x}/{x...}", "two parameters have one name"),
+        ("/a?b=c", "a path has no query and no fragment; use `query`"),
+        ("/a#b", "a path has no query and no fragment; use `query`"),
+    ] {
+        let found = findings(&rule(&format!(r#""paths": ["/good", "{bad}"]"#)));
+        assert_eq!(found, [format!("invalid_path /rules/0/paths/1: `{bad}`: {message}")]);
+    }
+    for good in ["/", "/a/", "/{x}", "/*/a/**", "/{a_1}/{rest...}", "/a%20b", "/a:b;c=d"] {
+        assert_eq!(findings(&rule(&format!(r#""paths": ["{good}"]"#))), [""; 0], "{good}");
+    }
+}
+
+#[test]
+fn requirements_are_templates_of_scopes() {
+    check(
+        &[
+            (
+                r#""require": ["a:b:c"]"#,
+                &[
+                    "invalid_scope /rules/0/require/0: `a:b:c` is no scope: a scope has at most one colon",
+                ],
+            ),
+            (
+                r#""require": ["read", ""]"#,
+                &[
+                    "invalid_scope /rules/0/require/1: `` is no scope: neither side of a scope may be empty",
+                ],
+            ),
+            (
+                r#""require_any": ["a b"]"#,
+                &["invalid_scope /rules/0/require_any/0: `a b` is no scope: a scope holds `*` or \
+                     characters of `A-Za-z0-9_.-` on each side of its colon"],
+            ),
+            (
+                r#""require": ["{action}:{action}:read"]"#,
+                &[
+                    "invalid_scope /rules/0/require/0: `{action}:{action}:read` is no scope: a scope \
+                     has at most one colon",
+                ],
+            ),
+            (
+                r#""require": ["{query.t|a b}:read"]"#,
+                &[
+                    "invalid_scope /rules/0/require/0: `{query.t|a b}:read` is no scope: a scope holds \
+                     `*` or characters of `A-Za-z0-9_.-` on each side of its colon",
+                ],
+            ),
+            (
+                r#""paths": ["/{type}"], "require": ["{typ}:read"]"#,
+                &[
+                    "unknown_parameter /rules/0/require/0: `{typ}` is no parameter of every path of \
+                     this rule (did you mean `type`?)",
+                ],
+            ),
+            (
+                r#""paths": ["/{type}", "/x"], "require": ["{type}:read"]"#,
+                &[
+                    "unknown_parameter /rules/0/require/0: `{type}` is no parameter of every path of \
+                     this rule",
+                ],
+            ),
+            (
+                r#""require": ["x:{acton}"]"#,
+                &[
+                    "unknown_parameter /rules/0/require/0: `{acton}` is no parameter of every path of \
+                     this rule (did you mean `action`?)",
+                ],
+            ),
+            (
+                r#""require": ["{key.id}:read"]"#,
+                &["unknown_parameter /rules/0/require/0: `{key.id}` stands for nothing here"],
+            ),
+            (
+                r#""require": ["{query.}:read"]"#,
+                &["unknown_parameter /rules/0/require/0: `{query.}` stands for nothing here"],
+            ),
+            (
+                r#""require": ["{action"]"#,
+                &["invalid_template /rules/0/require/0: a brace has no partner"],
+            ),
+            (
+                r#""require": ["action}"]"#,
+                &["invalid_template /rules/0/require/0: a brace has no partner"],
+            ),
+            (
+                r#""query": {"": ["a"]}"#,
+                &["invalid_value /rules/0/query/: a query parameter needs a name"],
+            ),
+        ],
+        rule,
+    );
+}
+
+#[test]
+fn headers_are_what_http_allows() {
+    const VALUE: &str = "invalid_header /upstream_headers/x-a: a header's value has no control \
+                         characters and no blanks at its ends";
+    check(
+        &[
+            (
+                r#""upstream_headers": {"x key": "a"}"#,
+                &["invalid_header /upstream_headers/x key: `x key` is no header that can be set"],
+            ),
+            (
+                r#""upstream_headers": {"": "a"}"#,
+                &["invalid_header /upstream_headers/: `` is no header that can be set"],
+            ),
+            (
+                r#""upstream_headers": {":path": "a"}"#,
+                &["invalid_header /upstream_headers/:path: `:path` is no header that can be set"],
+            ),
+            (
+                r#""upstream_headers": {"Host": "a"}"#,
+                &["invalid_header /upstream_headers/Host: `Host` is no header that can be set"],
+            ),
+            (
+                r#""response_headers": {"transfer-encoding": "chunked"}"#,
+                &["invalid_header /response_headers/transfer-encoding: `transfer-encoding` is no \
+                     header that can be set"],
+            ),
+            (
+                r#""response_headers": {"content-length": "0"}"#,
+                &[
+                    "invalid_header /response_headers/content-length: `content-length` is no header \
+                     that can be set",
+                ],
+            ),
+            (r#""upstream_headers": {"x-a": "a\nb"}"#, &[VALUE]),
+            (r#""upstream_headers": {"x-a": "a\r\nx-b: c"}"#, &[VALUE]),
+            (r#""upstream_headers": {"x-a": " a"}"#, &[VALUE]),
+            (r#""upstream_headers": {"x-a": "a\u0000"}"#, &[VALUE]),
+            (
+                r#""upstream_headers": {"x-a": "a", "X-A": "b"}"#,
+                &["duplicate /upstream_headers/X-A: header `X-A` stands twice"],
+            ),
+            (
+                r#""upstream_headers": {"x-a": "{key.acount}"}"#,
+                &[
+                    "unknown_parameter /upstream_headers/x-a: `{key.acount}` stands for nothing here \
+                     (did you mean `key.account`?)",
+                ],
+            ),
+            (
+                r#""upstream_headers": {"x-a": "{key.hash}"}"#,
+                &[
+                    "unknown_parameter /upstream_headers/x-a: `{key.hash}` stands for nothing here (did \
+                     you mean `key.id`?)",
+                ],
+            ),
+            (
+                r#""response_headers": {"x-a": "{code}"}"#,
+                &["unknown_parameter /response_headers/x-a: `{code}` stands for nothing here"],
+            ),
+            (
+                r#""response_headers": {"x-a": "{request_id"}"#,
+                &["invalid_template /response_headers/x-a: a brace has no partner"],
+            ),
+        ],
+        with,
+    );
+}
+
+#[test]
+fn words_for_refusals_make_sense() {
+    check(
+        &[
+            (
+                r#""reasons": {"expired_kye": {"code": "x"}}"#,
+                &["unknown_reason /errors/reasons/expired_kye: `expired_kye` is no reason for a \
+                     refusal (did you mean `expired_key`?)"],
+            ),
+            (
+                r#""reasons": {"zebra": {"code": "x"}}"#,
+                &["unknown_reason /errors/reasons/zebra: `zebra` is no reason for a refusal"],
+            ),
+            (
+                r#""unauthorized": {"status": 200}"#,
+                &["invalid_value /errors/unauthorized/status: a refusal's status is 400 to 599"],
+            ),
+            (
+                r#""forbidden": {"status": 600}"#,
+                &["invalid_value /errors/forbidden/status: a refusal's status is 400 to 599"],
+            ),
+            (
+                r#""forbidden": {"status": -403}"#,
+                &["invalid_value /errors/forbidden/status: a refusal's status is 400 to 599"],
+            ),
+            (
+                r#""forbidden": {"status": 403.5}"#,
+                &["wrong_type /errors/forbidden/status: expected a whole number, found a number"],
+            ),
+            (r#""forbidden": {"status": 404.0}"#, &[]),
+            (
+                r#""body": {"a": ["{cod}"]}"#,
+                &[
+                    "unknown_parameter /errors/body/a/0: `{cod}` stands for nothing here (did you mean \
+                     `code`?)",
+                ],
+            ),
+            (
+                r#""body": "{key.id}""#,
+                &["unknown_parameter /errors/body: `{key.id}` stands for nothing here"],
+            ),
+            (
+                r#""forbidden": {"message": "{required_scopes}"}"#,
+                &["unknown_parameter /errors/forbidden/message: `{required_scopes}` stands for \
+                     nothing here (did you mean `required_scope`?)"],
+            ),
+            (
+                r#""forbidden": {"message": "{message}"}"#,
+                &["unknown_parameter /errors/forbidden/message: a message cannot hold itself"],
+            ),
+            (
+                r#""content_type": """#,
+                &["invalid_header /errors/content_type: a content type is visible ASCII"],
+            ),
+            (
+                r#""content_type": "text/plain\r\nx: y""#,
+                &["invalid_header /errors/content_type: a content type is visible ASCII"],
+            ),
+            (r#""body": "{\"error\":{\"code\":\"{code}\"}}""#, &[]),
+            (r#""body": [1, 2.5, null, {}]"#, &[]),
+        ],
+        errors,
+    );
+    check(
+        &[
+            (
+                r#""deny": {"status": 500}"#,
+                &["invalid_value /rules/0/deny/status: a refusal's status is 400 to 499"],
+            ),
+            (
+                r#""deny": {"message": "{agent}"}"#,
+                &["unknown_parameter /rules/0/deny/message: `{agent}` stands for nothing here"],
+            ),
+        ],
+        rule,
+    );
+}
+
+#[test]
+fn several_mistakes_are_reported_together() {
+    let json = format!(
+        r#"{{
+            "relm": "x",
+            "credentials": [{{"header": "x key"}}],
+            "methods": {{"search": "read"}},
+            "keys": [
+                {{"id": "a", "hash": "{one}", "scopes": ["a:b:c", ""], "origins": []}},
+                {{"id": "a", "hash": "sha256:1", "type": "t"}},
+                17
+            ],
+            "rules": [{{"paths": ["x"], "hosts": [], "access": "public", "where": {{"id": []}}}}],
+            "path_normalization": "none",
+            "errors": {{"forbidden": {{"status": 1}}}}
+        }}"#,
+        one = hash(1)
+    );
+    assert_eq!(
+        places(&json),
+        [
+            "unknown_field /relm",
+            "invalid_header /credentials/0/header",
+            "invalid_method /methods/search",
+            "invalid_scope /keys/0/scopes/0",
+            "invalid_scope /keys/0/scopes/1",
+            "empty /keys/0/origins",
+            "invalid_hash /keys/1/hash",
+            "unknown_key_type /keys/1/type",
+            "wrong_type /keys/2",
+            "contradiction /rules/0/where",
+            "empty /rules/0/hosts",
+            "invalid_path /rules/0/paths/0",
+            "empty /rules/0/where/id",
+            "invalid_value /path_normalization",
+            "invalid_value /errors/forbidden/status",
+        ]
+    );
+}
+
+#[test]
+fn a_warning_does_not_refuse_the_policy() {
+    let policy = |fields: &str| {
+        let key =
+            format!(r#"{{"id": "a", "hash": "{}", "attributes": {{"plan": "pro"}}}}"#, hash(1));
+        format!(r#"{{"credentials": [{{"header": "x-key"}}], "keys": [{key}], {fields}}}"#)
+    };
+    check(
+        &[
+            (
+                r#""where": {"plna": "pro"}"#,
+                &[
+                    "warning unknown_attribute /where/plna: no key has the attribute `plna` (did you \
+                     mean `plan`?)",
+                ],
+            ),
+            (
+                r#""rules": [{"where": {"zebra": "pro"}}]"#,
+                &[
+                    "warning unknown_attribute /rules/0/where/zebra: no key has the attribute `zebra`",
+                ],
+            ),
+            (
+                r#""upstream_headers": {"x-plan": "{key.attributes.plans}"}"#,
+                &["warning unknown_attribute /upstream_headers/x-plan: no key has the attribute \
+                     `plans` (did you mean `plan`?)"],
+            ),
+            (r#""where": {"plan": "pro", "account": "a", "type": "t", "id": "a"}"#, &[]),
+        ],
+        policy,
+    );
+    let json = policy(r#""where": {"plna": "pro"}"#);
+    assert!(Engine::compile(json.as_bytes(), &Environment::default()).is_ok());
+    // Beside an error, a warning is reported as well.
+    assert_eq!(
+        places(&policy(r#""where": {"plna": "pro"}, "rules": 1"#)),
+        ["unknown_attribute /where/plna", "wrong_type /rules"]
+    );
+}
+
+#[test]
+fn every_limit_has_its_own_error() {
+    let too_many_keys = keys(&list(1_000_001, |_| "0".to_owned()));
+    assert_eq!(findings(&too_many_keys), ["too_large /keys: more than 1000000 keys"]);
+
+    let rules_of = |count| rules(&list(count, |_| "{}".to_owned()));
+    assert_eq!(findings(&rules_of(10_001)), ["too_large /rules: more than 10000 rules"]);
+    assert_eq!(findings(&rules_of(10_000)), [""; 0]);
+
+    let attributes = |count| {
+        key(&format!(r#""attributes": {{{}}}"#, list(count, |i| format!(r#""a{i}": "x""#))))
+    };
+    assert_eq!(
+        findings(&attributes(33)),
+        ["too_large /keys/0/attributes: more than 32 attributes"]
+    );
+    assert_eq!(findings(&attributes(32)), [""; 0]);
+
+    let long = |length: usize| "v".repeat(length);
+    for (field, pointer, what) in [
+        (r#""attributes": {"a": "V"}"#, "/keys/0/attributes/a", "an attribute"),
+        (r#""account": "V""#, "/keys/0/account", "an account"),
+        (r#""name": "V""#, "/keys/0/name", "a name"),
+    ] {
+        let json = |length| key(&field.replace('V', &long(length)));
+        let expected = format!("too_large {pointer}: {what} is at most 256 bytes long");
+        assert_eq!(findings(&json(257)), [expected]);
+        assert_eq!(findings(&json(256)), [""; 0]);
+    }
+    let umlauts = key(&format!(r#""account": "{}""#, "ü".repeat(129)));
+    assert_eq!(
+        findings(&umlauts),
+        ["too_large /keys/0/account: an account is at most 256 bytes long"]
+    );
+
+    let scopes =
+        |count| key(&format!(r#""scopes": [{}]"#, list(count, |_| r#""read""#.to_owned())));
+    assert_eq!(findings(&scopes(1_001)), ["too_large /keys/0/scopes: more than 1000 scopes"]);
+    assert_eq!(findings(&scopes(1_000)), [""; 0]);
+
+    let origins = |count| {
+        key(&format!(r#""origins": [{}]"#, list(count, |i| format!(r#""https://a{i}.example""#))))
+    };
+    assert_eq!(findings(&origins(1_001)), ["too_large /keys/0/origins: more than 1000 origins"]);
+    assert_eq!(findings(&origins(1_000)), [""; 0]);
+
+    let required =
+        |count| rule(&format!(r#""require": [{}]"#, list(count, |_| r#""read""#.to_owned())));
+    assert_eq!(findings(&required(257)), ["too_large /rules/0/require: more than 256 scopes"]);
+    assert_eq!(findings(&required(256)), [""; 0]);
+
+    let types = |count| {
+        with(&format!(r#""key_types": {{{}}}"#, list(count, |i| format!(r#""t{i}": {{}}"#))))
+    };
+    assert_eq!(findings(&types(1_001)), [""; 0]);
+
+    let spaces = vec![b' '; 256 * 1024 * 1024 + 1];
+    assert_eq!(
+        findings_with(&spaces, None),
+        ["too_large /: the configuration is larger than 268435456 bytes"]
+    );
+}
+
+/// No finding may show what could be a token or a hash, wherever in the policy it was put by
+/// mistake. `SECRET` stands for a token, `DIGITS` for the digits of a hash.
+#[test]
+fn no_finding_shows_a_secret() {
+    const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+    let digits = "9aae5d7abe4bbc464fcc6ab2ff57e7b5ad4d61ed3e0ed8ea3b2fa0d2c9ab7d0e";
+    let key = |fields: &str| {
+        format!(r#"{{"credentials": [{{"header": "x-key"}}], "keys": [{{{fields}}}]}}"#)
+    };
+    let good = r#""id": "a", "hash": "sha256:DIGITS""#;
+    let mut policies = vec![
+        // A token or a hash where another field of a key should be.
+        key(r#""id": "a", "hash": "SECRET""#),
+        key(r#""id": "a", "hash": "sha256:SECRET""#),
+        key(r#""id": "a", "hash": "sha256:DIGITS0""#),
+        key(r#""id": "a", "hash": "DIGITS""#),
+        key(r#""id": "a", "hash": "md5:DIGITS""#),
+        key(r#""id": "a b SECRET", "hash": "sha256:DIGITS""#),
+        key(r#""id": {"SECRET": 1}, "hash": ["SECRET"]"#),
+        key(r#""id": "a", "hash": "hmac-sha256:DIGITS""#),
+        key(r#""id": "a", "token": "SECRET""#),
+        key(r#""id": "a", "SECRET": "sha256:DIGITS""#),
+        "{\"credentials\": [{\"header\": \"x-key\"}], \"keys\": [\"SECRET\"]}".to_owned(),
+        "{\"credentials\": [{\"header\": \"x-key\"}], \"keys\": {\"SECRET\": 1}}".to_owned(),
+        "{\"credentials\": [{\"header\": \"x-key\"}], \"keys\": \"SECRET\"}".to_owned(),
+    ];
+    for field in [
+        r#""type": ["SECRET"]"#,
+        r#""type": "SECRET""#,
+        r#""type": "key SECRET""#,
+        r#""name": {"a": "SECRET"}"#,
+        r#""account": " SECRET""#,
+        r#""account": ["SECRET"]"#,
+        r#""scopes": "SECRET""#,
+        r#""scopes": ["SECRET:SECRET:SECRET"]"#,
+        r#""scopes": ["my SECRET"]"#,
+        r#""not_before": "SECRET""#,
+        r#""expires_at": "SECRET""#,
+        r#""disabled": "SECRET""#,
+        r#""origins": ["SECRET"]"#,
+        r#""origins": "SECRET""#,
+        r#""attributes": "SECRET""#,
+        r#""attributes": {"token": " SECRET"}"#,
+        r#""attributes": {"my token": "SECRET"}"#,
+        r#""attributes": {"token": ["SECRET"]}"#,
+    ] {
+        policies.push(key(&format!("{good}, {field}")));
+    }
+    // The same elsewhere in a policy.
+    for field in [
+        r#""realm": ["SECRET"]"#,
+        r#""realm": "\u0000SECRET""#,
+        r#""key_types": {"t": {"prefix": "my SECRET"}}"#,
+        r#""key_types": {"t": {"prefix": ["SECRET"]}}"#,
+        r#""key_types": {"t": "SECRET"}"#,
+        r#""upstream_headers": {"authorization": " Bearer SECRET"}"#,
+        r#""upstream_headers": {"authorization": ["SECRET"]}"#,
+        r#""response_headers": {"x-a": "SECRET\n"}"#,
+        r#""errors": {"body": {"a": "SECRET {cod}"}}"#,
+        r#""errors": {"forbidden": {"code": ["SECRET"], "message": "SECRET {cod}"}}"#,
+        r#""errors": {"content_type": "SECRET\n"}"#,
+        r#""forward_credential": "SECRET""#,
+        r#""where": {"plan": ["pro", 1, "SECRET {"]}"#,
+        r#""cors_preflight": "SECRET""#,
+        r#""rules": [{"access": "SECRET"}]"#,
+        r#""metrics": "SECRET""#,
+        r#""SECRET": 1"#,
+        r#""keys": ["SECRET"]"#,
+    ] {
+        policies.push(with(field));
+    }
+    // A whole header where a part of it belongs.
+    for list in [
+        r#"[{"header": "authorization: Bearer SECRET"}]"#,
+        r#"[{"header": "authorization", "scheme": "Bearer SECRET"}]"#,
+        r#"[{"cookie": "api_key=SECRET"}]"#,
+        r#"["SECRET"]"#,
+        r#"[{"header": ["SECRET"]}]"#,
+    ] {
+        policies.push(sources(list));
+    }
+    // Not JSON at all.
+    policies.push("SECRET".to_owned());
+    policies.push("{\"keys\": [{\"id\": \"a\", \"hash\": \"SECRET\"".to_owned());
+
+    let mut shown_secrets = Vec::new();
+    for policy in policies {
+        let json = policy.replace("SECRET", SECRET).replace("DIGITS", digits);
+        let found = raw_findings(json.as_bytes(), None);
+        assert!(!found.is_empty(), "{policy}");
+        for finding in found {
+            let text = format!("{finding} {finding:?}").to_ascii_lowercase();
+            if text.contains(&SECRET.to_ascii_lowercase()) || text.contains(digits) {
+                shown_secrets.push(format!("{policy}: {finding}"));
+            }
+        }
+    }
+    assert!(shown_secrets.is_empty(), "{shown_secrets:#?}");
+}
+
+#[test]
+fn an_engine_and_a_debug_text_show_no_secret() {
+    let json = keys(&format!(r#"{{"id": "a", "hash": "hmac-{}"}}"#, hash(0xabcdef)));
+    let environment = Environment { pepper: Some(b"a-pepper-of-mine") };
+    assert!(!format!("{environment:?}").contains("a-pepper-of-mine"));
+    assert!(Engine::compile(json.as_bytes(), &environment).is_ok());
+}
+
+/// Every code is met in one of the tables above.
+#[test]
+fn every_code_is_named_here() {
+    let source = include_str!("findings.rs");
+    for code in Code::ALL {
+        assert!(source.contains(&format!("{} /", code.as_str())), "{}", code.as_str());
+    }
+}

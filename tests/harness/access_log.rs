@@ -1,0 +1,86 @@
+//! What Envoys write about each request: the front's access log, and the upstream's reports.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// A line of the front's access log.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LogLine {
+    /// Whose request it was, with the port.
+    pub(crate) client: SocketAddr,
+    pub(crate) request_id: Option<String>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) authority: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) status: u16,
+    pub(crate) details: Option<String>,
+    pub(crate) flags: Option<String>,
+    /// The filter's decision; none where a request never reached the filter.
+    pub(crate) latchkey: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) response_request_id: Option<String>,
+}
+
+/// What the upstream saw of one request. Bytes that are not ASCII stand as the characters of the
+/// same numbers.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) method: String,
+    pub(crate) path: Option<String>,
+    pub(crate) authority: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body_bytes: usize,
+    pub(crate) body: Option<String>,
+}
+
+impl Report {
+    /// The values of every header of that name.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        let values = self.headers.iter().filter(|(own, _)| own == name);
+        values.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.values("x-request-id").first().copied()
+    }
+}
+
+/// The bytes that a text of a [`Report`] stands for.
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
+}
+
+/// A file of JSON lines that an Envoy goes on writing.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    file: PathBuf,
+    read: u64,
+}
+
+impl Lines {
+    pub(crate) fn new(file: PathBuf) -> Lines {
+        Lines { file, read: 0 }
+    }
+
+    /// The whole lines that have come since the last call.
+    pub(crate) fn more<T: DeserializeOwned>(&mut self) -> Vec<T> {
+        let Ok(mut file) = File::open(&self.file) else { return Vec::new() };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(self.read)).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        self.read += end as u64;
+        let text = String::from_utf8_lossy(&bytes[..end]);
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in `{line}`"))
+        };
+        // `-` stands for nothing to report; and a report brings a line end of its own.
+        text.lines().filter(|line| !matches!(*line, "" | "-")).map(parse).collect()
+    }
+}

@@ -1,0 +1,62 @@
+//! Policies in the forms that Envoy takes.
+
+use std::fs;
+use std::path::Path;
+
+use latchkey_cli::command::render;
+use latchkey_cli::policy::Policy;
+use sha2::{Digest, Sha256};
+
+use super::Scratch;
+
+/// The ECDS file for a policy (JSON), as `latchkey render --to ecds` prints it.
+pub(crate) fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
+    let file = scratch.file("policy.json");
+    fs::write(&file, policy).unwrap();
+    let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
+    render::ecds(&policy, &wasm.display().to_string()).unwrap()
+}
+
+/// An ECDS file that hands over its policy as a `Struct`, in place of a `StringValue`.
+pub(crate) fn as_struct(ecds: &str) -> String {
+    let (start, policy) = ecds.split_once("google.protobuf.StringValue\n").unwrap();
+    // JSON is YAML, and the block's lines are indented already.
+    let policy = policy.replacen("value: |", "value:", 1);
+    format!("{start}google.protobuf.Struct\n{policy}")
+}
+
+/// A bootstrap with the filter of an ECDS file in it, in place of its discovery.
+pub(crate) fn inline(bootstrap: &str, ecds: &str) -> String {
+    let (_, filter) = ecds.split_once("  name: latchkey\n").unwrap();
+    let filter: String = filter.lines().map(|line| format!("                  {line}\n")).collect();
+    let (start, rest) = bootstrap.split_once("                    config_discovery:\n").unwrap();
+    let (_, rest) = rest.split_once("type_urls: ").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    format!("{start}{filter}{rest}")
+}
+
+/// A key of a policy: its token, and how the policy names and hashes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+impl Key {
+    /// A key whose token is made of its id.
+    pub(crate) fn new(id: &str) -> Key {
+        Key { id: id.to_owned(), token: format!("token_of_{id}_0123456789") }
+    }
+
+    /// `sha256:` and the token's digest.
+    pub(crate) fn hash(&self) -> String {
+        let digest = Sha256::digest(&self.token);
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{digits}")
+    }
+
+    /// The value of `authorization` that presents it.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+}

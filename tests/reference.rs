@@ -1,0 +1,1118 @@
+//! A second decider, as naive as can be: it reads the policy as plain JSON, looks at every rule and
+//! every key in turn, and shares nothing with the engine. Both must say the same of generated
+//! policies and of requests that nearly fit them. Then laws that hold of every policy.
+
+use latchkey::{Engine, Environment};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// The time at which requests are made.
+const NOW: i64 = 1_780_272_000;
+
+/// A request as a client makes it.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: &'static str,
+    host: &'static str,
+    path: String,
+    query: Vec<&'static str>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Asked {
+    fn target(&self) -> String {
+        match self.query.as_slice() {
+            [] => self.path.clone(),
+            query => format!("{}?{}", self.path, query.join("&")),
+        }
+    }
+
+    fn header_map(&self) -> Vec<(String, Vec<u8>)> {
+        let mut map = vec![
+            (":method".to_owned(), self.method.into()),
+            (":path".to_owned(), self.target().into()),
+            (":authority".to_owned(), self.host.into()),
+        ];
+        let own = self.headers.iter();
+        map.extend(own.map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
+        map
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.values(name).first().copied()
+    }
+
+    fn values(&self, name: &str) -> Vec<&str> {
+        let own = self.headers.iter().filter(|(own, _)| *own == name);
+        own.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The decoded values of a query parameter.
+    fn parameters(&self, name: &str) -> Vec<String> {
+        let pairs = self.query.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .map(|(own, value)| {
+                (decoded(&own.replace('+', " ")), decoded(&value.replace('+', " ")))
+            })
+            .filter(|(own, _)| own == name)
+            .map(|(_, value)| value)
+            .collect()
+    }
+}
+
+/// What the engine says.
+fn engine_says(policy: &Value, asked: &Asked, now: Option<i64>) -> String {
+    Compiled::new(policy).says(asked, now)
+}
+
+/// A policy, compiled once for many requests.
+struct Compiled(Engine);
+
+impl Compiled {
+    fn new(policy: &Value) -> Compiled {
+        let json = policy.to_string();
+        match Engine::compile(json.as_bytes(), &Environment::default()) {
+            Ok(engine) => Compiled(engine),
+            Err(findings) => panic!("{json}: {findings:#?}"),
+        }
+    }
+
+    fn says(&self, asked: &Asked, now: Option<i64>) -> String {
+        let headers = asked.header_map();
+        let clock = || now;
+        self.0.decide(&latchkey::Request::new(&headers, &clock)).to_string()
+    }
+}
+
+/// What the design says.
+fn reference_says(policy: &Value, asked: &Asked, now: Option<i64>) -> String {
+    let mut key = None;
+    match judge(policy, asked, now, &mut key) {
+        Ok("key") => format!("allow key:{}", key.unwrap_or_default()),
+        Ok(access) => format!("allow {access}"),
+        Err(reason) => match key {
+            Some(key) => format!("deny {reason} key:{key}"),
+            None => format!("deny {reason}"),
+        },
+    }
+}
+
+fn judge(
+    policy: &Value,
+    asked: &Asked,
+    now: Option<i64>,
+    key_id: &mut Option<String>,
+) -> Result<&'static str, &'static str> {
+    let mut methods = vec![asked.method.to_owned()];
+    if text(&policy["method_override"]) == "authorize" {
+        for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+            for method in asked.values(name) {
+                let method = method.to_ascii_uppercase();
+                if !methods.contains(&method) {
+                    methods.push(method);
+                }
+            }
+        }
+    }
+
+    // 1. Preflight: OPTIONS and nothing that asks for another method.
+    if text(&policy["cors_preflight"]) == "allow"
+        && methods == ["OPTIONS"]
+        && asked.header("origin").is_some()
+        && asked.header("access-control-request-method").is_some()
+    {
+        return Ok("preflight");
+    }
+
+    // 2. The path.
+    let rules = items(&policy["rules"]);
+    let mut segments = Vec::new();
+    if rules.iter().any(|rule| rule["paths"].is_array()) {
+        let normalize = text(&policy["path_normalization"]) == "normalize";
+        segments = safe_segments(&asked.path, normalize).ok_or("malformed_path")?;
+    }
+
+    // 3. The rule.
+    let decisive: Vec<(&String, Option<&Value>)> = methods
+        .iter()
+        .map(|method| {
+            (method, rules.iter().find(|rule| rule_matches(rule, method, asked, &segments)))
+        })
+        .collect();
+    let is_public = |rule: &Option<&Value>| rule.is_some_and(|rule| rule["access"] == "public");
+    if decisive.iter().all(|(_, rule)| is_public(rule)) {
+        return Ok("public");
+    }
+
+    // 5. The credential.
+    let presented = presented(policy, asked);
+    let token = match presented.as_slice() {
+        [] => return Err("missing_credential"),
+        [token] => token,
+        _ => return Err("ambiguous_credential"),
+    };
+    let is_visible = token.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+    if token.is_empty() || token.len() > 512 || !is_visible || !has_a_shape(policy, token) {
+        return Err("malformed_credential");
+    }
+
+    // 6. The key.
+    let hash = hash_of(token);
+    let keys = items(&policy["keys"]);
+    let key = keys.iter().find(|key| text(&key["hash"]) == hash).ok_or("unknown_key")?;
+    *key_id = Some(text(&key["id"]).to_owned());
+
+    // 7. Its state.
+    let key_type = &policy["key_types"][text(&key["type"])];
+    if key["disabled"] == true {
+        return Err("revoked_key");
+    }
+    if key_type["enabled"] == false {
+        return Err("key_type_disabled");
+    }
+    if let Some(start) = key["not_before"].as_i64()
+        && now.is_none_or(|now| now < start)
+    {
+        return Err("not_yet_valid");
+    }
+    if let Some(end) = key["expires_at"].as_i64()
+        && now.is_none_or(|now| now >= end)
+    {
+        return Err("expired_key");
+    }
+
+    // 8. Its origins.
+    if key["origins"].is_array() {
+        let origin = asked.header("origin").unwrap_or_default();
+        if !items(&key["origins"]).iter().any(|listed| origin_matches(text(listed), origin)) {
+            return Err("origin_not_allowed");
+        }
+    }
+
+    for (method, rule) in decisive.iter().filter(|(_, rule)| !is_public(rule)) {
+        let asks = Asks { policy, asked, rule: *rule, method, segments: &segments };
+        // 9. The rule says no.
+        if asks.access() == "deny" {
+            return Err("denied_by_rule");
+        }
+        // 10. Conditions.
+        if !asks.conditions_hold(&policy["where"], key) {
+            return Err("condition_failed");
+        }
+        if !rule.is_none_or(|rule| asks.conditions_hold(&rule["where"], key)) {
+            return Err("condition_failed");
+        }
+        // 11. The method, then scopes.
+        let listed = rule.is_some_and(|rule| has(&rule["methods"], method));
+        if asks.action().is_none() && !listed {
+            return Err("method_not_allowed");
+        }
+        if !asks.scopes_suffice(key, key_type) {
+            return Err("insufficient_scope");
+        }
+    }
+    Ok("key")
+}
+
+/// A rule, or none, and what is asked of it by one method.
+struct Asks<'a> {
+    policy: &'a Value,
+    asked: &'a Asked,
+    rule: Option<&'a Value>,
+    method: &'a str,
+    segments: &'a [String],
+}
+
+impl Asks<'_> {
+    fn access(&self) -> &str {
+        self.rule.map_or("key", |rule| rule["access"].as_str().unwrap_or("key"))
+    }
+
+    fn action(&self) -> Option<String> {
+        let built_in = match self.method {
+            "GET" | "HEAD" | "OPTIONS" => Some("read"),
+            "POST" => Some("create"),
+            "PUT" | "PATCH" => Some("update"),
+            "DELETE" => Some("delete"),
+            _ => None,
+        };
+        self.policy["methods"][self.method].as_str().or(built_in).map(str::to_owned)
+    }
+
+    fn conditions_hold(&self, conditions: &Value, key: &Value) -> bool {
+        let Some(conditions) = conditions.as_object() else { return true };
+        conditions.iter().all(|(name, choices)| {
+            let own = match name.as_str() {
+                "account" | "id" | "type" => &key[name.as_str()],
+                _ => &key["attributes"][name.as_str()],
+            };
+            let Some(own) = own.as_str() else { return false };
+            let choices = match choices {
+                Value::Array(choices) => choices.clone(),
+                one => vec![one.clone()],
+            };
+            choices.iter().any(|choice| {
+                let values = self.expand(text(choice), |_| true);
+                values.is_some_and(|values| values.iter().all(|value| value == own))
+            })
+        })
+    }
+
+    fn scopes_suffice(&self, key: &Value, key_type: &Value) -> bool {
+        if self.access() == "authenticated" {
+            return true;
+        }
+        let grants = if key["scopes"].is_array() { &key["scopes"] } else { &key_type["scopes"] };
+        let holds = |template: &str| {
+            self.expand(template, is_word).is_some_and(|required| {
+                required
+                    .iter()
+                    .all(|required| items(grants).iter().any(|grant| covers(text(grant), required)))
+            })
+        };
+        let rule = self.rule.unwrap_or(&Value::Null);
+        if rule["require"].is_array() {
+            items(&rule["require"]).iter().all(|template| holds(text(template)))
+        } else if rule["require_any"].is_array() {
+            items(&rule["require_any"]).iter().any(|template| holds(text(template)))
+        } else {
+            holds("{action}")
+        }
+    }
+
+    /// Every text that a template stands for, or none if a value is missing or not `fit`.
+    fn expand(&self, template: &str, fit: impl Fn(&str) -> bool + Copy) -> Option<Vec<String>> {
+        let Some((before, rest)) = template.split_once('{') else {
+            return Some(vec![template.to_owned()]);
+        };
+        let (placeholder, after) = rest.split_once('}')?;
+        let (name, fallback) = match placeholder.split_once('|') {
+            Some((name, fallback)) => (name, Some(fallback)),
+            None => (placeholder, None),
+        };
+        let values = self.values(name);
+        if !values.iter().all(|value| fit(value)) {
+            return None;
+        }
+        let values = match (values.is_empty(), fallback) {
+            (true, Some(fallback)) => vec![fallback.to_owned()],
+            (true, None) => return None,
+            (false, _) => values,
+        };
+        let tails = self.expand(after, fit)?;
+        let texts = values
+            .iter()
+            .flat_map(|value| tails.iter().map(move |tail| format!("{before}{value}{tail}")));
+        Some(texts.collect())
+    }
+
+    fn values(&self, name: &str) -> Vec<String> {
+        if name == "action" {
+            return self.action().into_iter().collect();
+        }
+        if name == "method" {
+            return vec![self.method.to_owned()];
+        }
+        if let Some(name) = name.strip_prefix("query.") {
+            return self.asked.parameters(name);
+        }
+        if let Some(name) = name.strip_prefix("header.") {
+            return self.asked.values(name).into_iter().map(str::to_owned).collect();
+        }
+        let paths = self.rule.map(|rule| items(&rule["paths"])).unwrap_or_default();
+        let template = paths.iter().find(|path| path_matches(text(path), self.segments));
+        let Some(template) = template else { return Vec::new() };
+        let mut segments = self.segments.iter();
+        for part in parts(text(template)) {
+            if part == format!("{{{name}...}}") {
+                let rest: Vec<&str> = segments.map(String::as_str).collect();
+                return if rest.is_empty() { Vec::new() } else { vec![rest.join("/")] };
+            }
+            let value = segments.next();
+            if part == format!("{{{name}}}") {
+                return value.cloned().into_iter().collect();
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// The segments of a path that no upstream could read differently.
+fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
+    let inner = path.strip_prefix('/')?;
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if path.contains('\\') {
+        return None;
+    }
+    let mut segments = Vec::new();
+    if path == "/" {
+        return Some(segments);
+    }
+    for raw in inner.split('/') {
+        // What is left of the raw text after every good encoding may hold no percent sign.
+        let mut rest = raw.to_owned();
+        for bytes in raw.as_bytes().windows(3) {
+            if bytes[0] == b'%' {
+                let digits = std::str::from_utf8(&bytes[1..]).ok()?;
+                let byte = u8::from_str_radix(digits, 16).ok()?;
+                if matches!(byte, b'/' | b'\\' | b'%' | 0x7f) || byte < 0x20 {
+                    return None;
+                }
+                rest = rest.replace(&format!("%{digits}"), "");
+            }
+        }
+        if rest.contains('%') {
+            return None;
+        }
+        let segment = decoded(raw);
+        match segment.as_str() {
+            "" | "." if normalize => {}
+            ".." if normalize => {
+                segments.pop();
+            }
+            "" | "." | ".." => return None,
+            segment if segment.starts_with(".;") || segment.starts_with("..;") => return None,
+            _ => segments.push(segment),
+        }
+    }
+    Some(segments)
+}
+
+fn rule_matches(rule: &Value, method: &str, asked: &Asked, segments: &[String]) -> bool {
+    let host = asked.host.to_ascii_lowercase();
+    let host = host.split(':').next().unwrap_or_default();
+    let host_matches = |pattern: &Value| match text(pattern).split_once("*.") {
+        Some((_, domain)) => host.ends_with(&format!(".{domain}")),
+        None => host == text(pattern),
+    };
+    let query_matches = |(name, values): (&String, &Value)| {
+        asked.parameters(name).iter().any(|value| has(values, "*") || has(values, value))
+    };
+    (rule["hosts"].is_null() || items(&rule["hosts"]).iter().any(host_matches))
+        && (rule["paths"].is_null()
+            || items(&rule["paths"]).iter().any(|path| path_matches(text(path), segments)))
+        && (rule["methods"].is_null() || has(&rule["methods"], method))
+        && rule["query"].as_object().is_none_or(|query| query.iter().all(query_matches))
+}
+
+fn path_matches(template: &str, segments: &[String]) -> bool {
+    fn fits(parts: &[&str], segments: &[String]) -> bool {
+        match (parts, segments) {
+            ([], []) => true,
+            ([last], _) if *last == "**" || last.ends_with("...}") => true,
+            ([part, parts @ ..], [segment, segments @ ..]) => {
+                (*part == "*" || part.starts_with('{') || part == segment) && fits(parts, segments)
+            }
+            _ => false,
+        }
+    }
+    fits(&parts(template), segments)
+}
+
+fn parts(template: &str) -> Vec<&str> {
+    template.split('/').filter(|part| !part.is_empty()).collect()
+}
+
+/// Every credential that a request presents.
+fn presented(policy: &Value, asked: &Asked) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in items(&policy["credentials"]) {
+        if let Some(name) = source["query"].as_str() {
+            found.extend(asked.parameters(name));
+        } else if let Some(name) = source["cookie"].as_str() {
+            let pairs = asked.values("cookie").join("; ");
+            let pairs = pairs.split("; ").filter_map(|pair| pair.split_once('='));
+            found.extend(pairs.filter(|(own, _)| *own == name).map(|(_, value)| value.to_owned()));
+        } else if let Some(scheme) = source["scheme"].as_str() {
+            for value in asked.values(text(&source["header"])) {
+                for value in value.split(',').map(str::trim) {
+                    match value.split_once(' ') {
+                        Some((word, token)) if word.eq_ignore_ascii_case(scheme) => {
+                            found.push(token.trim().to_owned());
+                        }
+                        Some(_) => {}
+                        // A word alone: a scheme without its token, or a token without its scheme.
+                        None => found.push(String::new()),
+                    }
+                }
+            }
+        } else {
+            for value in asked.values(text(&source["header"])) {
+                found.extend(value.split(',').map(|value| value.trim().to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a token has the shape of a type, where every key has a type and every type a prefix.
+fn has_a_shape(policy: &Value, token: &str) -> bool {
+    let Some(types) = policy["key_types"].as_object().filter(|types| !types.is_empty()) else {
+        return true;
+    };
+    let typed = items(&policy["keys"]).iter().all(|key| key["type"].is_string());
+    if !typed || !types.values().all(|own| own["prefix"].is_string()) {
+        return true;
+    }
+    types.values().any(|own| {
+        token.strip_prefix(text(&own["prefix"])).is_some_and(|rest| match &own["format"] {
+            Value::Null => true,
+            format => {
+                let hex = text(&format["charset"]) == "hex";
+                Some(rest.len() as u64) == format["length"].as_u64()
+                    && rest.bytes().all(|byte| {
+                        if hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_alphanumeric() }
+                    })
+            }
+        })
+    })
+}
+
+fn origin_matches(listed: &str, origin: &str) -> bool {
+    match listed.split_once("*") {
+        Some((scheme, domain)) => origin
+            .strip_prefix(scheme)
+            .and_then(|host| host.strip_suffix(domain))
+            .is_some_and(|sub| !sub.is_empty() && !sub.contains(['/', ':', '@'])),
+        None => origin == listed,
+    }
+}
+
+fn covers(grant: &str, required: &str) -> bool {
+    fn sides(scope: &str) -> (&str, &str) {
+        scope.split_once(':').unwrap_or(("*", scope))
+    }
+    let ((resource, action), (wanted_resource, wanted)) = (sides(grant), sides(required));
+    (resource == "*" || resource == wanted_resource)
+        && (action == "*"
+            || action == wanted
+            || (action == "write" && ["create", "update", "delete"].contains(&wanted)))
+}
+
+fn is_word(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|own| own.is_ascii_alphanumeric() || "_.-".contains(own))
+}
+
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let digits = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|_| bytes[at] == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hash_of(token: &str) -> String {
+    let digest = Sha256::digest(token);
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn has(list: &Value, word: &str) -> bool {
+    items(list).iter().any(|item| item == word)
+}
+
+// What is generated: few words, so that most requests nearly fit.
+
+const SCOPES: [&str; 10] =
+    ["read", "write", "*:*", "a:read", "a:write", "a:*", "b:read", "*:create", "a:delete", "b:GET"];
+const ORIGINS: [&str; 3] = ["https://a.example", "https://*.example", "http://a.example:81"];
+const PATHS: [&str; 13] = [
+    "/",
+    "/a",
+    "/b",
+    "/a/b",
+    "/{x}",
+    "/*",
+    "/a/{x}",
+    "/{x}/b",
+    "/*/b",
+    "/a/**",
+    "/{rest...}",
+    "/{x}/{rest...}",
+    "/b/{x}",
+];
+
+fn key_types() -> impl Strategy<Value = Value> {
+    let prefix = select(vec![
+        json!({"prefix": "t"}),
+        json!({"prefix": "t", "format": {"length": 1, "charset": "hex"}}),
+        json!({"prefix": "t", "format": {"length": 1, "charset": "alphanumeric"}}),
+        json!({}),
+    ]);
+    let enabled = select(vec![true, true, true, true, false]);
+    let own = (prefix, enabled, subsequence(&SCOPES[..], 0..4));
+    let own = own.prop_map(|(mut own, enabled, scopes)| {
+        own["enabled"] = json!(enabled);
+        own["scopes"] = json!(scopes);
+        own
+    });
+    select(vec![true, true, true, false]).prop_flat_map(move |some| {
+        if some {
+            (own.clone(), own.clone()).prop_map(|(s, p)| json!({"s": s, "p": p})).boxed()
+        } else {
+            Just(json!({})).boxed()
+        }
+    })
+}
+
+/// A key whose token is `t` and its number; `typed` says whether there are types.
+fn key(number: usize, typed: bool) -> impl Strategy<Value = Value> {
+    let window = select(vec![
+        json!({}),
+        json!({}),
+        json!({"not_before": NOW}),
+        json!({"not_before": NOW + 1}),
+        json!({"expires_at": NOW}),
+        json!({"expires_at": NOW + 1}),
+        json!({"not_before": NOW, "expires_at": NOW + 1}),
+    ]);
+    let types = if typed { vec![None, Some("s"), Some("s"), Some("p")] } else { vec![None] };
+    (
+        window,
+        select(types),
+        prop::option::weighted(0.7, subsequence(&SCOPES[..], 0..5)),
+        prop::bool::weighted(0.1),
+        prop::option::weighted(0.15, subsequence(&ORIGINS[..], 1..3)),
+        prop::option::of(select(vec!["o1", "o2"])),
+        prop::option::of(select(vec!["pro", "free", "a"])),
+    )
+        .prop_map(move |(mut key, key_type, scopes, disabled, origins, account, plan)| {
+            key["id"] = json!(format!("k{number}"));
+            key["hash"] = json!(hash_of(&format!("t{number}")));
+            key["disabled"] = json!(disabled);
+            let fields = [
+                ("type", key_type.map(|own| json!(own))),
+                ("scopes", scopes.map(|own| json!(own))),
+                ("origins", origins.map(|own| json!(own))),
+                ("account", account.map(|own| json!(own))),
+                ("attributes", plan.map(|own| json!({"plan": own}))),
+            ];
+            for (name, value) in fields {
+                if let Some(value) = value {
+                    key[name] = value;
+                }
+            }
+            key
+        })
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    (
+        prop::option::weighted(0.3, subsequence(&["a.example", "*.example", "b.test"][..], 1..3)),
+        prop::option::weighted(0.8, subsequence(&PATHS[..], 1..3)),
+        prop::option::weighted(0.3, subsequence(&["GET", "POST", "DELETE", "BREW"][..], 1..3)),
+        prop::option::weighted(
+            0.2,
+            select(vec![json!({"q": ["1"]}), json!({"q": ["*"]}), json!({"q": ["1"], "r": ["a"]})]),
+        ),
+        select(vec!["key", "key", "key", "authenticated", "public", "deny"]),
+        0..3_usize,
+        subsequence(
+            &[
+                "{action}",
+                "a:{action}",
+                "{x}:{action}",
+                "{x|*}:read",
+                "{rest|a}:read",
+                "b:read",
+                "{query.r|*}:{action}",
+                "{query.r}:read",
+                "{header.x-r|a}:read",
+                "b:{method}",
+            ][..],
+            1..3,
+        ),
+        prop::option::weighted(
+            0.3,
+            select(vec![
+                json!({"plan": "pro"}),
+                json!({"plan": ["pro", "free"], "account": "o1"}),
+                json!({"account": "{query.r}"}),
+                json!({"plan": ["free", "{x|pro}"]}),
+                json!({"plan": "{x}"}),
+                json!({"id": ["k0", "k1"]}),
+                json!({"type": "s"}),
+            ]),
+        ),
+    )
+        .prop_map(|(hosts, paths, methods, query, access, require, scopes, conditions)| {
+            let mut rule = json!({"access": access});
+            let known = |name: &str| {
+                let is_in = |path: &str| path.contains(&format!("{{{name}"));
+                paths.as_ref().is_some_and(|paths| paths.iter().all(|path| is_in(path)))
+            };
+            let can_be_said = |text: &str| {
+                (known("x") || !(text.contains("{x}") || text.contains("{x|")))
+                    && (known("rest") || !text.contains("{rest"))
+            };
+            let brews = methods.as_ref().is_some_and(|methods| methods.contains(&"BREW"));
+            let mut scopes: Vec<&str> = scopes
+                .into_iter()
+                .filter(|text| can_be_said(text) && !(brews && text.contains("{action}")))
+                .collect();
+            if scopes.is_empty() {
+                scopes.push("a:read");
+            }
+            if access == "key" && (require > 0 || brews) {
+                rule[if require == 2 { "require_any" } else { "require" }] = json!(scopes);
+            }
+            let conditions = conditions.filter(|own| can_be_said(&own.to_string()));
+            if let Some(conditions) =
+                conditions.filter(|_| ["key", "authenticated"].contains(&access))
+            {
+                rule["where"] = conditions;
+            }
+            let fields = [
+                ("hosts", hosts.map(|own| json!(own))),
+                ("paths", paths.as_ref().map(|own| json!(own))),
+                ("methods", methods.as_ref().map(|own| json!(own))),
+                ("query", query),
+            ];
+            for (name, value) in fields {
+                if let Some(value) = value {
+                    rule[name] = value;
+                }
+            }
+            rule
+        })
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let keys = |typed| (0..6).map(|number| key(number, typed)).collect::<Vec<_>>();
+    let typed = key_types().prop_flat_map(move |types| {
+        let typed = types.as_object().is_some_and(|types| !types.is_empty());
+        (Just(types), keys(typed))
+    });
+    (
+        typed,
+        prop::collection::vec(rule(), 0..6),
+        prop::option::weighted(0.2, Just(json!({"plan": ["pro", "free"]}))),
+        select(vec!["allow", "authenticate"]),
+        select(vec!["authorize", "authorize", "ignore", "remove"]),
+        select(vec!["strict", "strict", "normalize"]),
+        select(vec![json!({}), json!({"SEARCH": "read"}), json!({"POST": "write"})]),
+    )
+        .prop_map(
+            |((types, keys), rules, conditions, preflight, by_override, paths, methods)| {
+                let mut policy = json!({
+                    "credentials": [
+                        {"header": "authorization", "scheme": "Bearer"},
+                        {"header": "x-key"},
+                        {"query": "k"},
+                        {"cookie": "c"},
+                    ],
+                    "key_types": types,
+                    "keys": keys,
+                    "rules": rules,
+                    "methods": methods,
+                    "cors_preflight": preflight,
+                    "method_override": by_override,
+                    "path_normalization": paths,
+                });
+                if let Some(conditions) = conditions {
+                    policy["where"] = conditions;
+                }
+                policy
+            },
+        )
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let method = select(vec![
+        "GET", "GET", "GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "OPTIONS",
+        "SEARCH", "BREW", "get",
+    ]);
+    let host = select(vec![
+        "a.example",
+        "A.Example:443",
+        "x.example",
+        "example",
+        "xexample",
+        "b.test",
+        "c",
+    ]);
+    let segment = select(vec![
+        "a", "a", "b", "b", "pro", "%61", "%62", "A", "aa", "c%20d", "x;y", "...", "..", ".", "",
+        "%2e%2e", "..;z", "a%2Fb", "%5c", "a\\b", "%25", "%00", "%zz", "%4", "%",
+    ]);
+    let path =
+        (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(segments, slash)| {
+            format!("/{}{}", segments.join("/"), if slash { "/" } else { "" })
+        });
+    // Broken paths are many; good ones must not drown.
+    let good = prop::collection::vec(select(vec!["a", "b", "pro"]), 0..4)
+        .prop_map(|segments| format!("/{}", segments.join("/")));
+    let path = prop_oneof![3 => good, 1 => path];
+    let query = subsequence(
+        &["q=1", "q=2", "q", "r=a", "r=b", "r=o1", "r=%61", "r=a%20b", "r=*", "r=", "Q=1", "z"][..],
+        0..3,
+    );
+    let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
+    let credential = (token, 0..24_usize).prop_map(|(token, way)| match way {
+        0..=9 => (vec![], vec![("authorization", format!("Bearer {token}"))]),
+        10 => (vec![], vec![("authorization", format!("bEARER  {token}"))]),
+        11 | 12 => (vec![], vec![("x-key", token.to_owned())]),
+        13 => (vec![], vec![("cookie", format!("a=b; c={token}; d=e"))]),
+        14 => (vec![], vec![("authorization", token.to_owned())]),
+        15 => (vec![], vec![("authorization", "Basic dTpw".to_owned())]),
+        16 => (vec![], vec![("authorization", format!("Bearer {token},Bearer {token}"))]),
+        17 => (vec![], vec![("authorization", "Bearer t9".to_owned())]),
+        18 => (vec![], vec![("authorization", "Bearer zz".to_owned())]),
+        19 => (vec![], vec![("authorization", "Bearer tg".to_owned())]),
+        20 => (vec![], vec![("x-key", String::new())]),
+        21 => (vec!["k=t0"], vec![]),
+        22 => (vec!["%6b=t1"], vec![]),
+        _ => (vec![], vec![]),
+    });
+    let second = prop::option::weighted(
+        0.05,
+        select(vec![("x-key", "t0".to_owned()), ("cookie", "c=t1".to_owned())]),
+    );
+    let origin = prop::option::weighted(
+        0.3,
+        select(vec![
+            "https://a.example",
+            "https://b.a.example",
+            "https://example",
+            "https://evilexample",
+            "http://a.example:81",
+            "http://a.example",
+            "null",
+        ]),
+    );
+    let by_override = prop::option::weighted(
+        0.1,
+        (
+            select(vec!["x-http-method-override", "x-http-method", "x-method-override"]),
+            select(vec!["GET", "POST", "delete", "BREW"]),
+        ),
+    );
+    let preflight = prop::option::weighted(0.4, Just("POST"));
+    let region = prop::option::weighted(0.2, select(vec!["a", "b", "a b", ""]));
+    (method, host, path, query, credential, second, origin, by_override, preflight, region)
+        .prop_map(
+            |(method, host, path, mut query, credential, second, origin, by, acrm, region)| {
+                let (in_query, mut headers) = credential;
+                query.extend(in_query);
+                headers.extend(second);
+                headers.extend(origin.map(|own| ("origin", own.to_owned())));
+                headers.extend(by.map(|(name, own)| (name, own.to_owned())));
+                headers.extend(acrm.map(|own| ("access-control-request-method", own.to_owned())));
+                headers.extend(region.map(|own| ("x-r", own.to_owned())));
+                Asked { method, host, path, query, headers }
+            },
+        )
+}
+
+/// A policy and requests to it.
+fn scene() -> impl Strategy<Value = (Value, Vec<Asked>)> {
+    (policy(), prop::collection::vec(asked(), 20))
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn is_allowed(decision: &str) -> bool {
+    decision.starts_with("allow ")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, ..config() })]
+
+    #[test]
+    fn the_engine_decides_as_the_reference((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in &requests {
+            for now in [Some(NOW), Some(NOW + 1), None] {
+                prop_assert_eq!(
+                    engine.says(asked, now),
+                    reference_says(&policy, asked, now),
+                    "{:?} at {:?}",
+                    asked,
+                    now
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_disabled_key_more_lets_nobody_in((policy, requests) in scene(), more in key(6, false)) {
+        let mut after = policy.clone();
+        let mut more = more;
+        more["disabled"] = json!(true);
+        push(&mut after["keys"], more);
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in requests.iter().chain(&with_token(&requests, "t6")) {
+            let (before, after) = (before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+            prop_assert!(is_allowed(&before) || !is_allowed(&after), "{before} -> {after}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_more_changes_nothing_for_other_tokens(
+        (policy, requests) in scene(),
+        more in key(6, false),
+    ) {
+        let mut after = policy.clone();
+        push(&mut after["keys"], more);
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in &requests {
+            let (before, after) = (before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+            // A key without a type ends the certainty of what a token looks like.
+            let is_shape = before == "deny malformed_credential" && after == "deny unknown_key";
+            prop_assert!(before == after || is_shape, "{before} -> {after}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_revoked_key_is_let_in_nowhere((policy, requests) in scene(), number in 0..6_usize) {
+        let mut after = policy.clone();
+        after["keys"][number]["disabled"] = json!(true);
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        let own = format!("key:k{number}");
+        for asked in &requests {
+            let (before, after) = (before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+            let expected = match before.ends_with(&own) {
+                true => format!("deny revoked_key {own}"),
+                false => before,
+            };
+            prop_assert_eq!(after, expected, "{:?}", asked);
+        }
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_matter((policy, requests) in scene()) {
+        let mut after = policy.clone();
+        after["keys"].as_array_mut().unwrap().reverse();
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in &requests {
+            prop_assert_eq!(before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn a_scope_less_lets_nobody_in(
+        (policy, requests) in scene(),
+        number in 0..6_usize,
+        place in 0..4_usize,
+    ) {
+        let mut after = policy.clone();
+        let Some(scopes) = after["keys"][number]["scopes"].as_array_mut() else { return Ok(()) };
+        if place < scopes.len() {
+            scopes.remove(place);
+        }
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in &requests {
+            let (before, after) = (before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+            prop_assert!(is_allowed(&before) || !is_allowed(&after), "{before} -> {after}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn rules_after_the_deciding_one_do_not_matter(
+        (policy, requests) in scene(),
+        more in prop::collection::vec(rule(), 40),
+    ) {
+        // Every path is judged, and every request decided, before the rules that come on top.
+        let mut policy = policy;
+        push(&mut policy["rules"], json!({"paths": ["/**"], "access": "authenticated"}));
+        let mut after = policy.clone();
+        more.into_iter().for_each(|rule| push(&mut after["rules"], rule));
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in &requests {
+            prop_assert_eq!(before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn rules_that_do_not_match_do_not_matter(
+        (policy, requests) in scene(),
+        others in prop::collection::vec((rule(), 0..8_usize), 20),
+    ) {
+        let mut policy = policy;
+        push(&mut policy["rules"], json!({"paths": ["/only/here"], "access": "deny"}));
+        let mut after = policy.clone();
+        for (mut rule, place) in others {
+            rule["hosts"] = json!(["nowhere.invalid", "*.invalid"]);
+            let rules = after["rules"].as_array_mut().unwrap();
+            rules.insert(place.min(rules.len()), rule);
+        }
+        let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
+        for asked in &requests {
+            prop_assert_eq!(before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn the_letter_case_of_the_scheme_does_not_matter((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in &requests {
+            let mut other = asked.clone();
+            for (name, value) in &mut other.headers {
+                if *name == "authorization" {
+                    *value = value.replace("Bearer", "bEaReR");
+                }
+            }
+            prop_assert_eq!(engine.says(asked, Some(NOW)), engine.says(&other, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn encoding_an_unreserved_character_of_the_path_does_not_matter(
+        (policy, requests) in scene(),
+        which in prop::collection::vec(any::<bool>(), 16),
+        capitals in any::<bool>(),
+    ) {
+        let engine = Compiled::new(&policy);
+        for asked in &requests {
+            let mut other = asked.clone();
+            other.path = encoded(&asked.path, &which, capitals);
+            prop_assert_eq!(
+                engine.says(asked, Some(NOW)),
+                engine.says(&other, Some(NOW)),
+                "{} and {}",
+                asked.path,
+                other.path
+            );
+        }
+    }
+
+    #[test]
+    fn one_trailing_slash_does_not_matter((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in requests.iter().filter(|asked| !asked.path.ends_with('/')) {
+            let mut other = asked.clone();
+            other.path.push('/');
+            prop_assert_eq!(engine.says(asked, Some(NOW)), engine.says(&other, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_looked_at_does_not_matter((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in &requests {
+            let mut other = asked.clone();
+            other.headers.insert(0, ("x-other", "t0".to_owned()));
+            other.headers.push(("x-key-id", "k0".to_owned()));
+            other.query.push("other=t0");
+            prop_assert_eq!(engine.says(asked, Some(NOW)), engine.says(&other, Some(NOW)));
+        }
+    }
+
+    #[test]
+    fn without_a_clock_nobody_more_is_let_in((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in &requests {
+            if is_allowed(&engine.says(asked, None)) {
+                for now in [0, NOW - 1, NOW, NOW + 1, i64::MAX] {
+                    prop_assert!(is_allowed(&engine.says(asked, Some(now))), "{asked:?} at {now}");
+                }
+            }
+        }
+    }
+}
+
+/// The generator must reach every reason and every way of being let in, or it proves little.
+#[test]
+fn the_generator_reaches_every_decision() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut seen = std::collections::BTreeMap::new();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..200 {
+        let (policy, requests) = scene().new_tree(&mut runner).unwrap().current();
+        for asked in &requests {
+            let says = engine_says(&policy, asked, Some(NOW));
+            let words: Vec<&str> = says.split([' ', ':']).take(2).collect();
+            *seen.entry(words.join(" ")).or_insert(0) += 1;
+        }
+    }
+    let reasons = [
+        "ambiguous_credential",
+        "condition_failed",
+        "denied_by_rule",
+        "expired_key",
+        "insufficient_scope",
+        "key_type_disabled",
+        "malformed_credential",
+        "malformed_path",
+        "method_not_allowed",
+        "missing_credential",
+        "not_yet_valid",
+        "origin_not_allowed",
+        "revoked_key",
+        "unknown_key",
+    ];
+    let expected = reasons.iter().map(|reason| format!("deny {reason}"));
+    let expected = expected.chain(["key", "preflight", "public"].map(|own| format!("allow {own}")));
+    for decision in expected {
+        assert!(seen.get(&decision).is_some_and(|count| *count >= 10), "{decision}: {seen:#?}");
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    list.as_array_mut().unwrap().push(item);
+}
+
+/// The requests, presenting another token.
+fn with_token(requests: &[Asked], token: &str) -> Vec<Asked> {
+    let with = |asked: &Asked| {
+        let mut asked = asked.clone();
+        asked.headers.retain(|(name, _)| !["authorization", "x-key", "cookie"].contains(name));
+        asked.query.retain(|pair| !pair.starts_with(['k', '%']));
+        asked.headers.push(("authorization", format!("Bearer {token}")));
+        asked
+    };
+    requests.iter().map(with).collect()
+}
+
+/// The path with some of its unreserved characters percent-encoded.
+fn encoded(path: &str, which: &[bool], capitals: bool) -> String {
+    let mut out = String::new();
+    // The two digits after a percent sign stay, good ones or not.
+    let mut digits = 0;
+    for (byte, chosen) in path.bytes().zip(which.iter().cycle()) {
+        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if digits == 0 && *chosen && unreserved {
+            out += &if capitals { format!("%{byte:02X}") } else { format!("%{byte:02x}") };
+        } else {
+            out.push(char::from(byte));
+        }
+        digits = if byte == b'%' {
+            2
+        } else if byte == b'/' {
+            0
+        } else {
+            u8::saturating_sub(digits, 1)
+        };
+    }
+    out
+}
