@@ -158,13 +158,8 @@ mod tests {
         ] {
             assert!(Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
         }
-        for query in [
-            "hydrate=1&hydrate=0",
-            "type[]=a&type[0]=b",
-            "x=a;b",
-            "q=1;2&hydrated=1",
-            "",
-        ] {
+        for query in ["hydrate=1&hydrate=0", "type[]=a&type[0]=b", "x=a;b", "q=1;2&hydrated=1", ""]
+        {
             assert!(!Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
         }
         let many = "a&".repeat(limits::PARAMETERS + 1);

@@ -1471,7 +1471,49 @@ fn every_limit_has_its_own_error() {
     let types = |count| {
         with(&format!(r#""key_types": {{{}}}"#, list(count, |i| format!(r#""t{i}": {{}}"#))))
     };
+    assert_eq!(findings(&types(10_001)), ["too_large /key_types: more than 10000 key types"]);
     assert_eq!(findings(&types(1_001)), [""; 0]);
+
+    let header_sources =
+        |count| sources(&format!("[{}]", list(count, |i| format!(r#"{{"header": "x-{i}"}}"#))));
+    assert_eq!(
+        findings(&header_sources(101)),
+        ["too_large /credentials: more than 100 credential sources"]
+    );
+    assert_eq!(findings(&header_sources(100)), [""; 0]);
+
+    for field in ["upstream_headers", "response_headers"] {
+        let headers = |count| {
+            with(&format!(r#""{field}": {{{}}}"#, list(count, |i| format!(r#""x-{i}": "a""#))))
+        };
+        let expected = format!("too_large /{field}: more than 100 headers");
+        assert_eq!(findings(&headers(101)), [expected]);
+        assert_eq!(findings(&headers(100)), [""; 0]);
+    }
+
+    let choices =
+        |count| with(&format!(r#""where": {{"id": [{}]}}"#, list(count, |i| format!(r#""a{i}""#))));
+    assert_eq!(findings(&choices(1_001)), ["too_large /where/id: more than 1000 values"]);
+    assert_eq!(findings(&choices(1_000)), [""; 0]);
+
+    let path = |count| rule(&format!(r#""paths": ["{}"]"#, "/a".repeat(count)));
+    assert_eq!(places(&path(129)), ["invalid_path /rules/0/paths/0"]);
+    assert_eq!(findings(&path(128)), [""; 0]);
+
+    let hint = |length| key(&format!(r#""hint": "{}""#, long(length)));
+    assert_eq!(findings(&hint(33)), ["too_large /keys/0/hint: a hint is at most 32 bytes long"]);
+    assert_eq!(findings(&hint(32)), [""; 0]);
+
+    let large = with(&format!(r#""realm": "{}""#, long(4 * 1024 * 1024)));
+    assert_eq!(
+        findings(&large),
+        ["too_large /: the policy besides its keys is larger than 4194304 bytes"]
+    );
+
+    let mistakes = findings(&rules(&list(1_500, |_| "0".to_owned())));
+    assert_eq!(mistakes.len(), 1_001);
+    assert_eq!(mistakes[999], "wrong_type /rules/999: expected an object, found a number");
+    assert_eq!(mistakes[1_000], "too_large /: 500 findings more");
 
     let spaces = vec![b' '; 256 * 1024 * 1024 + 1];
     assert_eq!(

@@ -13,8 +13,8 @@ use crate::harness::{Envoy, Gateway, Key, Scratch, Setup, as_struct, ecds, inlin
 fn a_policy_may_come_as_a_struct() {
     let key = Key::new("good");
     let mut policy = policy(&key);
-    // Numbers of a `Struct` are doubles.
-    policy["keys"][0]["expires_at"] = json!(4_102_444_800_u64);
+    // Numbers of a `Struct` are doubles. Those beyond 32 bits Envoy makes texts of, when it reads YAML.
+    policy["keys"][0]["not_before"] = json!(1_700_000_000);
     policy["errors"] = json!({"unauthorized": {"status": 418}});
     let gateway = Setup::new(policy).change_ecds(as_struct).start();
     assert!(gateway.ecds(self::policy(&key)).contains("google.protobuf.Struct"));

@@ -53,7 +53,10 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
 
 /// A file of the repository, by its path from the root.
 pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    // The command line's tests share this harness.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.ancestors().find(|folder| folder.join("envoy/envoy.yaml").is_file());
+    root.unwrap_or(package).join(path)
 }
 
 /// The built filter.

@@ -63,9 +63,9 @@ Warnings:
   unreachable_rule             rules before this one take all that it would match
   unused_scope                 a scope that no rule asks for
 
-Keys that are disabled are passed over. What a file cannot show is not found: a hash tells
-nothing of its token, so a token that is short, guessed or reused elsewhere looks like any other.
-Make tokens with `latchkey key new`.
+Keys that are disabled are passed over, and comments are not read. What a file cannot show is not
+found: a hash tells nothing of its token, so one made of a short or guessable token, on purpose or
+not, looks like any other. Make tokens with `latchkey key new`.
 
 The JSON is a list of objects, in the order of files and places:
   file      path of the policy or keys file, as given

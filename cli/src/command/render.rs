@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// The resource that ECDS delivers, as YAML; see [`Target::Ecds`].
+/// The resource that ECDS delivers, as YAML.
 ///
 /// # Errors
 /// None that a policy can cause; writing is fallible by type.
