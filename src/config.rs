@@ -365,6 +365,10 @@ impl<'de> Deserialize<'de> for Instant {
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Instant, E> {
+                // Envoy makes a text of a whole number of a `Struct` that is longer than 32 bits.
+                if let Ok(seconds) = value.parse() {
+                    return instant(seconds);
+                }
                 parse_timestamp(value).map(Instant).ok_or_else(|| {
                     E::invalid_value(de::Unexpected::Other("another text"), &InstantVisitor)
                 })
@@ -673,6 +677,10 @@ mod tests {
     fn doubles_that_are_whole_are_whole_numbers() {
         assert_eq!(serde_json::from_str::<Whole>("403.0").unwrap(), Whole(403));
         assert_eq!(serde_json::from_str::<Instant>("1.7e9").unwrap(), Instant(1_700_000_000));
+        assert_eq!(
+            serde_json::from_str::<Instant>("\"4102444800\"").unwrap(),
+            Instant(4_102_444_800)
+        );
     }
 
     #[test]

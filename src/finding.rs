@@ -161,11 +161,12 @@ impl Findings {
     }
 
     pub(crate) fn into_vec(mut self) -> Vec<Finding> {
-        if self.untold > 0 {
-            let message = format!("{} findings more", self.untold);
-            let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
-            self.untold = 0;
+        // The last place was kept for the finding that was noted last.
+        let untold = self.untold + self.told.len().saturating_sub(limits::FINDINGS);
+        if untold > 0 {
             self.told.truncate(limits::FINDINGS);
+            let message = format!("{untold} findings more");
+            let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
             self.note(Place::ROOT, Code::TooLarge, severity, message);
         }
         self.told

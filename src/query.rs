@@ -13,8 +13,11 @@ use crate::limits;
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
     /// By name, those of one name in their order.
-    parameters: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    parameters: Vec<Parameter<'a>>,
 }
+
+/// Name and value, decoded.
+type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
@@ -98,7 +101,7 @@ fn is_ampersand(byte: &u8) -> bool {
 }
 
 /// Name and value of a piece.
-fn parameter(piece: &[u8]) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+fn parameter(piece: &[u8]) -> Parameter<'_> {
     let mut sides = piece.splitn(2, |byte| *byte == b'=');
     let mut side = || decode(sides.next().unwrap_or_default());
     (side(), side())

@@ -2,6 +2,13 @@
 //! every key in turn, and shares nothing with the engine. Both must say the same of generated
 //! policies and of requests that nearly fit them. Then laws that hold of every policy.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and what a policy lacks is `null`"
+)]
+
 use latchkey::{Engine, Environment};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};

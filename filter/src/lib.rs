@@ -1,7 +1,7 @@
 //! Latchkey as a proxy-wasm HTTP filter: a request's bytes in, the decision's effect out.
 //!
 //! All that is decided is decided in the `latchkey` crate. This one hands over what the proxy knows,
-//! carries out the [`Effect`], counts, and calls the host only through [`host`].
+//! carries out the [`Effect`], counts, and calls the host only through `host`.
 
 #![expect(
     missing_docs,
