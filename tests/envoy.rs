@@ -12,6 +12,8 @@ mod harness;
 
 #[path = "envoy/bad_input.rs"]
 mod bad_input;
+#[path = "envoy/bodies.rs"]
+mod bodies;
 #[path = "envoy/configuration.rs"]
 mod configuration;
 #[path = "envoy/corpus.rs"]
@@ -26,3 +28,5 @@ mod push;
 mod requests;
 #[path = "envoy/responses.rs"]
 mod responses;
+#[path = "envoy/sessions.rs"]
+mod sessions;
