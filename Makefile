@@ -9,13 +9,14 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm test lint demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test lint demo envoy-image compose-files compose-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
+	@echo 'make cli            the command line, at dist/latchkey'
 	@echo 'make tools          the Rust target, and Envoy at .tools/envoy'
 	@echo 'make compose-files  what envoy/docker-compose.yaml mounts, in dist/compose'
 	@echo 'make compose-test   brings docker compose up, checks answers, takes it down'
@@ -30,6 +31,12 @@ wasm:
 	cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
 	@cp $(target)/wasm32-wasip1/release/latchkey_filter.wasm dist/latchkey.wasm
+
+cli:
+	@envoy/install-tools rust
+	cargo build --release -p latchkey-cli
+	@mkdir -p dist
+	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm
 	cargo test --workspace
