@@ -352,7 +352,8 @@ impl<'a> Compiler<'a> {
     ) -> Vec<Template> {
         if !raw.get().starts_with('[') {
             let text: Option<String> = parse(raw, place, &mut self.findings);
-            let template = text.and_then(|text| self.request_template(&text, place, parameters));
+            let template = text
+                .and_then(|text| self.template_of(Vocabulary::Request, &text, place, parameters));
             return template.into_iter().collect();
         }
         let values = strings(raw, place, &mut self.findings).unwrap_or_default();
@@ -365,7 +366,7 @@ impl<'a> Compiler<'a> {
             self.findings.error(place, Code::Empty, message);
         }
         let compile = |(index, text): (usize, &String)| {
-            self.request_template(text, place.item(index), parameters)
+            self.template_of(Vocabulary::Request, text, place.item(index), parameters)
         };
         values.iter().enumerate().filter_map(compile).collect()
     }
@@ -381,16 +382,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A template over what a request holds.
-    fn request_template(
-        &mut self,
-        text: &str,
-        place: Place<'_>,
-        parameters: &[&str],
-    ) -> Option<Template> {
-        self.template_of(Vocabulary::Request, text, place, parameters)
-    }
-
+    /// A template over what a request holds, the given path parameters included.
     fn template_of(
         &mut self,
         vocabulary: Vocabulary,

@@ -26,6 +26,8 @@ mod guard;
 mod metrics;
 #[path = "envoy/push.rs"]
 mod push;
+#[path = "envoy/quota.rs"]
+mod quota;
 #[path = "envoy/requests.rs"]
 mod requests;
 #[path = "envoy/responses.rs"]
