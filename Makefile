@@ -39,6 +39,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm
+	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 
 lint:

@@ -1,9 +1,11 @@
 //! What clients get.
 
 use latchkey_cli::cases::{CaseRequest, Value};
+use latchkey_cli::policy::Policy;
 use serde_json::json;
 
-use crate::harness::{Gateway, Key};
+use crate::harness::gateway::replaced;
+use crate::harness::{Gateway, Key, Setup, repository};
 
 #[test]
 fn every_response_has_exactly_one_request_id() {
@@ -34,6 +36,21 @@ fn every_response_has_exactly_one_request_id() {
             if status == 200 && headers.contains(&wants) { &["b", "d"] } else { &[] };
         assert_eq!(exchange.response.values("x-own"), own, "{path}");
     }
+}
+
+#[test]
+fn an_error_of_envoys_own_has_a_request_id() {
+    let policy = Policy::load(&repository("envoy/systems/flora.yaml"), None).unwrap();
+    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
+    let without_route =
+        |text: &str| replaced(text, "match: {prefix: \"/\"}", "match: {prefix: \"/x\"}");
+    let gateway = Setup::new(policy).change_bootstrap(without_route).start();
+    let bearer = "Bearer sk_live_demoStudio00000000000000";
+    let exchange = gateway.get("/api/v1/models", &[("authorization", bearer)]);
+    assert_eq!(exchange.outcome(), ("allow key:studio", 404));
+    let expected = format!("req_{}", exchange.log.request_id.as_deref().unwrap());
+    assert_eq!(exchange.response.values("request-id"), [expected]);
+    assert_eq!(exchange.log.account.as_deref(), Some("ws_studio"));
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! Requests that are held until their body is judged, and sessions, at the border to the host.
+
+#![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
+
+mod host;
+
+use host::{Headers, Host, Outcome, Stream};
+use serde_json::{Value, json};
+
+/// The token of the only key, and `sha256:` of it.
+const TOKEN: &str = "lk_open";
+const HASH: &str = "sha256:592c68294bdaa03bcde2240d825c16bff6c004845d6f55212f4e31bb5b12471c";
+
+#[test]
+fn a_body_in_pieces_is_held_and_goes_on_whole() {
+    for hold in ["body", "headers"] {
+        let mut host = configured(&policy(hold));
+        let mut stream = begun(&mut host, hold);
+        for piece in [r#"{"query":"#, r#""{ "#, "allowed"] {
+            let held = host.request_body(&mut stream, piece.as_bytes(), false);
+            assert_eq!(held, Outcome::Hang, "{hold}");
+        }
+        let end = host.request_body(&mut stream, br#" }"}"#, true);
+        assert!(matches!(end, Outcome::Continue(_)), "{hold}: {end}");
+        let exchange = host.close(stream);
+        assert_eq!(exchange.decision(), "allow key:open", "{hold}");
+        assert_eq!(exchange.body, br#"{"query":"{ allowed }"}"#, "{hold}");
+    }
+}
+
+#[test]
+fn trailers_end_a_body() {
+    for hold in ["body", "headers"] {
+        for (field, decision) in
+            [("allowed", "allow key:open"), ("secret", "deny insufficient_scope key:open")]
+        {
+            let mut host = configured(&policy(hold));
+            let mut stream = begun(&mut host, hold);
+            let body = format!(r#"{{"query":"{{ {field} }}"}}"#);
+            assert_eq!(host.request_body(&mut stream, body.as_bytes(), false), Outcome::Hang);
+            let end = host.request_trailers(&mut stream);
+            assert_eq!(matches!(end, Outcome::Continue(_)), field == "allowed", "{end}");
+            assert_eq!(host.close(stream).decision(), decision, "{hold}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_its_end() {
+    for hold in ["body", "headers"] {
+        let mut host = configured(&policy(hold));
+        let mut stream = begun(&mut host, hold);
+        let large = host.request_body(&mut stream, &[b' '; 101], false);
+        assert!(matches!(large, Outcome::Reply { status: 400, .. }), "{hold}: {large}");
+        assert_eq!(host.close(stream).decision(), "deny malformed_graphql key:open");
+    }
+}
+
+#[test]
+fn a_held_request_keeps_the_policy_that_it_began_with() {
+    for hold in ["body", "headers"] {
+        let mut host = configured(&policy(hold));
+        let mut stream = begun(&mut host, hold);
+        let mut revoked = policy(hold);
+        revoked["keys"][0]["disabled"] = json!(true);
+        assert!(host.configure(revoked.to_string().as_bytes()), "{:#?}", host.logs());
+        let newer = host.exchange_with_body(&request(), &[b"{}"]);
+        assert_eq!(newer.decision(), "deny revoked_key key:open");
+        let body = br#"{"query":"{ allowed }"}"#;
+        assert!(matches!(host.request_body(&mut stream, body, true), Outcome::Continue(_)));
+        assert_eq!(host.close(stream).decision(), "allow key:open", "{hold}");
+    }
+}
+
+#[test]
+fn a_session_costs_one_call_and_only_where_the_policy_has_sessions() {
+    let reads = |calls: &[String]| calls.iter().filter(|call| call.contains("property")).count();
+    let mut with = policy("body");
+    with["sessions"] = json!({"payload": "session", "id": "sub", "scopes": "scope"});
+    let mut get = request();
+    get[0].1 = b"GET".to_vec();
+    get[1].1 = b"/things".to_vec();
+
+    let mut host = configured(&policy("body"));
+    let without = host.exchange(&get);
+    assert_eq!(without.decision(), "allow key:open");
+    let mut host = configured(&with);
+    let beside = host.exchange(&get);
+    assert_eq!(beside.decision(), "allow key:open");
+    // One call sets filter state; the other asks for the claims.
+    assert_eq!((reads(&without.calls), reads(&beside.calls)), (1, 2));
+    assert!(without.calls.len() <= 4, "{:?}", without.calls);
+    assert!(beside.calls.len() <= 5, "{:?}", beside.calls);
+
+    let claims = [("sub", "u1"), ("scope", "*:read")];
+    let claims = claims.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    host.set_claims("session", Some(&claims));
+    assert_eq!(host.exchange(&get).decision(), "deny ambiguous_credential");
+    get.retain(|(name, _)| name != "authorization");
+    assert_eq!(host.exchange(&get).decision(), "allow session:u1");
+    host.set_claims("another", Some(&claims));
+    assert_eq!(host.exchange(&get).decision(), "deny missing_credential");
+}
+
+fn policy(hold: &str) -> Value {
+    json!({
+        "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+        "keys": [{"id": "open", "hash": HASH, "scopes": ["allowed:read", "*:read"]}],
+        "rules": [{"paths": ["/graphql"], "graphql": {
+            "require": "{operation}:{field}", "max_bytes": 100, "hold": hold,
+            "fields": {"allowed": "allowed:read", "secret": "secret:write"},
+        }}],
+    })
+}
+
+fn configured(policy: &Value) -> Host {
+    let mut host = Host::load();
+    assert!(host.configure(policy.to_string().as_bytes()), "{:#?}", host.logs());
+    host
+}
+
+/// A stream whose headers have come, and wait or have gone ahead.
+fn begun(host: &mut Host, hold: &str) -> Stream {
+    let mut stream = host.open();
+    let headers = host.request_headers(&mut stream, &request(), false);
+    assert_eq!(headers == Outcome::Hang, hold == "headers", "{headers}");
+    stream
+}
+
+fn request() -> Headers {
+    let authorization = format!("Bearer {TOKEN}");
+    let pairs = [
+        (":method", "POST"),
+        (":path", "/graphql"),
+        (":authority", "api.example.com"),
+        ("content-type", "application/json"),
+        ("authorization", &authorization),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec()
+}
