@@ -217,9 +217,7 @@ mod tests {
     }
 
     fn find(headers: &[(&str, &[u8])]) -> &'static str {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-        let request = Request::new(&headers, &|| None);
+        let request = Request::new(headers, &|| None);
         let query = request.parameters();
         match sources().find(request, &query) {
             Presented::Ambiguous => "ambiguous",

@@ -75,6 +75,11 @@ impl Decision<'_> {
         }
     }
 
+    /// The account of who asks, where it is known.
+    pub fn account(&self) -> Option<&str> {
+        self.identity()?.account()
+    }
+
     /// Who asks.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         let key = self.key.map(Identity::Key);

@@ -50,13 +50,13 @@ pub struct Engine {
 
 /// What the proxy has to do about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Effect<'a> {
     /// Let it go on, changed: first `remove`, then `set`, then `path`.
     Continue {
         /// Headers to set, each in place of every header of that name.
-        set: Vec<(String, Vec<u8>)>,
+        set: Vec<(&'a str, Cow<'a, [u8]>)>,
         /// Headers to remove, every one of that name.
-        remove: Vec<String>,
+        remove: Vec<&'a str>,
         /// The `:path` to forward instead.
         path: Option<Vec<u8>>,
     },
@@ -65,7 +65,7 @@ pub enum Effect {
         /// The status code.
         status: u16,
         /// The response's headers.
-        headers: Vec<(String, String)>,
+        headers: Vec<(&'a str, Cow<'a, str>)>,
         /// The response's body.
         body: Vec<u8>,
     },
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// What to do about a request, given what was decided.
-    pub fn effect(&self, request: &Request<'_>, decision: &Decision<'_>) -> Effect {
+    pub fn effect<'a>(&'a self, request: &Request<'a>, decision: &'a Decision<'_>) -> Effect<'a> {
         let request = *request;
         let access = match decision.verdict {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => access,
@@ -149,24 +149,24 @@ impl Engine {
             }
         };
         let mut set = Vec::new();
-        let mut remove: Vec<String> = self.client_copies(request).map(str::to_owned).collect();
+        let mut remove: Vec<&str> = self.client_copies(request).collect();
         let target = request.value(":path").unwrap_or_default();
         let (path, query) = split_target(target);
         let mut query = query.map(Cow::Borrowed);
         if access != Access::Public && !self.forward_credential {
-            remove.extend(self.sources.headers_to_remove(request).map(str::to_owned));
+            remove.extend(self.sources.headers_to_remove(request));
             if let Some(kept) = self.sources.query_without(&request.parameters()) {
                 query = (!kept.is_empty()).then_some(Cow::Owned(kept));
             }
             match self.sources.cookies_without(request) {
-                Some(kept) if kept.is_empty() => remove.push("cookie".to_owned()),
-                Some(kept) => set.push(("cookie".to_owned(), kept)),
+                Some(kept) if kept.is_empty() => remove.push("cookie"),
+                Some(kept) => set.push(("cookie", Cow::Owned(kept))),
                 None => {}
             }
         }
         for (name, template) in &self.upstream_headers {
             if let Some(value) = rendered(template, request, decision.identity()) {
-                set.push((name.to_string(), value.into_bytes()));
+                set.push((name, bytes(value)));
             }
         }
         let path = decision.path.as_deref().map_or(path, str::as_bytes);
@@ -188,7 +188,7 @@ impl Engine {
         let is_known = decision.reason().is_none_or(|reason| reason.class() == Class::Forbidden);
         let identity = decision.identity().filter(|_| is_known);
         let render = |(name, template): &(Box<str>, Template)| {
-            Some((name.to_string(), rendered(template, *request, identity)?))
+            Some((name.to_string(), rendered(template, *request, identity)?.into_owned()))
         };
         self.response_headers.iter().filter_map(render).collect()
     }
@@ -412,7 +412,7 @@ impl Engine {
     /// upstream headers, `_` for `-` included since many upstreams take one for the other, and
     /// method overrides that are to be removed.
     fn client_copies<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = &'a str> {
-        request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| {
+        request.headers.iter().map(|(name, _)| *name).filter(|name| {
             self.upstream_headers.iter().any(|(own, _)| is_spelling(own, name))
                 || (self.method_override == RawMethodOverride::Remove && is_override(name))
         })
@@ -422,7 +422,7 @@ impl Engine {
 /// The values of headers that ask for another method.
 fn overrides<'r>(request: Request<'r>) -> impl Iterator<Item = &'r [u8]> {
     let headers = request.headers.iter();
-    headers.filter(|(name, _)| is_override(name)).map(|(_, value)| value.as_slice())
+    headers.filter(|(name, _)| is_override(name)).map(|(_, value)| *value)
 }
 
 fn is_override(name: &str) -> bool {
@@ -585,11 +585,11 @@ fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values {
 }
 
 /// A header's value for who asks.
-fn rendered(
-    template: &Template,
-    request: Request<'_>,
-    identity: Option<Identity<'_>>,
-) -> Option<String> {
+fn rendered<'a>(
+    template: &'a Template,
+    request: Request<'a>,
+    identity: Option<Identity<'a>>,
+) -> Option<Cow<'a, str>> {
     template.render(|variable| match variable {
         Variable::KeyAccount => identity?.account().map(Cow::Borrowed),
         Variable::KeyAttribute(name) => identity?.attribute(name).map(Cow::Borrowed),
@@ -598,6 +598,13 @@ fn rendered(
         Variable::RequestId => request.id().map(Cow::Borrowed),
         _ => None,
     })
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }
 
 /// The request's host in lower case, without port and without the dot that a full name may end in;

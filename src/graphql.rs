@@ -359,8 +359,8 @@ mod tests {
         content_type: Option<&str>,
         body: &str,
     ) -> Result<Vec<String>, MalformedGraphQl> {
-        let mut headers = vec![(":path".to_owned(), target.as_bytes().to_vec())];
-        headers.extend(content_type.map(|value| ("content-type".to_owned(), value.into())));
+        let mut headers = vec![(":path", target.as_bytes())];
+        headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
         let fields = root_fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
         let text = |field: RootField| format!("{}:{}", field.name, field.operation.action());
         Ok(fields.into_iter().map(text).collect())

@@ -25,7 +25,7 @@
 //! }"#;
 //! let engine = Engine::compile(policy, &Environment::default()).expect("a good policy");
 //!
-//! let headers = [(":method".into(), b"GET".to_vec()), (":path".into(), b"/v1/reports".to_vec())];
+//! let headers = [(":method", &b"GET"[..]), (":path", b"/v1/reports")];
 //! let request = Request::new(&headers, &|| None);
 //! assert_eq!(engine.decide(&request).to_string(), "deny missing_credential");
 //! ```

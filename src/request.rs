@@ -12,7 +12,7 @@ pub type Claims = Vec<(String, Vec<u8>)>;
 pub struct Request<'a> {
     /// The request's headers in order, names in lower case, with the pseudo headers `:method`,
     /// `:path` and `:authority`. Values are any bytes.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a [(&'a str, &'a [u8])],
     /// What is known of the request's body.
     pub body: Body<'a>,
     /// The time in Unix seconds, or `None` where the host has no clock. It is asked at most once a
@@ -54,14 +54,14 @@ impl fmt::Debug for Body<'_> {
 
 impl<'a> Request<'a> {
     /// A request without a body and without verified claims.
-    pub fn new(headers: &'a [(String, Vec<u8>)], clock: &'a dyn Fn() -> Option<i64>) -> Self {
+    pub fn new(headers: &'a [(&'a str, &'a [u8])], clock: &'a dyn Fn() -> Option<i64>) -> Self {
         Request { headers, body: Body::Whole(b""), clock, claims: &|_| None }
     }
 
     /// The values of every header of that name, which is in lower case.
     pub(crate) fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
-        headers.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_slice())
+        headers.iter().filter(move |(own, _)| *own == name).map(|(_, value)| *value)
     }
 
     /// The first value of the header of that name.
@@ -76,10 +76,7 @@ impl<'a> Request<'a> {
         name: &'n str,
     ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
-        headers
-            .iter()
-            .filter(move |(own, _)| is_spelling(own, name))
-            .map(|(_, value)| value.as_slice())
+        headers.iter().filter(move |(own, _)| is_spelling(own, name)).map(|(_, value)| *value)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -153,7 +150,7 @@ pub(crate) fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
 mod tests {
     use super::*;
 
-    fn request(headers: &[(String, Vec<u8>)]) -> Request<'_> {
+    fn request<'a>(headers: &'a [(&'a str, &'a [u8])]) -> Request<'a> {
         Request::new(headers, &|| None)
     }
 
@@ -167,7 +164,7 @@ mod tests {
     #[test]
     fn an_id_that_is_no_plain_word_is_none() {
         for (id, expected) in [("a-1", Some("a-1")), ("", None), ("a b", None), ("a\"", None)] {
-            let headers = [("x-request-id".to_owned(), id.as_bytes().to_vec())];
+            let headers = [("x-request-id", id.as_bytes())];
             assert_eq!(request(&headers).id(), expected);
         }
     }
@@ -180,7 +177,7 @@ mod tests {
             ("application/grpc-web", false),
             ("application/json", false),
         ] {
-            let headers = [("content-type".to_owned(), content_type.into())];
+            let headers = [("content-type", content_type.as_bytes())];
             assert_eq!(request(&headers).is_grpc(), expected, "{content_type}");
         }
     }

@@ -39,19 +39,19 @@ pub(crate) struct RuleWording {
 
 /// A response in the proxy's own name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
+pub(crate) struct Reply<'a> {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(&'a str, Cow<'a, str>)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Wordings {
-    pub(crate) fn reply(
-        &self,
+    pub(crate) fn reply<'a>(
+        &'a self,
         request: Request<'_>,
         decision: &Decision<'_>,
         reason: Reason,
-    ) -> Option<Reply> {
+    ) -> Option<Reply<'a>> {
         let wording = self.reasons.get(reason as usize)?;
         let own =
             decision.rule.filter(|_| decision.own_wording).and_then(|rule| rule.wording.as_ref());
@@ -74,12 +74,12 @@ impl Wordings {
         };
         let message = message.render(word).unwrap_or_default();
 
-        let mut headers = vec![("content-type".to_owned(), self.content_type.to_string())];
+        let mut headers = vec![("content-type", Cow::Borrowed(&*self.content_type))];
         if let Some(challenge) = self.challenge(status, decision, reason, &scopes) {
-            headers.push(("www-authenticate".to_owned(), challenge));
+            headers.push(("www-authenticate", Cow::Owned(challenge)));
         }
         let body = if request.method() == "HEAD" {
-            String::new()
+            Cow::Borrowed("")
         } else if request.is_grpc() {
             message
         } else {
@@ -91,12 +91,12 @@ impl Wordings {
                 }
             };
             let in_body = |variable: &Variable| match variable {
-                Variable::Message => Some(escaped(message.as_str().into())),
+                Variable::Message => Some(escaped(Cow::Borrowed(&*message))),
                 variable => word(variable).map(escaped),
             };
             self.body.render(in_body).unwrap_or_default()
         };
-        Some(Reply { status, headers, body: body.into_bytes() })
+        Some(Reply { status, headers, body: body.into_owned().into_bytes() })
     }
 
     /// The `WWW-Authenticate` of a refusal (RFC 6750 section 3).

@@ -167,21 +167,19 @@ impl Template {
 
     /// The text with one value for each variable, or `None` if one has neither value nor fallback.
     pub(crate) fn render<'v>(
-        &self,
-        value: impl Fn(&Variable) -> Option<Cow<'v, str>>,
-    ) -> Option<String> {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Placeholder { variable, fallback } => match (value(variable), fallback) {
-                    (Some(value), _) => text.push_str(&value),
-                    (None, Some(fallback)) => text.push_str(fallback),
-                    (None, None) => return None,
-                },
+        &'v self,
+        value: impl Fn(&'v Variable) -> Option<Cow<'v, str>>,
+    ) -> Option<Cow<'v, str>> {
+        let text = |part: &'v Part| match part {
+            Part::Literal(literal) => Some(Cow::Borrowed(&**literal)),
+            Part::Placeholder { variable, fallback } => {
+                value(variable).or(fallback.as_deref().map(Cow::Borrowed))
             }
+        };
+        match self.parts.as_slice() {
+            [part] => text(part),
+            parts => parts.iter().map(text).collect::<Option<String>>().map(Cow::Owned),
         }
-        Some(text)
     }
 
     /// Every text that the template stands for, where a variable may have several values; or `None`

@@ -88,6 +88,7 @@ impl Compiled {
 
     fn says(&self, asked: &Asked, now: Option<i64>) -> String {
         let headers = asked.header_map();
+        let headers = latchkey_cli::cases::borrowed(&headers);
         let clock = || now;
         self.0.decide(&latchkey::Request::new(&headers, &clock)).to_string()
     }

@@ -2,6 +2,7 @@
 //! for users; the corpus `tests/cases` runs on the core, on the built .wasm and on real Envoy.
 //! Every subject fills an [`Observation`], and [`compare`] judges them all alike.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -281,15 +282,19 @@ pub struct Upstream {
 /// What the upstream sees of the request `headers` once a filter has removed headers, then set
 /// headers in place of those of the same name, then set the path.
 #[must_use]
-pub fn apply(headers: &Headers, set: &Headers, remove: &[String], path: Option<&[u8]>) -> Upstream {
-    let mut headers = headers.clone();
-    for name in remove {
-        headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
-    }
-    replace(&mut headers, set);
-    if let Some(path) = path {
-        replace(&mut headers, &vec![(":path".to_owned(), path.to_vec())]);
-    }
+pub fn apply(
+    headers: &[(&str, &[u8])],
+    set: &[(&str, Cow<'_, [u8]>)],
+    remove: &[&str],
+    path: Option<&[u8]>,
+) -> Upstream {
+    let path = path.map(|path| (":path".to_owned(), path.to_vec()));
+    let set: Headers =
+        set.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).chain(path).collect();
+    let mut headers: Headers =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+    headers.retain(|(name, _)| !remove.iter().any(|gone| gone.eq_ignore_ascii_case(name)));
+    replace(&mut headers, &set);
     let path = headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.clone());
     Upstream { path, headers }
 }
@@ -427,6 +432,7 @@ fn replace(headers: &mut Headers, set: &Headers) {
 /// What the core does with one request, and what an upstream and a client would see of it.
 fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let headers = request.header_map();
+    let headers = borrowed(&headers);
     let clock = || Some(now);
     let claims = |_: &str| request.verified();
     let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
@@ -451,7 +457,7 @@ pub(crate) fn observation(
     decision: &Decision<'_>,
 ) -> Observation {
     let required: Vec<&str> = decision.required.iter().map(Scope::as_str).collect();
-    let added = as_bytes(engine.response_headers(request, decision));
+    let added = owned(engine.response_headers(request, decision));
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),
         decision: decision.to_string(),
@@ -463,19 +469,25 @@ pub(crate) fn observation(
     };
     match engine.effect(request, decision) {
         Effect::Continue { set, remove, path } => Observation {
-            upstream: Some(apply(&request.headers.to_vec(), &set, &remove, path.as_deref())),
+            upstream: Some(apply(request.headers, &set, &remove, path.as_deref())),
             ..observation
         },
         Effect::Reply { status, headers, body } => {
-            let mut headers = as_bytes(headers);
+            let mut headers = owned(headers);
             replace(&mut headers, &added);
             Observation { status, headers, body, ..observation }
         }
     }
 }
 
-fn as_bytes(headers: Vec<(String, String)>) -> Headers {
-    headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect()
+fn owned(headers: Vec<(impl Into<String>, impl Into<String>)>) -> Headers {
+    let bytes = |text: String| text.into_bytes();
+    headers.into_iter().map(|(name, value)| (name.into(), bytes(value.into()))).collect()
+}
+
+/// Headers as the core takes them.
+pub fn borrowed(headers: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
 /// Collects mismatches.

@@ -1,11 +1,11 @@
 //! Metrics, counted here and handed to the proxy by the tick, so that a request makes no call for
 //! them. Their names hold configured ids only, never anything that a client sent.
 
-use latchkey::{Decision, Engine, Reason, Verdict};
-use proxy_wasm::types::MetricType;
-
+use crate::abi::Metric;
 use crate::host;
+use latchkey::{Decision, Engine, Reason, Verdict};
 
+#[derive(Debug)]
 pub(crate) struct Metrics {
     allowed: Counter,
     /// One for each of [`Reason::ALL`], in its order.
@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     used: Vec<usize>,
 }
 
+#[derive(Debug)]
 struct KeyMetrics {
     allowed: Counter,
     denied: Counter,
@@ -23,6 +24,7 @@ struct KeyMetrics {
     is_used: bool,
 }
 
+#[derive(Debug)]
 struct Counter {
     metric: Option<u32>,
     pending: u32,
@@ -33,7 +35,7 @@ impl Metrics {
         let denied =
             |reason: &Reason| Counter::new(&format!("latchkey.denied.{}", reason.as_str()));
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
-        if let Some(keys) = host::define_metric(MetricType::Gauge, "latchkey.keys") {
+        if let Some(keys) = host::define_metric(Metric::Gauge, "latchkey.keys") {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
@@ -101,10 +103,7 @@ impl KeyMetrics {
         KeyMetrics {
             allowed: counter("allowed"),
             denied: counter("denied"),
-            last_used: host::define_metric(
-                MetricType::Gauge,
-                &format!("latchkey.key.{id}.last_used"),
-            ),
+            last_used: host::define_metric(Metric::Gauge, &format!("latchkey.key.{id}.last_used")),
             is_used: false,
         }
     }
@@ -112,7 +111,7 @@ impl KeyMetrics {
 
 impl Counter {
     fn new(name: &str) -> Counter {
-        Counter { metric: host::define_metric(MetricType::Counter, name), pending: 0 }
+        Counter { metric: host::define_metric(Metric::Counter, name), pending: 0 }
     }
 
     fn flush(&mut self) {

@@ -80,9 +80,10 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     let now = arguments.now.unwrap_or_else(time::now);
     let headers = request.header_map();
+    let borrowed = cases::borrowed(&headers);
     let clock = || Some(now);
     let claims = |_: &str| (!arguments.claims.is_empty()).then(|| arguments.claims.clone());
-    let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
+    let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
     let body = request.body.as_deref().unwrap_or_default();
     let decision = cases::decide(&engine, own, body.as_bytes());
     let observation = cases::observation(&engine, &own, &decision);

@@ -296,6 +296,11 @@ impl Host {
         properties.extend(claims.map(|claims| (path.join("\0"), imports::serialized(claims))));
     }
 
+    /// Asks the module for memory, as the proxy does before it hands bytes over.
+    pub(crate) fn allocate(&mut self, size: u32) -> Option<u32> {
+        self.call("proxy_on_memory_allocate", &[size])
+    }
+
     /// From now on the named host call fails, with `InternalFailure`.
     pub(crate) fn fail_calls_to(&mut self, name: &str) {
         self.store.data_mut().failing.push(name.to_owned());
@@ -425,6 +430,13 @@ pub(crate) fn module_path() -> PathBuf {
 pub(crate) fn import_names() -> Vec<String> {
     let imports = module().imports();
     let mut names: Vec<_> = imports.map(|i| format!("{}.{}", i.module(), i.name())).collect();
+    names.sort();
+    names
+}
+
+/// The names of what the module exports, sorted.
+pub(crate) fn export_names() -> Vec<String> {
+    let mut names: Vec<_> = module().exports().map(|export| export.name().to_owned()).collect();
     names.sort();
     names
 }

@@ -1,0 +1,162 @@
+//! One request and its response.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use latchkey::{Body, Decision, Effect, Hold, Request, Verdict};
+
+use crate::abi::{Action, Level};
+use crate::plugin::Policy;
+use crate::{host, pairs};
+
+/// What is remembered of a request until its response is on its way.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// `None` where no configuration was ever accepted.
+    policy: Option<Rc<Policy>>,
+    /// The request that waits for its body to be judged.
+    held: Option<Held>,
+    response_headers: Vec<(String, String)>,
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+struct Held {
+    /// As [`pairs::read`] takes them.
+    headers: Box<[u8]>,
+    hold: Hold,
+}
+
+impl Stream {
+    pub(crate) fn new(policy: Option<Rc<Policy>>) -> Stream {
+        Stream { policy, held: None, response_headers: Vec::new() }
+    }
+
+    /// Whether a later call about this stream has anything to do.
+    pub(crate) fn has_more_to_do(&self) -> bool {
+        self.held.is_some() || !self.response_headers.is_empty()
+    }
+
+    pub(crate) fn on_request_headers(&mut self, ends: bool) -> Action {
+        // Without a policy, or without headers to judge by, nobody can be let in.
+        let Some(policy) = self.policy.clone() else { return refuse_unread() };
+        let Ok(bytes) = host::request_headers() else { return refuse_unread() };
+        let Some(headers) = pairs::read(&bytes) else { return refuse_unread() };
+        let body = if ends { Body::Whole(b"") } else { Body::Unread };
+        let request = request(&headers, body);
+        let decision = policy.engine.decide(&request);
+        let Verdict::Hold(hold) = decision.verdict else {
+            return self.carry_out(&policy, &request, &decision, true);
+        };
+        // Headers that go ahead pass the guard, so it must find an allowance, for now.
+        let action =
+            if hold.headers { Action::Pause } else { self.answer(&policy, &request, &decision) };
+        if hold.headers || action == Action::Continue {
+            drop((decision, headers));
+            self.held = Some(Held { headers: bytes, hold });
+        }
+        action
+    }
+
+    pub(crate) fn on_request_body(&mut self, size: usize, ends: bool) -> Action {
+        let Some(held) = &self.held else { return Action::Continue };
+        if size > held.hold.max_bytes {
+            self.judge(Body::TooLarge)
+        } else if ends {
+            self.judge(Body::Whole(&host::request_body(size)))
+        } else {
+            Action::Pause
+        }
+    }
+
+    /// Trailers end a body without telling its last piece so.
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
+        let Some(held) = &self.held else { return Action::Continue };
+        let body = host::request_body(held.hold.max_bytes);
+        self.judge(Body::Whole(&body))
+    }
+
+    /// Envoy calls this for every response, those of [`host::reply`] included.
+    pub(crate) fn on_response_headers(&mut self) {
+        for (name, value) in self.response_headers.drain(..) {
+            host::set_response_header(&name, &value);
+        }
+    }
+
+    /// Decides about the request that was held, now that its body is known.
+    fn judge(&mut self, body: Body<'_>) -> Action {
+        let Some((policy, held)) = self.policy.clone().zip(self.held.take()) else {
+            return Action::Continue;
+        };
+        let headers = pairs::read(&held.headers).unwrap_or_default();
+        let request = request(&headers, body);
+        let decision = policy.engine.decide(&request);
+        self.carry_out(&policy, &request, &decision, held.hold.headers)
+    }
+
+    /// Counts a decision and does what it says.
+    fn carry_out(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+        headers_are_here: bool,
+    ) -> Action {
+        policy.metrics.borrow_mut().count(decision);
+        if decision.reason().is_none() && !headers_are_here {
+            return Action::Continue;
+        }
+        self.answer(policy, request, decision)
+    }
+
+    /// Publishes a decision, and lets the request go on or refuses it.
+    fn answer(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+    ) -> Action {
+        if policy.engine.has_response_headers() {
+            self.response_headers = policy.engine.response_headers(request, decision);
+        }
+        host::publish("latchkey", &decision.to_string());
+        match policy.engine.effect(request, decision) {
+            Effect::Continue { set, remove, path } => {
+                if host::change_request(request.headers, &borrowed(&set), &remove, path.as_deref())
+                    .is_ok()
+                {
+                    return Action::Continue;
+                }
+                // Nobody goes on with the credential, or with identity headers of their own.
+                refuse_unread()
+            }
+            Effect::Reply { status, headers, body } => {
+                // On a request that goes on, the account stands in the headers that the policy sets.
+                if let Some(account) = decision.account() {
+                    host::publish("latchkey.account", account);
+                }
+                if policy.logs_refusals {
+                    host::log(Level::Debug, format_args!("{decision}"));
+                }
+                let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+                host::reply(status, headers, &body);
+                Action::Pause
+            }
+        }
+    }
+}
+
+/// The request as the core takes it.
+fn request<'a>(headers: &'a [(&'a str, &'a [u8])], body: Body<'a>) -> Request<'a> {
+    Request { headers, body, clock: &host::now, claims: &host::claims }
+}
+
+/// Refuses a request about which nothing can be decided.
+fn refuse_unread() -> Action {
+    host::reply(503, [].into_iter(), b"");
+    Action::Pause
+}
+
+fn borrowed<'a>(headers: &'a [(&'a str, Cow<'a, [u8]>)]) -> Vec<(&'a str, &'a [u8])> {
+    headers.iter().map(|(name, value)| (*name, &**value)).collect()
+}
