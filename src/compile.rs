@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::limits;
 use crate::path::Normalization;
+use crate::query::QueryNames;
 use crate::rule::{Requirement, Rule, RuleAccess, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
@@ -281,8 +282,10 @@ impl<'a> Compiler<'a> {
             ("POST", "create"),
             ("PUT", "update"),
         ];
-        let mut table: BTreeMap<Box<str>, Box<str>> =
-            BUILT_IN.iter().map(|(method, action)| ((*method).into(), (*action).into())).collect();
+        let mut table = BTreeMap::new();
+        for (method, action) in BUILT_IN {
+            table.insert(method.into(), action.into());
+        }
         let place = Place::ROOT.field("methods");
         let own: Option<Entries<&RawValue>> = self.value(policy, "methods");
         for (method, raw) in own.into_iter().flat_map(|own| own.0) {
@@ -453,24 +456,24 @@ impl<'a> Compiler<'a> {
 }
 
 /// The query parameters that rules and conditions read.
-fn query_names(rules: &[Rule], conditions: &[Condition]) -> BTreeSet<Box<str>> {
-    let mut names = BTreeSet::new();
+fn query_names(rules: &[Rule], conditions: &[Condition]) -> QueryNames {
+    let mut names = QueryNames::default();
     let mut templates: Vec<&Template> = Vec::new();
     templates.extend(conditions.iter().flat_map(|condition| &condition.choices));
     for rule in rules {
         templates.extend(rule.conditions.iter().flat_map(|condition| &condition.choices));
-        names.extend(rule.query.iter().map(|pattern| pattern.name.clone()));
+        rule.query.iter().for_each(|pattern| names.insert(&pattern.name));
         if let RuleAccess::Key(requirement) = &rule.access {
             templates.extend(requirement.templates());
         }
         if let Some(graphql) = &rule.graphql {
             templates.push(&graphql.require);
-            names.extend(["operationName", "query"].map(Box::from));
+            ["operationName", "query"].iter().for_each(|name| names.insert(name));
         }
     }
     for variable in templates.into_iter().flat_map(Template::variables) {
         if let Variable::Query(name) = variable {
-            names.insert(name.clone());
+            names.insert(name);
         }
     }
     names

@@ -44,10 +44,10 @@ impl Condition {
     ///
     /// A choice that stands for several values, a repeated parameter say, is met only by a key whose
     /// property equals each of them: an upstream may read any.
-    pub(crate) fn is_met(
-        &self,
+    pub(crate) fn is_met<'v>(
+        &'v self,
         identity: Identity<'_>,
-        values: impl Fn(&Variable) -> Values,
+        values: impl Fn(&Variable) -> Values<'v>,
     ) -> bool {
         let Some(own) = self.subject.of(identity) else { return false };
         self.choices.iter().any(|choice| match choice.as_literal() {

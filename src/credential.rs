@@ -100,9 +100,9 @@ impl Sources {
     }
 
     /// The query without its credentials, or `None` if it carries none.
-    pub(crate) fn query_without(&self, query: &Query<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn query_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
         let is_credential = |name: &[u8]| self.query.iter().any(|own| query::is_named(name, own));
-        if self.query.is_empty() { None } else { query.without(is_credential) }
+        if self.query.is_empty() { None } else { request.parameters().without(is_credential) }
     }
 
     /// The cookie header without its credentials, or `None` if it carries none.

@@ -92,17 +92,22 @@ impl fmt::Display for Decision<'_> {
         let id = self.identity().map(Identity::id).unwrap_or_default();
         match self.verdict {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
-                Access::Key => write!(formatter, "allow key:{id}"),
+                Access::Key => both(formatter, "allow key:", id),
                 Access::Preflight => formatter.write_str("allow preflight"),
                 Access::Public => formatter.write_str("allow public"),
-                Access::Session => write!(formatter, "allow session:{id}"),
+                Access::Session => both(formatter, "allow session:", id),
             },
             Verdict::Deny(reason) => {
-                write!(formatter, "deny {}", reason.as_str())?;
-                self.key.map_or(Ok(()), |key| write!(formatter, " key:{}", key.id()))
+                both(formatter, "deny ", reason.as_str())?;
+                self.key.map_or(Ok(()), |key| both(formatter, " key:", key.id()))
             }
         }
     }
+}
+
+fn both(formatter: &mut fmt::Formatter<'_>, one: &str, other: &str) -> fmt::Result {
+    formatter.write_str(one)?;
+    formatter.write_str(other)
 }
 
 /// What kind of refusal a reason is; it says which of the configuration's wordings the client gets.

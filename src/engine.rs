@@ -1,7 +1,8 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::iter;
 
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
@@ -15,7 +16,7 @@ use crate::keyring::KeyRing;
 use crate::limits;
 use crate::origin::is_host;
 use crate::path::{Normalization, Path, PathTemplate};
-use crate::query::Query;
+use crate::query::{Query, QueryNames};
 use crate::request::{Body, Request, is_spelling, split_target};
 use crate::response::Wordings;
 use crate::rule::{Facts, GraphQlRule, Introspection, Requirement, Rule, RuleAccess, Rules};
@@ -35,7 +36,7 @@ pub struct Engine {
     pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
     pub(crate) rules: Rules,
     /// The query parameters that rules and conditions read, which must not stand in another spelling.
-    pub(crate) query_names: BTreeSet<Box<str>>,
+    pub(crate) query_names: QueryNames,
     pub(crate) default_requirement: Requirement,
     pub(crate) sessions: Option<Sessions>,
     pub(crate) preflight: RawPreflight,
@@ -150,14 +151,10 @@ impl Engine {
         };
         let mut set = Vec::new();
         let mut remove: Vec<&str> = self.client_copies(request).collect();
-        let target = request.value(":path").unwrap_or_default();
-        let (path, query) = split_target(target);
-        let mut query = query.map(Cow::Borrowed);
+        let mut kept_query = None;
         if access != Access::Public && !self.forward_credential {
             remove.extend(self.sources.headers_to_remove(request));
-            if let Some(kept) = self.sources.query_without(&request.parameters()) {
-                query = (!kept.is_empty()).then_some(Cow::Owned(kept));
-            }
+            kept_query = self.sources.query_without(request);
             match self.sources.cookies_without(request) {
                 Some(kept) if kept.is_empty() => remove.push("cookie"),
                 Some(kept) => set.push(("cookie", Cow::Owned(kept))),
@@ -169,12 +166,15 @@ impl Engine {
                 set.push((name, bytes(value)));
             }
         }
-        let path = decision.path.as_deref().map_or(path, str::as_bytes);
-        let forwarded = match query {
-            Some(query) => [path, b"?", &*query].concat(),
-            None => path.to_vec(),
-        };
-        let path = (forwarded != target).then_some(forwarded);
+        let path = (kept_query.is_some() || decision.path.is_some()).then(|| {
+            let (path, query) = split_target(request.value(":path").unwrap_or_default());
+            let path = decision.path.as_deref().map_or(path, str::as_bytes);
+            match kept_query.as_deref().or(query) {
+                None => path.to_vec(),
+                Some(b"") if kept_query.is_some() => path.to_vec(),
+                Some(query) => [path, b"?", query].concat(),
+            }
+        });
         Effect::Continue { set, remove, path }
     }
 
@@ -193,23 +193,23 @@ impl Engine {
         self.response_headers.iter().filter_map(render).collect()
     }
 
-    /// The request's own method first, then those that it asks to be treated as. Who asks for more of
-    /// them than there are headers to ask by gets none: the empty method stands for no action.
-    fn methods_asked_for<'r>(&self, request: Request<'r>) -> Vec<Cow<'r, str>> {
-        let mut methods = vec![Cow::Borrowed(request.method())];
+    /// The methods that a request asks to be treated as, beside its own. Who asks for more of them than
+    /// there are headers to ask by gets none: the empty method stands for no action.
+    fn other_methods(&self, request: Request<'_>) -> Vec<String> {
+        let mut methods: Vec<String> = Vec::new();
         if self.method_override != RawMethodOverride::Authorize {
             return methods;
         }
         for value in overrides(request) {
             let method = String::from_utf8_lossy(value.trim_ascii()).to_ascii_uppercase();
-            if method.is_empty() || methods.iter().any(|own| **own == method) {
+            if method.is_empty() || method == request.method() || methods.contains(&method) {
                 continue;
             }
-            if methods.len() > OVERRIDES.len() {
-                methods.push(Cow::Borrowed(""));
+            if methods.len() == OVERRIDES.len() {
+                methods.push(String::new());
                 return methods;
             }
-            methods.push(Cow::Owned(method));
+            methods.push(method);
         }
         methods
     }
@@ -226,34 +226,42 @@ impl Engine {
                 || overrides(request).next().is_none())
     }
 
+    /// Whether anything of the query matters, to rules or as a credential.
+    fn reads_query(&self) -> bool {
+        !self.query_names.is_empty() || !self.sources.query.is_empty()
+    }
+
     fn judge<'e>(
         &'e self,
         request: Request<'_>,
         decision: &mut Decision<'e>,
     ) -> Result<Verdict, Reason> {
         // What an upstream could read in two ways must be allowed both ways, or is refused.
-        let readings: Vec<Option<Vec<String>>> = match request.path() {
+        let path = match request.path() {
             Some(path) if self.rules.look_at_paths() => {
-                let path = Path::parse(path, self.normalization);
-                let path = path.map_err(|_| Reason::MalformedPath)?;
-                decision.path = path.rewritten;
-                [Some(path.segments)].into_iter().chain(path.without_parameters.map(Some)).collect()
+                Some(Path::parse(path, self.normalization).map_err(|_| Reason::MalformedPath)?)
             }
-            _ => vec![None],
+            _ => None,
         };
-        let query = request.parameters();
+        let segments = path.as_ref().map(|path| path.segments.as_slice());
+        let other_segments = path.as_ref().and_then(|path| path.without_parameters.as_deref());
+        decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
+        let query = if self.reads_query() { request.parameters() } else { Query::default() };
         if query.is_ambiguous(&self.query_names) {
             return Err(Reason::MalformedPath);
         }
-        let host = match host(request) {
-            None if self.rules.look_at_hosts() => return Err(Reason::MalformedPath),
-            host => host.unwrap_or_default(),
+        let host = if self.rules.look_at_hosts() {
+            host(request).ok_or(Reason::MalformedPath)?
+        } else {
+            String::new()
         };
         let facts = Facts { host, query: &query };
-        let methods = self.methods_asked_for(request);
+        let other_methods = self.other_methods(request);
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
-        for segments in readings.iter().map(Option::as_deref) {
-            matched.extend(methods.iter().map(|method| Match {
+        for segments in iter::once(segments).chain(other_segments.map(Some)) {
+            let methods =
+                iter::once(request.method()).chain(other_methods.iter().map(String::as_str));
+            matched.extend(methods.map(|method| Match {
                 method,
                 segments,
                 rule: self.rules.find(&facts, segments, method),
@@ -380,9 +388,7 @@ impl Engine {
             Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => None,
         };
         if let Some(requirement) = requirement {
-            let (required, is_covered) = required_scopes(requirement, values, identity);
-            decision.need(required);
-            if !is_covered {
+            if !decision.need(requirement, values, identity) {
                 return Err(Reason::InsufficientScope);
             }
         }
@@ -438,10 +444,10 @@ enum Holder<'e> {
 
 impl GraphQlRule {
     /// Whether who asks may have a root field.
-    fn authorize(
+    fn authorize<'v>(
         &self,
         field: &graphql::RootField,
-        values: impl Fn(&Variable) -> Values,
+        values: impl Fn(&Variable) -> Values<'v>,
         identity: Identity<'_>,
         decision: &mut Decision<'_>,
     ) -> Result<(), Reason> {
@@ -453,7 +459,7 @@ impl GraphQlRule {
                     Introspection::Allow => Ok(()),
                     Introspection::Deny => Err(Reason::InsufficientScope),
                     Introspection::Scope(scope) => {
-                        decision.need(vec![scope.clone()]);
+                        decision.note(scope.clone());
                         let is_covered = identity.covers(scope);
                         if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
                     }
@@ -468,23 +474,54 @@ impl GraphQlRule {
             self.require.clone()
         };
         let values = |variable: &Variable| match variable {
-            Variable::Field => Values::Each(vec![own.to_owned()]),
-            Variable::Operation => Values::Each(vec![field.operation.action().to_owned()]),
+            Variable::Field => Values::One(own.into()),
+            Variable::Operation => Values::One(field.operation.action().into()),
             variable => values(variable),
         };
-        let (required, is_covered) =
-            required_scopes(&Requirement::All(vec![required]), values, identity);
-        decision.need(required);
+        let is_covered = decision.need(&Requirement::All(vec![required]), values, identity);
         if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
     }
 }
 
 impl Decision<'_> {
-    fn need(&mut self, scopes: Vec<Scope>) {
-        for scope in scopes {
-            if !self.required.contains(&scope) {
-                self.required.push(scope);
+    /// Notes the scopes that a requirement names, and says whether those of who asks cover them.
+    ///
+    /// Each template is looked at, whatever became of the one before: what is required is told whole.
+    fn need<'v>(
+        &mut self,
+        requirement: &'v Requirement,
+        values: impl Fn(&Variable) -> Values<'v>,
+        identity: Identity<'_>,
+    ) -> bool {
+        let mut count = 0;
+        let mut is_covered = |template: &'v Template| -> bool {
+            let words = |variable: &Variable| match values(variable) {
+                // A value of a request may hold neither `:` nor `*`, which would make it another scope.
+                value if value.all(scope::is_word) => value,
+                _ => Values::Unusable,
+            };
+            let Some(texts) = template.expand(words) else { return false };
+            count += texts.len();
+            let mut are_covered = count <= limits::REQUIRED_SCOPES;
+            for text in texts.iter().take_while(|_| count <= limits::REQUIRED_SCOPES) {
+                let Ok(scope) = Scope::parse(text) else { return false };
+                are_covered &= identity.covers(&scope);
+                self.note(scope);
             }
+            are_covered
+        };
+        let templates = requirement.templates().iter();
+        match requirement {
+            Requirement::All(_) => templates.fold(true, |all, template| all & is_covered(template)),
+            Requirement::Any(_) => {
+                templates.fold(false, |any, template| any | is_covered(template))
+            }
+        }
+    }
+
+    fn note(&mut self, scope: Scope) {
+        if !self.required.contains(&scope) {
+            self.required.push(scope);
         }
     }
 }
@@ -494,7 +531,7 @@ impl Decision<'_> {
 struct Match<'e, 'r> {
     method: &'r str,
     /// The path in one of its readings.
-    segments: Option<&'r [String]>,
+    segments: Option<&'r [Cow<'r, str>]>,
     rule: Option<&'e Rule>,
 }
 
@@ -510,61 +547,25 @@ impl<'e> Match<'e, '_> {
     }
 }
 
-/// The scopes that a requirement names, and whether those of who asks cover them.
-fn required_scopes(
-    requirement: &Requirement,
-    values: impl Fn(&Variable) -> Values,
-    identity: Identity<'_>,
-) -> (Vec<Scope>, bool) {
-    // A value of a request may hold neither `:` nor `*`, which would make it another scope.
-    let words = |variable: &Variable| match values(variable) {
-        Values::Each(values) if !values.iter().all(|value| scope::is_word(value)) => {
-            Values::Unusable
-        }
-        values => values,
-    };
-    let mut required = Vec::new();
-    let mut covers = |template: &Template| -> bool {
-        let Some(texts) = template.expand(words) else { return false };
-        let scopes: Result<Vec<Scope>, _> = texts.iter().map(|text| Scope::parse(text)).collect();
-        let Ok(scopes) = scopes else { return false };
-        if required.len() + scopes.len() > limits::REQUIRED_SCOPES {
-            return false;
-        }
-        let is_covered = scopes.iter().all(|scope| identity.covers(scope));
-        required.extend(scopes);
-        is_covered
-    };
-    // Each template is looked at, whatever became of the one before: what is required is told whole.
-    let covered: Vec<bool> = requirement.templates().iter().map(&mut covers).collect();
-    let is_covered = match requirement {
-        Requirement::All(_) => covered.iter().all(|is_covered| *is_covered),
-        Requirement::Any(_) => covered.iter().any(|is_covered| *is_covered),
-    };
-    (required, is_covered)
-}
-
 /// What a request holds for a variable.
-fn value_of(
+fn value_of<'v>(
     variable: &Variable,
-    request: Request<'_>,
-    facts: &Facts<'_>,
-    matched: &Match<'_, '_>,
+    request: Request<'v>,
+    facts: &'v Facts<'_>,
+    matched: &Match<'v, 'v>,
     template: Option<&PathTemplate>,
-    action: Option<&str>,
-) -> Values {
+    action: Option<&'v str>,
+) -> Values<'v> {
     match variable {
-        Variable::Action => {
-            action.map_or(Values::Absent, |action| Values::Each(vec![action.to_owned()]))
-        }
+        Variable::Action => action.map_or(Values::Absent, |action| Values::One(action.into())),
         Variable::Header(name) => texts(request.values_of_any_spelling(name)),
-        Variable::Method => Values::Each(vec![matched.method.to_owned()]),
+        Variable::Method => Values::One(matched.method.into()),
         Variable::Parameter(name) => {
             let value = template
                 .zip(matched.segments)
                 .and_then(|(template, path)| template.parameter(name, path));
             match value {
-                Some(value) if !value.is_empty() => Values::Each(vec![value]),
+                Some(value) if !value.is_empty() => Values::One(value),
                 _ => Values::Absent,
             }
         }
@@ -573,15 +574,15 @@ fn value_of(
     }
 }
 
-fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values {
+fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values<'v> {
     let mut texts = Vec::new();
     for value in values.take(limits::REQUIRED_SCOPES + 1) {
         match std::str::from_utf8(value) {
-            Ok(text) => texts.push(text.to_owned()),
+            Ok(text) => texts.push(Cow::Borrowed(text)),
             Err(_) => return Values::Unusable,
         }
     }
-    if texts.is_empty() { Values::Absent } else { Values::Each(texts) }
+    if texts.is_empty() { Values::Absent } else { Values::Several(texts) }
 }
 
 /// A header's value for who asks.

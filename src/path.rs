@@ -1,5 +1,6 @@
 //! Request paths made safe, and the templates that match them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode;
@@ -12,11 +13,11 @@ use crate::limits;
 /// Segments are percent-decoded whole. That is unambiguous, because a path that holds an encoded
 /// `/`, `\`, `%` or control character is malformed here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Path {
-    pub(crate) segments: Vec<String>,
+pub(crate) struct Path<'a> {
+    pub(crate) segments: Vec<Cow<'a, str>>,
     /// The segments as an upstream reads them that drops parameters, what follows a `;` (RFC 3986
     /// section 3.3), where that makes a difference.
-    pub(crate) without_parameters: Option<Vec<String>>,
+    pub(crate) without_parameters: Option<Vec<Cow<'a, str>>>,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
 }
@@ -36,15 +37,18 @@ impl Word for Normalization {
         &[("normalize", Normalization::Normalize), ("strict", Normalization::Strict)];
 }
 
+/// Room for the segments of most paths.
+const SEGMENTS: usize = 8;
+
 /// The path could be read in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedPath;
 
-impl Path {
+impl<'a> Path<'a> {
     /// Reads the path part of a `:path` header, without its query.
     ///
     /// One trailing slash makes no segment of its own, so it is ignored.
-    pub(crate) fn parse(raw: &[u8], mode: Normalization) -> Result<Path, MalformedPath> {
+    pub(crate) fn parse(raw: &'a [u8], mode: Normalization) -> Result<Path<'a>, MalformedPath> {
         let raw = std::str::from_utf8(raw).map_err(|_| MalformedPath)?;
         if raw.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\' || byte == b'#') {
             return Err(MalformedPath);
@@ -58,25 +62,34 @@ impl Path {
             let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
             return Ok(Path { segments: Vec::new(), without_parameters: None, rewritten });
         }
-        let mut kept: Vec<(&str, String)> = Vec::new();
-        for raw_segment in inner.split('/') {
-            let segment = decode(raw_segment)?;
-            let before_parameters = segment.split(';').next().unwrap_or_default();
+        let mut segments = Vec::with_capacity(SEGMENTS);
+        // As they were spelled; asked for only where the path may have to be written anew.
+        let mut spellings = Vec::new();
+        for spelling in inner.split('/') {
+            let segment = decode(spelling)?;
+            let before_parameters = before_parameters(&segment);
             let is_dot = matches!(before_parameters, "." | "..");
-            match (mode, segment.as_str()) {
+            match (mode, &*segment) {
                 (Normalization::Normalize, "" | ".") => {}
-                (Normalization::Normalize, "..") => drop(kept.pop()),
+                (Normalization::Normalize, "..") => {
+                    segments.pop();
+                    spellings.pop();
+                }
                 (Normalization::Strict, "") => return Err(MalformedPath),
                 // Parameters of nothing make an empty segment, or a dot segment, of what they follow.
                 _ if is_dot || before_parameters.is_empty() => return Err(MalformedPath),
-                _ => kept.push((raw_segment, segment)),
+                _ => {
+                    segments.push(segment);
+                    if mode == Normalization::Normalize {
+                        spellings.push(spelling);
+                    }
+                }
             }
         }
         let rewritten = (mode == Normalization::Normalize)
-            .then(|| canonical(&kept, trailing_slash))
+            .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
-        let segments: Vec<String> = kept.into_iter().map(|(_, segment)| segment).collect();
-        let before = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
+        let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
         let without_parameters = segments
             .iter()
             .any(|segment| segment.contains(';'))
@@ -86,12 +99,12 @@ impl Path {
 }
 
 /// The path that `segments` make, with unreserved characters decoded (RFC 3986 section 6.2.2.2).
-fn canonical(segments: &[(&str, String)], trailing_slash: &str) -> String {
+fn canonical(spellings: &[&str], segments: &[Cow<'_, str>], trailing_slash: &str) -> String {
     let mut path = String::new();
-    for (raw, decoded) in segments {
+    for (spelling, decoded) in spellings.iter().zip(segments) {
         path.push('/');
         // A segment of unreserved characters stands as itself; any other keeps its spelling.
-        path.push_str(if decoded.bytes().all(is_unreserved) { decoded } else { raw });
+        path.push_str(if decoded.bytes().all(is_unreserved) { decoded } else { spelling });
     }
     if path.is_empty() { "/".to_owned() } else { path + trailing_slash }
 }
@@ -100,8 +113,16 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
+/// What of a segment stands before its parameters.
+fn before_parameters(segment: &str) -> &str {
+    segment.split(';').next().unwrap_or_default()
+}
+
 /// Decodes a segment, refusing what would not survive a second reading.
-fn decode(raw: &str) -> Result<String, MalformedPath> {
+fn decode(raw: &str) -> Result<Cow<'_, str>, MalformedPath> {
+    if !raw.contains('%') {
+        return Ok(Cow::Borrowed(raw));
+    }
     let mut pieces = raw.split('%');
     pieces.next();
     for piece in pieces {
@@ -112,7 +133,7 @@ fn decode(raw: &str) -> Result<String, MalformedPath> {
             return Err(MalformedPath);
         }
     }
-    percent_decode(raw.as_bytes()).decode_utf8().map(Into::into).map_err(|_| MalformedPath)
+    percent_decode(raw.as_bytes()).decode_utf8().map_err(|_| MalformedPath)
 }
 
 /// A path of a rule: literal segments, `{name}` or `*` for one segment, `{name...}` or `**` for
@@ -147,9 +168,8 @@ impl PathTemplate {
             }
         }
         let template = PathTemplate { segments };
-        let mut names: Vec<_> = template.parameters().collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+        let stands_twice = |name| template.parameters().filter(|own| *own == name).count() > 1;
+        if template.parameters().any(stands_twice) {
             return Err(PathTemplateError::DuplicateParameter);
         }
         Ok(template)
@@ -164,15 +184,19 @@ impl PathTemplate {
     }
 
     /// What `name` stands for in a path that this template matches.
-    pub(crate) fn parameter(&self, name: &str, path: &[String]) -> Option<String> {
+    pub(crate) fn parameter<'p>(
+        &self,
+        name: &str,
+        path: &'p [Cow<'p, str>],
+    ) -> Option<Cow<'p, str>> {
         let is_named = |segment: &Segment| match segment {
             Segment::One(Some(own)) | Segment::Rest(Some(own)) => &**own == name,
             _ => false,
         };
         let position = self.segments.iter().position(is_named)?;
         match self.segments.get(position)? {
-            Segment::Rest(_) => path.get(position..).map(|rest| rest.join("/")),
-            _ => path.get(position).cloned(),
+            Segment::Rest(_) => path.get(position..).map(|rest| Cow::Owned(rest.join("/"))),
+            _ => path.get(position).map(|segment| Cow::Borrowed(&**segment)),
         }
     }
 }
@@ -206,14 +230,14 @@ impl Segment {
             return Err(PathTemplateError::Query);
         }
         let decoded = decode(text).map_err(|_| PathTemplateError::NeverMatches)?;
-        let before_parameters = decoded.split(';').next().unwrap_or_default();
+        let before_parameters = before_parameters(&decoded);
         if decoded.is_empty()
             || matches!(before_parameters, "." | "..")
             || text.bytes().any(|byte| byte == b'\\' || byte.is_ascii_control() || byte == b' ')
         {
             return Err(PathTemplateError::NeverMatches);
         }
-        Ok(Segment::Literal(decoded.into()))
+        Ok(Segment::Literal(decoded.into_owned().into()))
     }
 }
 
@@ -265,7 +289,7 @@ impl fmt::Display for PathTemplateError {
 mod tests {
     use super::*;
 
-    fn strict(raw: &str) -> Result<Vec<String>, MalformedPath> {
+    fn strict(raw: &str) -> Result<Vec<Cow<'_, str>>, MalformedPath> {
         Path::parse(raw.as_bytes(), Normalization::Strict).map(|path| path.segments)
     }
 

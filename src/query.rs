@@ -1,7 +1,8 @@
 //! A request's query, read and cut without re-encoding what stays.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use percent_encoding::percent_decode;
 
@@ -12,8 +13,10 @@ use crate::limits;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
+    /// How many parameters there are.
+    count: usize,
     /// By name, those of one name in their order.
-    parameters: Vec<Parameter<'a>>,
+    parameters: BTreeMap<Cow<'a, [u8]>, Vec<Cow<'a, [u8]>>>,
 }
 
 /// Name and value, decoded.
@@ -21,9 +24,12 @@ type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
-        let mut parameters: Vec<_> = pieces(raw).map(parameter).collect();
-        parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Query { raw, parameters }
+        let mut query = Query { raw, ..Query::default() };
+        for (name, value) in pieces(raw).map(parameter) {
+            query.count += 1;
+            query.parameters.entry(name).or_default().push(value);
+        }
+        query
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
@@ -32,14 +38,14 @@ impl<'a> Query<'a> {
     /// `type[0]` and `type[x]` are occurrences of `type[]`.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let first = list_of(name).unwrap_or(name).as_bytes();
-        let start = self.parameters.partition_point(|(own, _)| **own < *first);
-        let rest = self.parameters.get(start..).unwrap_or_default();
-        rest.iter().take_while(move |(own, _)| is_named(own, name)).map(|(_, value)| &**value)
+        let rest = self.parameters.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
+        let own = rest.take_while(move |(own, _)| is_named(own, name));
+        own.flat_map(|(_, values)| values).map(|value| &**value)
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
     pub(crate) fn without(&self, is_cut: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        if !self.parameters.iter().any(|(name, _)| is_cut(name)) {
+        if !self.parameters.keys().any(|name| is_cut(name)) {
             return None;
         }
         let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).0);
@@ -49,21 +55,40 @@ impl<'a> Query<'a> {
 
     /// Whether an upstream could read one of `names` where we do not: from a name of another
     /// spelling, or behind a `;`. Also whether there are more parameters than rules are matched with.
-    pub(crate) fn is_ambiguous(&self, names: &BTreeSet<Box<str>>) -> bool {
+    pub(crate) fn is_ambiguous(&self, names: &QueryNames) -> bool {
         if names.is_empty() {
             return false;
         }
-        let folded: BTreeSet<Vec<u8>> = names.iter().map(|name| fold(name.as_bytes())).collect();
-        let is_read = |name: &[u8]| names.iter().any(|own| is_named(name, own));
+        let folded = &names.folded;
+        let is_read = |name: &[u8]| names.exact.iter().any(|own| is_named(name, own));
         let has_another_spelling =
-            self.parameters.iter().any(|(name, _)| folded.contains(&fold(name)) && !is_read(name));
+            self.parameters.keys().any(|name| folded.contains(&fold(name)) && !is_read(name));
         let is_behind_semicolon = |piece: &[u8]| {
             let mut parts = piece.split(|byte| *byte == b';').skip(1);
             parts.any(|part| folded.contains(&fold(&parameter(part).0)))
         };
-        self.parameters.len() > limits::PARAMETERS
+        self.count > limits::PARAMETERS
             || has_another_spelling
             || pieces(self.raw).any(is_behind_semicolon)
+    }
+}
+
+/// The names of parameters that decide something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct QueryNames {
+    exact: BTreeSet<Box<str>>,
+    /// As [`fold`] makes them.
+    folded: BTreeSet<Vec<u8>>,
+}
+
+impl QueryNames {
+    pub(crate) fn insert(&mut self, name: &str) {
+        self.folded.insert(fold(name.as_bytes()));
+        self.exact.insert(name.into());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty()
     }
 }
 
@@ -146,7 +171,9 @@ mod tests {
 
     #[test]
     fn what_an_upstream_could_read_as_one_of_the_names_is_ambiguous() {
-        let names = BTreeSet::from(["hydrate".into(), "type[]".into()]);
+        let mut names = QueryNames::default();
+        names.insert("hydrate");
+        names.insert("type[]");
         for query in [
             "hydrate[]=1",
             "+hydrate=1",
@@ -167,6 +194,6 @@ mod tests {
         }
         let many = "a&".repeat(limits::PARAMETERS + 1);
         assert!(Query::parse(many.as_bytes()).is_ambiguous(&names));
-        assert!(!Query::parse(many.as_bytes()).is_ambiguous(&BTreeSet::new()));
+        assert!(!Query::parse(many.as_bytes()).is_ambiguous(&QueryNames::default()));
     }
 }

@@ -1,5 +1,6 @@
 //! Rules, and how the one that decides is found.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
@@ -140,7 +141,7 @@ impl QueryPattern {
 /// What rules match on, beside method and path.
 #[derive(Debug)]
 pub(crate) struct Facts<'r> {
-    /// In lower case, without port and trailing dot.
+    /// In lower case, without port and trailing dot; empty where no rule looks at it.
     pub(crate) host: String,
     pub(crate) query: &'r Query<'r>,
 }
@@ -154,12 +155,15 @@ pub(crate) struct Rules {
     pub(crate) all: Vec<Rule>,
     /// The rules without paths.
     pathless: Vec<usize>,
+    /// Whether any rule looks at the host.
+    look_at_hosts: bool,
     tree: Tree,
 }
 
 impl Rules {
     pub(crate) fn new(all: Vec<Rule>) -> Rules {
-        let mut rules = Rules { all, ..Rules::default() };
+        let look_at_hosts = all.iter().any(|rule| !rule.hosts.is_empty());
+        let mut rules = Rules { all, look_at_hosts, ..Rules::default() };
         for rule in &rules.all {
             if rule.paths.is_empty() {
                 rules.pathless.push(rule.index);
@@ -178,7 +182,7 @@ impl Rules {
 
     /// Whether any rule looks at the host.
     pub(crate) fn look_at_hosts(&self) -> bool {
-        self.all.iter().any(|rule| !rule.hosts.is_empty())
+        self.look_at_hosts
     }
 
     /// The first rule that matches. A request without a path has no segments, not an empty list of
@@ -186,7 +190,7 @@ impl Rules {
     pub(crate) fn find(
         &self,
         facts: &Facts<'_>,
-        segments: Option<&[String]>,
+        segments: Option<&[Cow<'_, str>]>,
         method: &str,
     ) -> Option<&Rule> {
         let mut candidates = self.pathless.clone();
@@ -277,7 +281,7 @@ impl Tree {
     }
 
     /// Collects the rules whose paths match. It goes no deeper than the longest path of a rule.
-    fn collect(&self, node: usize, segments: &[String], found: &mut Vec<usize>) {
+    fn collect(&self, node: usize, segments: &[Cow<'_, str>], found: &mut Vec<usize>) {
         let Some(here) = self.nodes.get(node) else { return };
         found.extend(&here.rest);
         let Some((first, rest)) = segments.split_first() else {
@@ -292,7 +296,7 @@ impl Tree {
 
 impl PathTemplate {
     /// Whether the template matches a path's segments.
-    pub(crate) fn matches(&self, path: &[String]) -> bool {
+    pub(crate) fn matches(&self, path: &[Cow<'_, str>]) -> bool {
         let mut path = path.iter();
         for segment in &self.segments {
             let matches = match segment {

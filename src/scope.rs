@@ -34,7 +34,8 @@ impl Scope {
         if !is_side(resource) || !is_side(action) {
             return Err(ScopeError::Character);
         }
-        Ok(Scope(format!("{resource}:{action}").into()))
+        let is_bare = action.len() == text.len();
+        Ok(Scope(if is_bare { ["*:", text].concat().into() } else { text.into() }))
     }
 
     /// Whether who holds this scope may do what `required` names.

@@ -184,38 +184,62 @@ impl Template {
 
     /// Every text that the template stands for, where a variable may have several values; or `None`
     /// if one has an unusable value, or neither value nor fallback, or if there are too many.
-    pub(crate) fn expand(&self, values: impl Fn(&Variable) -> Values) -> Option<Vec<String>> {
-        let mut texts = vec![String::new()];
+    pub(crate) fn expand<'v>(
+        &'v self,
+        values: impl Fn(&Variable) -> Values<'v>,
+    ) -> Option<Vec<String>> {
+        let mut texts = vec![String::with_capacity(EXPANDED)];
         for part in &self.parts {
-            let choices = match part {
-                Part::Literal(literal) => vec![literal.to_string()],
+            let value = match part {
+                Part::Literal(literal) => Values::One(Cow::Borrowed(literal)),
                 Part::Placeholder { variable, fallback } => match (values(variable), fallback) {
-                    (Values::Unusable, _) | (Values::Absent, None) => return None,
-                    (Values::Absent, Some(fallback)) => vec![fallback.to_string()],
-                    (Values::Each(values), _) => values,
+                    (Values::Absent, Some(fallback)) => Values::One(Cow::Borrowed(fallback)),
+                    (value, _) => value,
                 },
             };
-            if texts.len().saturating_mul(choices.len()) > limits::REQUIRED_SCOPES {
-                return None;
+            match value {
+                Values::Absent | Values::Unusable => return None,
+                Values::One(value) => texts.iter_mut().for_each(|text| text.push_str(&value)),
+                Values::Several(values) => {
+                    if texts.len().saturating_mul(values.len()) > limits::REQUIRED_SCOPES {
+                        return None;
+                    }
+                    let each = |text: &String| {
+                        values.iter().map(|value| text.clone() + value).collect::<Vec<_>>()
+                    };
+                    texts = texts.iter().flat_map(each).collect();
+                }
             }
-            texts = texts
-                .iter()
-                .flat_map(|text| choices.iter().map(move |choice| format!("{text}{choice}")))
-                .collect();
         }
         Some(texts)
     }
 }
 
+/// Room for most expanded texts, in bytes.
+const EXPANDED: usize = 32;
+
 /// What a request holds for a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Values {
+pub(crate) enum Values<'a> {
     /// Nothing.
     Absent,
-    /// One value, or one for each occurrence.
-    Each(Vec<String>),
+    /// One value.
+    One(Cow<'a, str>),
+    /// One value for each occurrence.
+    Several(Vec<Cow<'a, str>>),
     /// Something that is not text.
     Unusable,
+}
+
+impl Values<'_> {
+    /// Whether every value is such a one.
+    pub(crate) fn all(&self, is_good: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Values::Absent | Values::Unusable => true,
+            Values::One(value) => is_good(value),
+            Values::Several(values) => values.iter().all(|value| is_good(value)),
+        }
+    }
 }
 
 /// Why a text is no template.
@@ -250,15 +274,15 @@ impl fmt::Display for TemplateError {
 mod tests {
     use super::*;
 
-    fn expand(text: &str, values: impl Fn(&Variable) -> Values) -> Option<Vec<String>> {
-        Template::parse(text, Vocabulary::Request).unwrap().expand(values)
+    fn expand(text: &str, values: impl Fn(&Variable) -> Values<'static>) -> Option<Vec<String>> {
+        Template::parse(text, Vocabulary::Request).unwrap().expand(|variable| values(variable))
     }
 
     #[test]
     fn a_variable_with_several_values_stands_for_several_texts() {
         let values = |variable: &Variable| match variable {
-            Variable::Query(_) => Values::Each(vec!["a".into(), "b".into()]),
-            _ => Values::Each(vec!["read".into()]),
+            Variable::Query(_) => Values::Several(vec!["a".into(), "b".into()]),
+            _ => Values::One("read".into()),
         };
         let expanded = expand("{query.content_type[]}:{action}", values).unwrap();
         assert_eq!(expanded, ["a:read", "b:read"]);
@@ -273,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_number_of_texts_is_bounded() {
-        let many = |_: &Variable| Values::Each(vec!["a".into(); 17]);
+        let many = |_: &Variable| Values::Several(vec!["a".into(); 17]);
         assert!(expand("{x}", many).is_some());
         assert!(expand("{x}{y}", many).is_none());
     }

@@ -80,24 +80,21 @@ pub(crate) fn change_request(
         ([(name, value)], [], None) => abi::replace_header(MAP, name, value),
         ([], [], Some(path)) => abi::replace_header(MAP, ":path", path),
         _ => {
-            let is_gone =
-                |name: &str| remove.contains(&name) || set.iter().any(|(own, _)| *own == name);
-            let kept =
-                headers.iter().filter(|(name, _)| !is_gone(name)).map(|(name, value)| match path {
-                    Some(path) if *name == ":path" => (*name, path),
-                    _ => (*name, *value),
-                });
-            abi::set_header_map(MAP, &pairs::write(kept.chain(set.iter().copied())))
+            let mut kept = Vec::with_capacity(headers.len() + set.len());
+            for (name, value) in headers {
+                if !remove.contains(name) && !set.iter().any(|(own, _)| own == name) {
+                    let path = path.filter(|_| *name == ":path");
+                    kept.push((*name, path.unwrap_or(value)));
+                }
+            }
+            kept.extend_from_slice(set);
+            abi::set_header_map(MAP, &pairs::write(&kept))
         }
     }
 }
 
 /// Answers the request. The caller must pause it, and not answer again.
-pub(crate) fn reply<'a>(
-    status: u16,
-    headers: impl Iterator<Item = (&'a str, &'a [u8])> + Clone,
-    body: &[u8],
-) {
+pub(crate) fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) {
     let _ = abi::send_local_response(status, &pairs::write(headers), body);
 }
 

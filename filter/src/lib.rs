@@ -12,3 +12,8 @@ mod metrics;
 mod pairs;
 mod plugin;
 mod stream;
+
+/// The standard one takes most of the time of a request, and more room (see `docs/benchmarks`).
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

@@ -24,19 +24,18 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Vec<(&str, &[u8])>> {
 }
 
 /// Writes them.
-pub(crate) fn write<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Vec<u8> {
-    let (count, size) = pairs.clone().fold((0_u32, 4), |(count, size), (name, value)| {
-        (count + 1, size + 4 + 4 + name.len() + 1 + value.len() + 1)
-    });
-    if count == 0 {
+pub(crate) fn write(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+    if pairs.is_empty() {
         return Vec::new();
     }
-    let mut bytes = Vec::with_capacity(size);
-    bytes.extend_from_slice(&count.to_le_bytes());
-    for (name, value) in pairs.clone() {
-        // Nothing is longer than the memory of a VM, 4 GiB.
-        bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    // Nothing is longer than the memory of a VM, 4 GiB.
+    let length = |text: &[u8]| (text.len() as u32).to_le_bytes();
+    let size = |(name, value): &(&str, &[u8])| 4 + 4 + name.len() + 1 + value.len() + 1;
+    let mut bytes = Vec::with_capacity(4 + pairs.iter().map(size).sum::<usize>());
+    bytes.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
+    for (name, value) in pairs {
+        bytes.extend_from_slice(&length(name.as_bytes()));
+        bytes.extend_from_slice(&length(value));
     }
     for (name, value) in pairs {
         bytes.extend_from_slice(name.as_bytes());
@@ -61,14 +60,14 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        assert_eq!(read(&write(PAIRS.into_iter())).as_deref(), Some(&PAIRS[..]));
-        assert_eq!(write([].into_iter()), b"");
+        assert_eq!(read(&write(&PAIRS)).as_deref(), Some(&PAIRS[..]));
+        assert_eq!(write(&[]), b"");
         assert_eq!(read(b"").as_deref(), Some(&[][..]));
     }
 
     #[test]
     fn bytes_that_are_no_pairs_are_none() {
-        let whole = write(PAIRS.into_iter());
+        let whole = write(&PAIRS);
         for end in 1..whole.len() {
             assert!(read(&whole[..end]).is_none(), "{end} bytes");
         }

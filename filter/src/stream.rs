@@ -138,8 +138,9 @@ impl Stream {
                 if policy.logs_refusals {
                     host::log(Level::Debug, format_args!("{decision}"));
                 }
-                let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-                host::reply(status, headers, &body);
+                let headers: Vec<_> =
+                    headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+                host::reply(status, &headers, &body);
                 Action::Pause
             }
         }
@@ -153,7 +154,7 @@ fn request<'a>(headers: &'a [(&'a str, &'a [u8])], body: Body<'a>) -> Request<'a
 
 /// Refuses a request about which nothing can be decided.
 fn refuse_unread() -> Action {
-    host::reply(503, [].into_iter(), b"");
+    host::reply(503, &[], b"");
     Action::Pause
 }
 
