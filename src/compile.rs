@@ -7,7 +7,6 @@ mod keys;
 mod responses;
 mod rules;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -15,8 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::condition::{Condition, Subject};
 use crate::config::{
-    Entries, Object, RawMethodOverride, RawPreflight, document, is_quotable, missing_field, parse,
-    strings,
+    Entries, Object, RawMethodOverride, RawPreflight, is_quotable, missing_field, parse, strings,
 };
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
@@ -84,17 +82,17 @@ impl Engine {
 
 /// Collects findings on the way, and what later sections must know of earlier ones.
 #[derive(Debug, Default)]
-struct Compiler<'a> {
+struct Compiler {
     findings: Findings,
     /// The actions that methods stand for.
     methods: BTreeMap<Box<str>, Box<str>>,
     /// The attributes that some key has.
-    attributes: BTreeSet<Cow<'a, str>>,
+    attributes: BTreeSet<Box<str>>,
     key_count: usize,
 }
 
-impl<'a> Compiler<'a> {
-    fn policy(&mut self, json: &'a [u8], environment: &Environment<'_>) -> Option<Engine> {
+impl Compiler {
+    fn policy(&mut self, json: &[u8], environment: &Environment<'_>) -> Option<Engine> {
         if json.len() > limits::CONFIGURATION_BYTES {
             let message =
                 format!("the configuration is larger than {} bytes", limits::CONFIGURATION_BYTES);
@@ -105,8 +103,7 @@ impl<'a> Compiler<'a> {
             self.findings.error(Place::ROOT, Code::InvalidJson, "not JSON: not UTF-8");
             return None;
         };
-        let raw = document(json, &mut self.findings)?;
-        let policy = Object::parse(raw, Place::ROOT, &FIELDS, &mut self.findings)?;
+        let policy = Object::document(json, &FIELDS, &mut self.findings)?;
 
         let keys = policy.raw("keys").map_or(0, |keys| keys.get().len());
         if json.len() - keys > limits::POLICY_BYTES {
@@ -162,18 +159,18 @@ impl<'a> Compiler<'a> {
     }
 
     /// A top-level field, if it is there and has the right shape.
-    fn value<T: Deserialize<'a>>(&mut self, policy: &Object<'a>, name: &str) -> Option<T> {
+    fn value<'a, T: Deserialize<'a>>(&mut self, policy: &Object<'a>, name: &str) -> Option<T> {
         policy.field(name, Place::ROOT, &mut self.findings)
     }
 
-    fn metrics(&mut self, policy: &Object<'a>) -> Option<bool> {
+    fn metrics(&mut self, policy: &Object<'_>) -> Option<bool> {
         let place = Place::ROOT.field("metrics");
         let raw = policy.raw("metrics")?;
         let metrics = Object::parse(raw, place, &["per_key"], &mut self.findings)?;
         metrics.field("per_key", place, &mut self.findings)
     }
 
-    fn sessions(&mut self, policy: &Object<'a>) -> Option<Sessions> {
+    fn sessions(&mut self, policy: &Object<'_>) -> Option<Sessions> {
         const FIELDS: [&str; 4] = ["payload", "id", "account", "scopes"];
         let place = Place::ROOT.field("sessions");
         let raw = policy.raw("sessions")?;
@@ -193,7 +190,7 @@ impl<'a> Compiler<'a> {
         Some(Sessions { payload: payload?, id: id?, account, scopes })
     }
 
-    fn realm(&mut self, policy: &Object<'a>) -> Box<str> {
+    fn realm(&mut self, policy: &Object<'_>) -> Box<str> {
         let realm: String = self.value(policy, "realm").unwrap_or_else(|| "api".to_owned());
         if realm.is_empty() || !realm.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             let place = Place::ROOT.field("realm");
@@ -203,7 +200,7 @@ impl<'a> Compiler<'a> {
         realm.replace('\\', "\\\\").replace('"', "\\\"").into()
     }
 
-    fn credentials(&mut self, policy: &Object<'a>) -> Sources {
+    fn credentials(&mut self, policy: &Object<'_>) -> Sources {
         let place = Place::ROOT.field("credentials");
         let mut sources = Sources::default();
         if !policy.has("credentials") {
@@ -227,7 +224,7 @@ impl<'a> Compiler<'a> {
         sources
     }
 
-    fn credential(&mut self, raw: &'a RawValue, place: Place<'_>, sources: &mut Sources) {
+    fn credential(&mut self, raw: &RawValue, place: Place<'_>, sources: &mut Sources) {
         const FIELDS: [&str; 4] = ["header", "scheme", "query", "cookie"];
         let findings = &mut self.findings;
         let Some(raw) = Object::parse(raw, place, &FIELDS, findings) else { return };
@@ -272,7 +269,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The action that each method stands for.
-    fn method_table(&mut self, policy: &Object<'a>) -> BTreeMap<Box<str>, Box<str>> {
+    fn method_table(&mut self, policy: &Object<'_>) -> BTreeMap<Box<str>, Box<str>> {
         const BUILT_IN: [(&str, &str); 7] = [
             ("DELETE", "delete"),
             ("GET", "read"),
@@ -320,7 +317,7 @@ impl<'a> Compiler<'a> {
     /// parameters.
     fn conditions(
         &mut self,
-        object: &Object<'a>,
+        object: &Object<'_>,
         place: Place<'_>,
         parameters: &[&str],
     ) -> Vec<Condition> {
@@ -347,12 +344,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The values of a condition: one string, or a list of them.
-    fn choices(
-        &mut self,
-        raw: &'a RawValue,
-        place: Place<'_>,
-        parameters: &[&str],
-    ) -> Vec<Template> {
+    fn choices(&mut self, raw: &RawValue, place: Place<'_>, parameters: &[&str]) -> Vec<Template> {
         if !raw.get().starts_with('[') {
             let text: Option<String> = parse(raw, place, &mut self.findings);
             let template = text
@@ -538,5 +530,9 @@ fn is_token(text: &str) -> bool {
 /// Whether `text` can stand in a header: no control characters, no blanks at its ends (RFC 9110
 /// section 5.5).
 fn is_field_value(text: &str) -> bool {
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if text.bytes().all(is_plain) {
+        return !text.starts_with(' ') && !text.ends_with(' ');
+    }
     text.trim() == text && !text.chars().any(char::is_control)
 }

@@ -5,6 +5,7 @@
 //! [`compile`](crate::compile) to say.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -32,12 +33,38 @@ impl<'a> Object<'a> {
         findings: &mut Findings,
     ) -> Option<Object<'a>> {
         let fields = parse::<Entries<&RawValue>>(raw, place, findings)?.0;
-        for (name, _) in &fields {
+        Some(Object { fields }.with_fields_of(known, place, findings))
+    }
+
+    /// Reads the object that a whole configuration is.
+    pub(crate) fn document(
+        json: &'a str,
+        known: &[&'static str],
+        findings: &mut Findings,
+    ) -> Option<Object<'a>> {
+        match serde_json::from_str::<Entries<&RawValue>>(json) {
+            Ok(entries) => {
+                let object = Object { fields: entries.0 };
+                Some(object.with_fields_of(known, Place::ROOT, findings))
+            }
+            // It is no JSON, or another value.
+            Err(_) => Object::parse(document(json, findings)?, Place::ROOT, known, findings),
+        }
+    }
+
+    /// Notes every field that is not one of `known`.
+    fn with_fields_of(
+        self,
+        known: &[&'static str],
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Object<'a> {
+        for (name, _) in &self.fields {
             if !known.contains(&name.as_str()) {
                 unknown_field(name, known, place, findings);
             }
         }
-        Some(Object { fields })
+        self
     }
 
     /// The text of a field.
@@ -107,17 +134,17 @@ pub(crate) fn strings(
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(crate) struct RawKey<'a> {
     #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+    pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub(crate) hash: Cow<'a, str>,
+    pub(crate) hash: Text<'a>,
     #[serde(borrow, default, deserialize_with = "not_null", rename = "type")]
-    pub(crate) key_type: Option<Cow<'a, str>>,
+    pub(crate) key_type: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "not_null")]
-    pub(crate) name: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "not_null")]
-    pub(crate) account: Option<Cow<'a, str>>,
+    pub(crate) account: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "not_null")]
-    pub(crate) scopes: Option<Vec<Cow<'a, str>>>,
+    pub(crate) scopes: Option<Vec<Text<'a>>>,
     #[serde(default, deserialize_with = "not_null")]
     pub(crate) not_before: Option<Instant>,
     #[serde(default, deserialize_with = "not_null")]
@@ -125,16 +152,89 @@ pub(crate) struct RawKey<'a> {
     #[serde(default)]
     pub(crate) disabled: bool,
     #[serde(borrow, default, deserialize_with = "not_null")]
-    pub(crate) origins: Option<Vec<Cow<'a, str>>>,
-    #[serde(default, deserialize_with = "not_null")]
-    pub(crate) attributes: Option<Entries<String>>,
+    pub(crate) origins: Option<Vec<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "not_null")]
+    pub(crate) attributes: Option<Entries<Text<'a>, Text<'a>>>,
     /// When the key was made, for people.
     #[serde(default, deserialize_with = "not_null")]
     #[expect(dead_code, reason = "read to see that it is a time; the engine does not keep it")]
     pub(crate) created: Option<Instant>,
     /// Prefix and last characters of the token, for people.
     #[serde(borrow, default, deserialize_with = "not_null")]
-    pub(crate) hint: Option<Cow<'a, str>>,
+    pub(crate) hint: Option<Text<'a>>,
+}
+
+/// A string, copied only where it has escapes. (A plain `Cow` is always copied where it stands inside
+/// an `Option` or a list.)
+#[derive(Debug)]
+pub(crate) struct Text<'a>(Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Reads a list item by item, keeping none, until `take` says no more. Tells whether it came to the
+/// list's end; it also stops at what is no list, and at an item of another shape.
+pub(crate) fn each_item<'a, T: Deserialize<'a>>(
+    raw: &'a RawValue,
+    take: impl FnMut(T) -> bool,
+) -> bool {
+    struct ListVisitor<T, F>(F, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, F: FnMut(T) -> bool> Visitor<'de> for ListVisitor<T, F> {
+        type Value = ();
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list")
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(mut self, mut list: S) -> Result<(), S::Error> {
+            while let Some(item) = list.next_element()? {
+                if !(self.0)(item) {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    // A list that is left before its end is an error, too.
+    deserializer.deserialize_seq(ListVisitor(take, PhantomData)).is_ok()
 }
 
 /// A field that may be left out, and may not be `null`: a list whose items were commented out would
@@ -276,28 +376,31 @@ pub(crate) trait Word: Copy + 'static {
 
 /// A map in the order in which it was written. A name that stands twice is an error.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entries<T>(pub(crate) Vec<(String, T)>);
+pub(crate) struct Entries<T, N = String>(pub(crate) Vec<(N, T)>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+impl<'de, T: Deserialize<'de>, N: Deserialize<'de> + AsRef<str>> Deserialize<'de>
+    for Entries<T, N>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor<T>(PhantomData<T>);
+        struct EntriesVisitor<T, N>(PhantomData<(T, N)>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
-            type Value = Entries<T>;
+        impl<'de, T, N> Visitor<'de> for EntriesVisitor<T, N>
+        where
+            T: Deserialize<'de>,
+            N: Deserialize<'de> + AsRef<str>,
+        {
+            type Value = Entries<T, N>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries<T>, M::Error> {
-                let mut entries: Vec<(String, T)> = Vec::new();
-                while let Some(entry) = map.next_entry::<String, T>()? {
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries<T, N>, M::Error> {
+                let mut entries: Vec<(N, T)> = Vec::new();
+                while let Some(entry) = map.next_entry::<N, T>()? {
                     entries.push(entry);
                 }
-                let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
-                names.sort_unstable();
-                let twice = names.array_windows().find(|[one, other]| one == other);
-                if let Some([name, _]) = twice {
+                if let Some(name) = repeated(&entries) {
                     return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
                 }
                 Ok(Entries(entries))
@@ -306,6 +409,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
 
         deserializer.deserialize_map(EntriesVisitor(PhantomData))
     }
+}
+
+/// A name that stands twice.
+fn repeated<T, N: AsRef<str>>(entries: &[(N, T)]) -> Option<&str> {
+    const FEW: usize = 16;
+    let mut names = entries.iter().map(|(name, _)| name.as_ref());
+    if entries.len() <= FEW {
+        let mut rest = names.clone();
+        return names.find(|name| {
+            rest.next();
+            rest.clone().any(|other| other == *name)
+        });
+    }
+    let mut seen = BTreeSet::<Box<str>>::new();
+    names.find(|name| !seen.insert((*name).into()))
 }
 
 /// A whole number. Envoy hands numbers of a `Struct` over as doubles, so `403.0` is one.
@@ -519,7 +637,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
 }
 
 /// Reads the text of a whole configuration.
-pub(crate) fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a RawValue> {
+fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a RawValue> {
     match serde_json::from_str(json) {
         Ok(raw) => Some(raw),
         Err(error) => {
@@ -531,13 +649,13 @@ pub(crate) fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a
 
 /// Turns serde's words into a finding that shows no value and no Rust type.
 fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
-    let text = serde.rsplit_once(" at line ").map_or(serde, |(text, _)| text);
-    if text.starts_with("duplicate field") {
-        findings.error(place, Code::Duplicate, text.replace("duplicate field", "two fields"));
+    let text = around(serde, " at line ").map_or(serde, |(text, _)| text);
+    if let Some(name) = text.strip_prefix("duplicate field") {
+        findings.error(place, Code::Duplicate, format!("two fields{name}"));
     } else if let Some((found, expected)) = text
         .strip_prefix("invalid type: ")
         .or_else(|| text.strip_prefix("invalid value: "))
-        .and_then(|text| text.rsplit_once(", expected "))
+        .and_then(|text| around(text, ", expected "))
     {
         let expected = match expected {
             "a sequence" => "a list",
@@ -547,8 +665,15 @@ fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
         let message = format!("expected {expected}, found {}", kind(found));
         findings.error(place, Code::WrongType, message);
     } else {
-        findings.error(place, Code::InvalidValue, text);
+        findings.error(place, Code::InvalidValue, text.to_owned());
     }
+}
+
+/// What stands before and behind the last `mark`. (The standard library's search for texts is made for
+/// long ones, and takes 5 KB of the module.)
+fn around<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
+    let at = text.as_bytes().windows(mark.len()).rposition(|part| part == mark.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
 
 pub(crate) fn missing_field<'f>(

@@ -68,7 +68,7 @@ pub enum Effect<'a> {
         /// The response's headers.
         headers: Vec<(&'a str, Cow<'a, str>)>,
         /// The response's body.
-        body: Vec<u8>,
+        body: Cow<'a, str>,
     },
 }
 
@@ -99,6 +99,11 @@ impl Engine {
     /// Whether metrics are kept for each key.
     pub fn metrics_per_key(&self) -> bool {
         self.metrics_per_key
+    }
+
+    /// Whether verified sessions are asked for.
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.is_some()
     }
 
     /// Whether responses carry headers of ours.
@@ -145,7 +150,9 @@ impl Engine {
                         headers: reply.headers,
                         body: reply.body,
                     },
-                    None => Effect::Reply { status: 403, headers: Vec::new(), body: Vec::new() },
+                    None => {
+                        Effect::Reply { status: 403, headers: Vec::new(), body: Cow::Borrowed("") }
+                    }
                 };
             }
         };
@@ -387,10 +394,10 @@ impl Engine {
             Some(RuleAccess::Key(requirement)) => Some(requirement),
             Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => None,
         };
-        if let Some(requirement) = requirement {
-            if !decision.need(requirement, values, identity) {
-                return Err(Reason::InsufficientScope);
-            }
+        let is_covered =
+            requirement.is_none_or(|requirement| decision.need(requirement, values, identity));
+        if !is_covered {
+            return Err(Reason::InsufficientScope);
         }
         let Some(graphql) = matched.rule.and_then(|rule| rule.graphql.as_ref()) else {
             return Ok(None);
@@ -408,8 +415,8 @@ impl Engine {
         };
         let fields = graphql::root_fields(request, body, graphql.limits)
             .map_err(|_| Reason::MalformedGraphql)?;
-        for field in fields {
-            graphql.authorize(&field, values, identity, decision)?;
+        for (operation, field) in fields.iter() {
+            graphql.authorize(operation, field, values, identity, decision)?;
         }
         Ok(None)
     }
@@ -446,12 +453,13 @@ impl GraphQlRule {
     /// Whether who asks may have a root field.
     fn authorize<'v>(
         &self,
-        field: &graphql::RootField,
+        operation: graphql::Operation,
+        field: &'v str,
         values: impl Fn(&Variable) -> Values<'v>,
         identity: Identity<'_>,
         decision: &mut Decision<'_>,
     ) -> Result<(), Reason> {
-        match field.name.as_str() {
+        match field {
             // The name of the root's type is in every schema, and tells nothing of the data.
             "__typename" => return Ok(()),
             name if name.starts_with("__") => {
@@ -467,7 +475,7 @@ impl GraphQlRule {
             }
             _ => {}
         }
-        let own = self.fields.get(field.name.as_str()).map_or(&*field.name, |own| &**own);
+        let own = self.fields.get(field).map_or(field, |own| &**own);
         let required = if own.contains(':') {
             Template { parts: vec![Part::Literal(own.into())] }
         } else {
@@ -475,7 +483,7 @@ impl GraphQlRule {
         };
         let values = |variable: &Variable| match variable {
             Variable::Field => Values::One(own.into()),
-            Variable::Operation => Values::One(field.operation.action().into()),
+            Variable::Operation => Values::One(operation.action().into()),
             variable => values(variable),
         };
         let is_covered = decision.need(&Requirement::All(vec![required]), values, identity);

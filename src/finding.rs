@@ -3,6 +3,7 @@
 //! Compiling a configuration collects findings; it never stops at the first and never drops one.
 //! A finding names its place by JSON pointer (RFC 6901) and quotes only what cannot be a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
@@ -141,7 +142,7 @@ impl Findings {
         &mut self,
         place: Place<'_>,
         code: Code,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
     ) -> Noted<'_> {
         self.note(place, code, Severity::Error, message.into())
     }
@@ -151,7 +152,7 @@ impl Findings {
         &mut self,
         place: Place<'_>,
         code: Code,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
     ) -> Noted<'_> {
         self.note(place, code, Severity::Warning, message.into())
     }
@@ -167,20 +168,23 @@ impl Findings {
             self.told.truncate(limits::FINDINGS);
             let message = format!("{untold} findings more");
             let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
-            self.note(Place::ROOT, Code::TooLarge, severity, message);
+            self.note(Place::ROOT, Code::TooLarge, severity, message.into());
         }
         self.told
     }
 
+    /// Not in line: there are more than a hundred mistakes to be told.
+    #[inline(never)]
     fn note(
         &mut self,
         place: Place<'_>,
         code: Code,
         severity: Severity,
-        message: String,
+        message: Cow<'static, str>,
     ) -> Noted<'_> {
         self.has_errors |= severity == Severity::Error;
-        let finding = Finding { code, severity, pointer: place.to_string(), message, help: None };
+        let (pointer, message) = (place.to_string(), message.into_owned());
+        let finding = Finding { code, severity, pointer, message, help: None };
         if self.told.len() > limits::FINDINGS {
             self.untold += 1;
             self.told.truncate(limits::FINDINGS);
@@ -195,8 +199,13 @@ pub(crate) struct Noted<'a>(&'a mut Finding);
 
 impl Noted<'_> {
     /// Adds what to do about it.
-    pub(crate) fn help(self, help: impl Into<String>) {
-        self.0.help = Some(help.into());
+    pub(crate) fn help(self, help: impl Into<Cow<'static, str>>) {
+        self.set_help(help.into());
+    }
+
+    #[inline(never)]
+    fn set_help(self, help: Cow<'static, str>) {
+        self.0.help = Some(help.into_owned());
     }
 
     /// Adds "did you mean", if one of `known` is near enough to `word`.
@@ -205,21 +214,28 @@ impl Noted<'_> {
         word: &str,
         known: impl IntoIterator<Item = K>,
     ) {
-        let known: Vec<K> = known.into_iter().collect();
-        if let Some(near) = nearest(word, known.iter().map(AsRef::as_ref)) {
-            self.help(format!("did you mean `{near}`?"));
+        if let Some(near) = nearest(word, known) {
+            self.suggest(near.as_ref());
         }
+    }
+
+    #[inline(never)]
+    fn suggest(self, near: &str) {
+        self.set_help(format!("did you mean `{near}`?").into());
     }
 }
 
 /// The one of `known` that `word` was most likely meant to be.
-fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= 0.8)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| candidate)
+fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
+    let (mut nearest, mut highest) = (None, 0.8);
+    for candidate in known {
+        let similarity = strsim::jaro_winkler(word, candidate.as_ref());
+        if similarity >= highest {
+            highest = similarity;
+            nearest = Some(candidate);
+        }
+    }
+    nearest
 }
 
 /// A place in the configuration, written as a JSON pointer only when something is found there.

@@ -3,9 +3,10 @@
 //! Servers differ in where they look for the document: the body, the URL's `query` parameter, or
 //! both. Whatever one of them could execute is judged here.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use apollo_parser::cst;
+use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxTree};
 
 use crate::config::Json;
@@ -39,11 +40,26 @@ impl Operation {
     }
 }
 
-/// A field of an operation's root, by its own name: aliases are seen through.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RootField {
-    pub(crate) operation: Operation,
-    pub(crate) name: String,
+/// The fields of operations' roots, by their own names: aliases are seen through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RootFields {
+    read: BTreeSet<Box<str>>,
+    write: BTreeSet<Box<str>>,
+}
+
+impl RootFields {
+    /// Each once, with what is done to it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Operation, &str)> {
+        let read = self.read.iter().map(|name| (Operation::Read, &**name));
+        read.chain(self.write.iter().map(|name| (Operation::Write, &**name)))
+    }
+
+    fn of(&mut self, operation: Operation) -> &mut BTreeSet<Box<str>> {
+        match operation {
+            Operation::Read => &mut self.read,
+            Operation::Write => &mut self.write,
+        }
+    }
 }
 
 /// The request cannot be read, or goes beyond a limit.
@@ -59,7 +75,7 @@ pub(crate) fn root_fields(
     request: Request<'_>,
     body: &[u8],
     limits: Limits,
-) -> Result<Vec<RootField>, MalformedGraphQl> {
+) -> Result<RootFields, MalformedGraphQl> {
     let url = documents_of_url(request)?;
     let body = documents_of_body(request, body, limits)?;
     if url.documents.is_empty() && body.is_empty() {
@@ -71,13 +87,11 @@ pub(crate) fn root_fields(
     } else {
         url.documents.is_empty() && url.names == 0
     };
-    let mut fields = Vec::new();
+    let mut fields = RootFields::default();
     for document in url.documents.iter().chain(&body) {
         let name = document.operation.as_deref().filter(|_| is_paired);
-        fields.extend(Executable::parse(&document.text, limits)?.root_fields(name)?);
+        Executable::parse(&document.text, limits)?.collect_root_fields(name, &mut fields)?;
     }
-    fields.sort_unstable();
-    fields.dedup();
     Ok(fields)
 }
 
@@ -192,7 +206,22 @@ fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
 #[derive(Debug)]
 struct Executable {
     operations: Vec<cst::OperationDefinition>,
-    fragments: BTreeMap<String, cst::SelectionSet>,
+    fragments: BTreeMap<Box<str>, Fragment>,
+}
+
+#[derive(Debug)]
+struct Fragment {
+    selections: cst::SelectionSet,
+    depth: Cell<Depth>,
+}
+
+/// How deep a fragment nests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// It is being looked into.
+    Awaited,
+    Known(usize),
+    Unknown,
 }
 
 impl Executable {
@@ -206,45 +235,47 @@ impl Executable {
             return Err(MalformedGraphQl);
         }
         let mut executable = Executable { operations: Vec::new(), fragments: BTreeMap::new() };
-        for definition in tree.document().definitions() {
-            match definition {
-                cst::Definition::OperationDefinition(operation) => {
-                    executable.operations.push(operation);
-                }
-                cst::Definition::FragmentDefinition(fragment) => {
-                    let name = fragment.fragment_name().and_then(|name| name.name());
-                    let name = name.ok_or(MalformedGraphQl)?.text().to_string();
-                    let selections = fragment.selection_set().ok_or(MalformedGraphQl)?;
-                    if executable.fragments.insert(name, selections).is_some() {
-                        return Err(MalformedGraphQl);
-                    }
-                }
-                _ => return Err(MalformedGraphQl),
+        for node in tree.document().syntax().children() {
+            if let Some(operation) = cst::OperationDefinition::cast(node.clone()) {
+                executable.operations.push(operation);
+                continue;
+            }
+            // Whatever else may be defined is for schemas.
+            let fragment = cst::FragmentDefinition::cast(node).ok_or(MalformedGraphQl)?;
+            let name = fragment.fragment_name().and_then(|name| name.name());
+            let name = name.ok_or(MalformedGraphQl)?.text().to_string();
+            let selections = fragment.selection_set().ok_or(MalformedGraphQl)?;
+            let fragment = Fragment { selections, depth: Cell::new(Depth::Unknown) };
+            if executable.fragments.insert(name.into(), fragment).is_some() {
+                return Err(MalformedGraphQl);
             }
         }
         executable.check_depth(limits.depth)?;
         Ok(executable)
     }
 
-    /// The root fields of the operation of that name, or of every one.
-    fn root_fields(&self, name: Option<&str>) -> Result<Vec<RootField>, MalformedGraphQl> {
+    /// Collects the root fields of the operation of that name, or of every one.
+    fn collect_root_fields(
+        &self,
+        name: Option<&str>,
+        found: &mut RootFields,
+    ) -> Result<(), MalformedGraphQl> {
         let is_picked = |operation: &&cst::OperationDefinition| match name {
             Some(name) => operation.name().is_some_and(|own| own.text() == name),
             None => true,
         };
-        let mut fields = Vec::new();
+        let mut is_empty = true;
         for operation in self.operations.iter().filter(is_picked) {
+            is_empty = false;
             let is_mutation = operation
                 .operation_type()
                 .is_some_and(|operation| operation.mutation_token().is_some());
             let kind = if is_mutation { Operation::Write } else { Operation::Read };
             let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
-            let mut names = BTreeSet::new();
-            self.collect(&selections, 0, &mut BTreeSet::new(), &mut names)?;
-            fields.extend(names.into_iter().map(|name| RootField { operation: kind, name }));
+            self.collect(&selections, 0, &mut BTreeSet::new(), found.of(kind))?;
         }
         // No operation, or none of that name: nothing that could be executed, or judged.
-        if fields.is_empty() { Err(MalformedGraphQl) } else { Ok(fields) }
+        if is_empty { Err(MalformedGraphQl) } else { Ok(()) }
     }
 
     /// Collects the fields of a selection set, those of its fragments included. A fragment is looked
@@ -253,8 +284,8 @@ impl Executable {
         &self,
         selections: &cst::SelectionSet,
         nesting: usize,
-        seen: &mut BTreeSet<String>,
-        found: &mut BTreeSet<String>,
+        seen: &mut BTreeSet<Box<str>>,
+        found: &mut BTreeSet<Box<str>>,
     ) -> Result<(), MalformedGraphQl> {
         if nesting > NESTING {
             return Err(MalformedGraphQl);
@@ -262,7 +293,8 @@ impl Executable {
         for selection in selections.selections() {
             match selection {
                 cst::Selection::Field(field) => {
-                    found.insert(field.name().ok_or(MalformedGraphQl)?.text().to_string());
+                    let name = field.name().ok_or(MalformedGraphQl)?.text().to_string();
+                    found.insert(name.into());
                 }
                 cst::Selection::InlineFragment(fragment) => {
                     let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
@@ -270,9 +302,9 @@ impl Executable {
                 }
                 cst::Selection::FragmentSpread(spread) => {
                     let name = spread_name(&spread)?;
-                    let inner = self.fragments.get(&name).ok_or(MalformedGraphQl)?;
-                    if seen.insert(name) {
-                        self.collect(inner, nesting + 1, seen, found)?;
+                    let fragment = self.fragments.get(&*name).ok_or(MalformedGraphQl)?;
+                    if seen.insert(name.into()) {
+                        self.collect(&fragment.selections, nesting + 1, seen, found)?;
                     }
                 }
             }
@@ -283,40 +315,35 @@ impl Executable {
     /// Refuses operations nested deeper than `most`, fragments that do not exist, and fragments
     /// that spread themselves.
     fn check_depth(&self, most: usize) -> Result<(), MalformedGraphQl> {
-        let mut depths = BTreeMap::new();
+        let mut deepest = 0;
         for name in self.fragments.keys() {
-            self.fragment_depth(name, 0, &mut depths)?;
+            deepest = deepest.max(self.fragment_depth(name, 0)?);
         }
-        let mut deepest = depths.values().copied().flatten().max().unwrap_or_default();
         for operation in &self.operations {
             let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
-            deepest = deepest.max(self.depth(&selections, 0, &mut depths)?);
+            deepest = deepest.max(self.depth(&selections, 0)?);
         }
         if deepest > most { Err(MalformedGraphQl) } else { Ok(()) }
     }
 
-    /// How deep a fragment nests; `None` in `depths` marks one that is being looked into.
-    fn fragment_depth(
-        &self,
-        name: &str,
-        nesting: usize,
-        depths: &mut BTreeMap<String, Option<usize>>,
-    ) -> Result<usize, MalformedGraphQl> {
-        if let Some(known) = depths.get(name) {
-            return known.ok_or(MalformedGraphQl);
+    fn fragment_depth(&self, name: &str, nesting: usize) -> Result<usize, MalformedGraphQl> {
+        let fragment = self.fragments.get(name).ok_or(MalformedGraphQl)?;
+        match fragment.depth.get() {
+            Depth::Awaited => Err(MalformedGraphQl),
+            Depth::Known(depth) => Ok(depth),
+            Depth::Unknown => {
+                fragment.depth.set(Depth::Awaited);
+                let depth = self.depth(&fragment.selections, nesting)?;
+                fragment.depth.set(Depth::Known(depth));
+                Ok(depth)
+            }
         }
-        let selections = self.fragments.get(name).ok_or(MalformedGraphQl)?;
-        depths.insert(name.to_owned(), None);
-        let depth = self.depth(selections, nesting, depths)?;
-        depths.insert(name.to_owned(), Some(depth));
-        Ok(depth)
     }
 
     fn depth(
         &self,
         selections: &cst::SelectionSet,
         nesting: usize,
-        depths: &mut BTreeMap<String, Option<usize>>,
     ) -> Result<usize, MalformedGraphQl> {
         if nesting > NESTING {
             return Err(MalformedGraphQl);
@@ -326,15 +353,15 @@ impl Executable {
         for selection in selections.selections() {
             let depth = match selection {
                 cst::Selection::Field(field) => match field.selection_set() {
-                    Some(inner) => 1 + self.depth(&inner, nesting, depths)?,
+                    Some(inner) => 1 + self.depth(&inner, nesting)?,
                     None => 1,
                 },
                 cst::Selection::InlineFragment(fragment) => {
                     let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
-                    self.depth(&inner, nesting, depths)?
+                    self.depth(&inner, nesting)?
                 }
                 cst::Selection::FragmentSpread(spread) => {
-                    self.fragment_depth(&spread_name(&spread)?, nesting, depths)?
+                    self.fragment_depth(&spread_name(&spread)?, nesting)?
                 }
             };
             deepest = deepest.max(depth);
@@ -362,8 +389,8 @@ mod tests {
         let mut headers = vec![(":path", target.as_bytes())];
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
         let fields = root_fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
-        let text = |field: RootField| format!("{}:{}", field.name, field.operation.action());
-        Ok(fields.into_iter().map(text).collect())
+        let text = |(operation, name): (Operation, &str)| format!("{name}:{}", operation.action());
+        Ok(fields.iter().map(text).collect())
     }
 
     fn fields_of_json(body: &str) -> Result<Vec<String>, MalformedGraphQl> {

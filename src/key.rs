@@ -145,6 +145,6 @@ impl<'e> Key<'e> {
     }
 
     fn string(&self, index: usize) -> Option<&'e str> {
-        self.ring.strings.get(index).map(|text| &**text)
+        self.ring.string(index)
     }
 }

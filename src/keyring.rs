@@ -40,7 +40,9 @@ pub(crate) struct KeyRing {
     pub(crate) types: Vec<KeyType>,
     /// All ids, one behind the other.
     pub(crate) ids: String,
-    pub(crate) strings: Vec<Box<str>>,
+    /// All shared strings, one behind the other, and where each ends.
+    strings: String,
+    string_ends: Vec<u32>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) scope_sets: Vec<Box<[u32]>>,
     pub(crate) origin_sets: Vec<Box<[Origin]>>,
@@ -87,6 +89,11 @@ impl KeyRing {
         (index < self.len()).then_some(Key { ring: self, index })
     }
 
+    /// The shared string at an index.
+    pub(crate) fn string(&self, index: usize) -> Option<&str> {
+        text_at(&self.strings, &self.string_ends, index)
+    }
+
     /// The key whose token this is.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Key<'_>> {
         let by_sha256 = || self.position(&self.sha256, &Sha256::digest(token).into());
@@ -107,9 +114,11 @@ impl KeyRing {
     }
 }
 
-/// Digests of tokens are even as they are; those that a test makes up may differ in a few bytes only.
+/// Digests of tokens are even as they are, in every part; of those that a test makes up, only a few
+/// bytes may differ.
 fn hash_of_digest(digest: &TokenDigest) -> u64 {
-    hash_of(digest)
+    let (words, _) = digest.as_chunks::<8>();
+    words.iter().fold(0, |hash, word| hash ^ u64::from_be_bytes(*word))
 }
 
 /// Builds a [`KeyRing`], sharing what keys have in common.
@@ -120,6 +129,8 @@ pub(crate) struct Builder {
     strings: HashTable<u32>,
     scopes: HashTable<u32>,
     scope_sets: HashTable<u32>,
+    /// About how many keys there will be.
+    expected: usize,
     bytes: usize,
 }
 
@@ -135,8 +146,10 @@ impl Builder {
         let mut builder = Builder::default();
         builder.ring.types = types;
         builder.ring.pepper = pepper.and_then(|pepper| Hmac::new_from_slice(pepper).ok());
+        builder.expected = keys;
         builder.ring.records.reserve_exact(keys);
         builder.ring.digests.reserve_exact(keys);
+        reserve(&mut builder.ids, keys);
         builder
     }
 
@@ -155,7 +168,7 @@ impl Builder {
         id: &str,
         algorithm: Algorithm,
         digest: TokenDigest,
-        attributes: &[(String, String)],
+        attributes: &[(impl AsRef<str>, impl AsRef<str>)],
         mut record: Record,
     ) -> Result<(), Clash> {
         // What does not fit an index is refused before: `KEYS` and `CONFIGURATION_BYTES` see to it.
@@ -171,6 +184,9 @@ impl Builder {
         let has_digest =
             |index: &u32| digest_at(index).is_some_and(|own| own.ct_eq(&digest).into());
         let hash_at = |index: &u32| digest_at(index).map_or(0, hash_of_digest);
+        if table.is_empty() {
+            reserve(table, self.expected);
+        }
         if table.find(hash_of_digest(&digest), has_digest).is_some() {
             return Err(Clash::Hash);
         }
@@ -180,15 +196,15 @@ impl Builder {
         if self.ids.find(hash, |index| id_at(index) == id).is_some() {
             return Err(Clash::Id);
         }
-        self.ids.insert_unique(hash, index, |index| hash_of(id_at(index)));
-        table.insert_unique(hash_of_digest(&digest), index, hash_at);
+        insert(&mut self.ids, hash, index, &|index| hash_of(id_at(index)));
+        insert(table, hash_of_digest(&digest), index, &hash_at);
         ring.digests.push(digest);
         ring.ids.push_str(id);
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
         let end = ring.ids.len() as u32;
         record.id_end = end;
         for (name, value) in attributes {
-            let pair = (self.string_index(name), self.string_index(value));
+            let pair = (self.string_index(name.as_ref()), self.string_index(value.as_ref()));
             self.ring.attributes.push(pair);
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
@@ -196,7 +212,7 @@ impl Builder {
         record.attributes_end = end;
         self.ring.records.push(record);
         self.bytes += size_of::<Record>() + size_of::<TokenDigest>() + 16 + id.len();
-        self.bytes += size_of_val(attributes);
+        self.bytes += size_of::<(u32, u32)>() * attributes.len();
         Ok(())
     }
 
@@ -206,9 +222,18 @@ impl Builder {
     }
 
     fn string_index(&mut self, text: &str) -> u32 {
-        let (index, is_new) =
-            intern(&mut self.strings, &mut self.ring.strings, text, |text| text.into());
-        self.bytes += if is_new { text.len() + 32 } else { 0 };
+        let (strings, ends) = (&mut self.ring.strings, &mut self.ring.string_ends);
+        let string_at = |index: &u32| text_at(strings, ends, *index as usize).unwrap_or_default();
+        let hash = hash_of(text);
+        if let Some(index) = self.strings.find(hash, |index| string_at(index) == text) {
+            return *index;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
+        let (index, end) = (ends.len() as u32, (strings.len() + text.len()) as u32);
+        insert(&mut self.strings, hash, index, &|index| hash_of(string_at(index)));
+        strings.push_str(text);
+        ends.push(end);
+        self.bytes += text.len() + size_of::<u32>();
         index
     }
 
@@ -219,10 +244,10 @@ impl Builder {
             let (index, is_new) =
                 intern(&mut self.scopes, &mut self.ring.scopes, &scope, Clone::clone);
             self.bytes += if is_new { scope.as_str().len() + 32 } else { 0 };
-            set.push(index);
+            if let Err(position) = set.binary_search(&index) {
+                set.insert(position, index);
+            }
         }
-        set.sort_unstable();
-        set.dedup();
         let (index, is_new) =
             intern(&mut self.scope_sets, &mut self.ring.scope_sets, &set[..], |set| set.into());
         self.bytes += if is_new { size_of_val(&set[..]) + 32 } else { 0 };
@@ -245,6 +270,7 @@ impl Builder {
         let mut ring = self.ring;
         ring.ids.shrink_to_fit();
         ring.strings.shrink_to_fit();
+        ring.string_ends.shrink_to_fit();
         ring.scopes.shrink_to_fit();
         ring.scope_sets.shrink_to_fit();
         ring.origin_sets.shrink_to_fit();
@@ -258,6 +284,13 @@ pub(crate) fn id_at<'a>(records: &[Record], ids: &'a str, index: usize) -> &'a s
     let end = |index: usize| records.get(index).map_or(0, |record| record.id_end as usize);
     let start = index.checked_sub(1).map_or(0, end);
     ids.get(start..end(index)).unwrap_or_default()
+}
+
+/// The text at an index of those that stand one behind the other and end where `ends` says.
+fn text_at<'a>(texts: &'a str, ends: &[u32], index: usize) -> Option<&'a str> {
+    let end = |index: usize| ends.get(index).map(|end| *end as usize);
+    let start = index.checked_sub(1).map_or(Some(0), end)?;
+    texts.get(start..end(index)?)
 }
 
 /// The index of the value in `values` that equals `borrowed`, and whether it is new there.
@@ -281,9 +314,28 @@ where
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
     let index = values.len() as u32;
-    table.insert_unique(hash, index, |index| value_at(values, *index).unwrap_or_default());
+    insert(table, hash, index, &|index| value_at(values, *index).unwrap_or_default());
     values.push(own(borrowed));
     (index, true)
+}
+
+/// Inserts an index that is not in the table. (One function for all tables: each other would bring
+/// its own growing of a table into the module.)
+#[inline(never)]
+pub(crate) fn insert(
+    table: &mut HashTable<u32>,
+    hash: u64,
+    index: u32,
+    hash_at: &dyn Fn(&u32) -> u64,
+) {
+    table.insert_unique(hash, index, hash_at);
+}
+
+/// Makes room in an empty table.
+#[inline(never)]
+fn reserve(table: &mut HashTable<u32>, count: usize) {
+    let hash_at: &dyn Fn(&u32) -> u64 = &|_| 0;
+    table.reserve(count, hash_at);
 }
 
 /// A hash without randomness: configuring must do the same in every VM. What is hashed was written
@@ -300,6 +352,8 @@ mod tests {
     fn a_record_is_small() {
         assert!(size_of::<Record>() <= 40, "{}", size_of::<Record>());
     }
+
+    const NONE: &[(&str, &str)] = &[];
 
     fn record() -> Record {
         Record {
@@ -341,10 +395,10 @@ mod tests {
     #[test]
     fn ids_and_hashes_are_unique() {
         let mut builder = Builder::new(Vec::new(), None, 2);
-        builder.add("a", Algorithm::Sha256, digest(b"1"), &[], record()).unwrap();
-        let again = builder.add("a", Algorithm::Sha256, digest(b"2"), &[], record());
+        builder.add("a", Algorithm::Sha256, digest(b"1"), NONE, record()).unwrap();
+        let again = builder.add("a", Algorithm::Sha256, digest(b"2"), NONE, record());
         assert_eq!(again, Err(Clash::Id));
-        let again = builder.add("b", Algorithm::Sha256, digest(b"1"), &[], record());
+        let again = builder.add("b", Algorithm::Sha256, digest(b"1"), NONE, record());
         assert_eq!(again, Err(Clash::Hash));
     }
 
@@ -355,7 +409,7 @@ mod tests {
         let mut hmac = TokenDigest::default();
         let digits = "d06900724f36b88d7f0b2d77004645b24578b2629a5d666200fa5ab3f509b45e";
         hex::decode_to_slice(digits, &mut hmac).unwrap();
-        builder.add("a", Algorithm::HmacSha256, hmac, &[], record()).unwrap();
+        builder.add("a", Algorithm::HmacSha256, hmac, NONE, record()).unwrap();
         let ring = builder.finish();
         assert_eq!(ring.find(b"token").unwrap().id(), "a");
         assert!(ring.find(b"pepper").is_none());

@@ -59,13 +59,15 @@ impl<'a> Query<'a> {
         if names.is_empty() {
             return false;
         }
-        let folded = &names.folded;
+        let may_be_read = |name: &[u8]| {
+            String::from_utf8(fold(name)).is_ok_and(|name| names.folded.contains(&*name))
+        };
         let is_read = |name: &[u8]| names.exact.iter().any(|own| is_named(name, own));
         let has_another_spelling =
-            self.parameters.keys().any(|name| folded.contains(&fold(name)) && !is_read(name));
+            self.parameters.keys().any(|name| may_be_read(name) && !is_read(name));
         let is_behind_semicolon = |piece: &[u8]| {
             let mut parts = piece.split(|byte| *byte == b';').skip(1);
-            parts.any(|part| folded.contains(&fold(&parameter(part).0)))
+            parts.any(|part| may_be_read(&parameter(part).0))
         };
         self.count > limits::PARAMETERS
             || has_another_spelling
@@ -78,12 +80,12 @@ impl<'a> Query<'a> {
 pub(crate) struct QueryNames {
     exact: BTreeSet<Box<str>>,
     /// As [`fold`] makes them.
-    folded: BTreeSet<Vec<u8>>,
+    folded: BTreeSet<Box<str>>,
 }
 
 impl QueryNames {
     pub(crate) fn insert(&mut self, name: &str) {
-        self.folded.insert(fold(name.as_bytes()));
+        self.folded.extend(String::from_utf8(fold(name.as_bytes())).ok().map(Into::into));
         self.exact.insert(name.into());
     }
 

@@ -10,15 +10,18 @@ use crate::template::{Template, Variable};
 /// The words of refusals.
 #[derive(Clone, Debug)]
 pub(crate) struct Wordings {
-    pub(crate) realm: Box<str>,
-    /// The scheme of challenges: `Bearer` or `ApiKey`.
-    pub(crate) scheme: &'static str,
-    pub(crate) content_type: Box<str>,
-    pub(crate) body: Template,
+    content_type: Box<str>,
+    body: Template,
     /// Whether the body is JSON, so that what placeholders stand for must be escaped.
-    pub(crate) json: bool,
+    json: bool,
     /// One for each of [`Reason::ALL`], in its order.
-    pub(crate) reasons: Vec<Wording>,
+    reasons: Vec<Wording>,
+    /// The body of each reason, where it is the same for every request.
+    bodies: Vec<Option<Box<str>>>,
+    /// What a client is told who presented nothing: scheme and realm (RFC 6750 section 3).
+    challenge: Box<str>,
+    /// What one is told whose credential is not good.
+    invalid_token: Box<str>,
 }
 
 /// What one kind of refusal says.
@@ -42,10 +45,36 @@ pub(crate) struct RuleWording {
 pub(crate) struct Reply<'a> {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'a str, Cow<'a, str>)>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Cow<'a, str>,
 }
 
 impl Wordings {
+    /// `scheme` is that of challenges, `Bearer` or `ApiKey`; `reasons` has one wording for each of
+    /// [`Reason::ALL`].
+    pub(crate) fn new(
+        scheme: &str,
+        realm: &str,
+        content_type: Box<str>,
+        (body, json): (Template, bool),
+        reasons: Vec<Wording>,
+    ) -> Wordings {
+        let challenge = [scheme, " realm=\"", realm, "\""].concat();
+        let invalid_token = [&challenge, ", error=\"invalid_token\""].concat().into();
+        let bodies = Vec::new();
+        let challenge = challenge.into();
+        let mut wordings =
+            Wordings { content_type, body, json, reasons, bodies, challenge, invalid_token };
+        let body = |(wording, reason): (&Wording, &Reason)| {
+            let said = Said { wording, own: None, reason: *reason, scopes: "", request_id: "" };
+            let parts = || wordings.body.variables().chain(wording.message.variables());
+            let is_fixed = !parts().any(Variable::depends_on_request);
+            is_fixed.then(|| wordings.body(&said).into_owned().into())
+        };
+        let bodies = wordings.reasons.iter().zip(Reason::ALL).map(body).collect();
+        wordings.bodies = bodies;
+        wordings
+    }
+
     pub(crate) fn reply<'a>(
         &'a self,
         request: Request<'_>,
@@ -55,48 +84,34 @@ impl Wordings {
         let wording = self.reasons.get(reason as usize)?;
         let own =
             decision.rule.filter(|_| decision.own_wording).and_then(|rule| rule.wording.as_ref());
-        let status = own.and_then(|own| own.status).unwrap_or(wording.status);
-        let code = own.and_then(|own| own.code.as_deref()).unwrap_or(&wording.code);
-        let message = own.and_then(|own| own.message.as_ref()).unwrap_or(&wording.message);
-
         let scopes: Vec<&str> = decision.required.iter().map(|scope| scope.as_str()).collect();
         let scopes = scopes.join(" ");
-        let status_text = status.to_string();
-        let word = |variable: &Variable| -> Option<Cow<'_, str>> {
-            match variable {
-                Variable::Code => Some(code.into()),
-                Variable::Reason => Some(reason.as_str().into()),
-                Variable::RequestId => Some(request.id().unwrap_or_default().into()),
-                Variable::RequiredScope => Some(scopes.as_str().into()),
-                Variable::Status => Some(status_text.as_str().into()),
-                _ => None,
-            }
-        };
-        let message = message.render(word).unwrap_or_default();
+        let request_id = request.id().unwrap_or_default();
+        let said = Said { wording, own, reason, scopes: &scopes, request_id };
 
         let mut headers = vec![("content-type", Cow::Borrowed(&*self.content_type))];
-        if let Some(challenge) = self.challenge(status, decision, reason, &scopes) {
-            headers.push(("www-authenticate", Cow::Owned(challenge)));
+        if let Some(challenge) = self.challenge(said.status(), decision, reason, &scopes) {
+            headers.push(("www-authenticate", challenge));
         }
-        let body = if request.method() == "HEAD" {
-            Cow::Borrowed("")
-        } else if request.is_grpc() {
-            message
-        } else {
-            let escaped = |text: Cow<'_, str>| {
-                if self.json {
-                    Cow::Owned(json_escaped(&text))
-                } else {
-                    Cow::Owned(text.into_owned())
-                }
-            };
-            let in_body = |variable: &Variable| match variable {
-                Variable::Message => Some(escaped(Cow::Borrowed(&*message))),
-                variable => word(variable).map(escaped),
-            };
-            self.body.render(in_body).unwrap_or_default()
+        let fixed = self.bodies.get(reason as usize).and_then(Option::as_deref);
+        let body = match fixed {
+            _ if request.method() == "HEAD" => Cow::Borrowed(""),
+            _ if request.is_grpc() => Cow::Owned(said.message().into_owned()),
+            Some(body) if own.is_none() => Cow::Borrowed(body),
+            _ => Cow::Owned(self.body(&said).into_owned()),
         };
-        Some(Reply { status, headers, body: body.into_owned().into_bytes() })
+        Some(Reply { status: said.status(), headers, body })
+    }
+
+    fn body<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {
+        let word = |variable: &Variable| {
+            let word = match variable {
+                Variable::Message => said.message(),
+                variable => said.word(variable)?,
+            };
+            Some(if self.json { Cow::Owned(json_escaped(&word)) } else { word })
+        };
+        self.body.render(word).unwrap_or_default()
     }
 
     /// The `WWW-Authenticate` of a refusal (RFC 6750 section 3).
@@ -106,22 +121,61 @@ impl Wordings {
         decision: &Decision<'_>,
         reason: Reason,
         scopes: &str,
-    ) -> Option<String> {
-        let mut challenge = format!("{} realm=\"{}\"", self.scheme, self.realm);
+    ) -> Option<Cow<'_, str>> {
         match (status, reason) {
             (401, _) if reason.class() == Class::Unauthorized && decision.presented => {
-                challenge.push_str(", error=\"invalid_token\"");
+                Some(Cow::Borrowed(&self.invalid_token))
             }
-            (401, _) => {}
+            (401, _) => Some(Cow::Borrowed(&self.challenge)),
             (403, Reason::InsufficientScope) => {
-                challenge.push_str(", error=\"insufficient_scope\"");
+                let mut challenge = [&self.challenge, ", error=\"insufficient_scope\""].concat();
                 if !scopes.is_empty() && scopes.len() <= limits::CHALLENGE_BYTES {
-                    challenge.push_str(&format!(", scope=\"{scopes}\""));
+                    challenge += ", scope=\"";
+                    challenge += scopes;
+                    challenge += "\"";
                 }
+                Some(Cow::Owned(challenge))
             }
-            _ => return None,
+            _ => None,
         }
-        Some(challenge)
+    }
+}
+
+/// What a refusal's placeholders stand for.
+#[derive(Debug)]
+struct Said<'a> {
+    wording: &'a Wording,
+    /// The rule's own wording.
+    own: Option<&'a RuleWording>,
+    reason: Reason,
+    scopes: &'a str,
+    request_id: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn status(&self) -> u16 {
+        self.own.and_then(|own| own.status).unwrap_or(self.wording.status)
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        let own = self.own.and_then(|own| own.message.as_ref());
+        let message = own.unwrap_or(&self.wording.message);
+        message.render(|variable| self.word(variable)).unwrap_or_default()
+    }
+
+    fn word(&self, variable: &Variable) -> Option<Cow<'a, str>> {
+        let word = match variable {
+            Variable::Code => {
+                let own = self.own.and_then(|own| own.code.as_deref());
+                own.unwrap_or(&self.wording.code)
+            }
+            Variable::Reason => self.reason.as_str(),
+            Variable::RequestId => self.request_id,
+            Variable::RequiredScope => self.scopes,
+            Variable::Status => return Some(Cow::Owned(self.status().to_string())),
+            _ => return None,
+        };
+        Some(Cow::Borrowed(word))
     }
 }
 

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 use crate::condition::Condition;
 use crate::graphql;
-use crate::keyring::hash_of;
+use crate::keyring::{hash_of, insert};
 use crate::path::{PathTemplate, Segment};
 use crate::query::Query;
 use crate::response::RuleWording;
@@ -193,15 +193,16 @@ impl Rules {
         segments: Option<&[Cow<'_, str>]>,
         method: &str,
     ) -> Option<&Rule> {
-        let mut candidates = self.pathless.clone();
+        let matches =
+            |index: &usize| self.all.get(*index).is_some_and(|rule| rule.matches(facts, method));
+        let mut found = Vec::new();
         if let Some(segments) = segments.filter(|_| self.look_at_paths()) {
-            self.tree.collect(Tree::ROOT, segments, &mut candidates);
+            self.tree.collect(Tree::ROOT, segments, &mut found);
         }
-        candidates.sort_unstable();
-        candidates
-            .into_iter()
-            .filter_map(|index| self.all.get(index))
-            .find(|rule| rule.matches(facts, method))
+        let by_path = found.into_iter().filter(matches).min();
+        // These stand in order.
+        let without_path = self.pathless.iter().copied().find(matches);
+        self.all.get(by_path.into_iter().chain(without_path).min()?)
     }
 }
 
@@ -209,7 +210,9 @@ impl Rules {
 #[derive(Debug)]
 struct Tree {
     nodes: Vec<Node>,
-    literals: HashTable<Literal>,
+    literals: Vec<Literal>,
+    /// The literals, by node and text.
+    index: HashTable<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -232,7 +235,7 @@ struct Literal {
 
 impl Default for Tree {
     fn default() -> Tree {
-        Tree { nodes: vec![Node::default()], literals: HashTable::new() }
+        Tree { nodes: vec![Node::default()], literals: Vec::new(), index: HashTable::new() }
     }
 }
 
@@ -260,9 +263,15 @@ impl Tree {
         }
         let child = self.nodes.len();
         self.nodes.push(Node::default());
-        let literal = Literal { node, text: text.into(), child };
-        let hash = |literal: &Literal| hash_of(&(literal.node, &*literal.text));
-        self.literals.insert_unique(hash(&literal), literal, hash);
+        // The policy's size bounds the number of literals.
+        let index = u32::try_from(self.literals.len()).unwrap_or(u32::MAX);
+        self.literals.push(Literal { node, text: text.into(), child });
+        let literals = &self.literals;
+        let hash_at = |index: &u32| {
+            let literal = literals.get(*index as usize);
+            literal.map_or(0, |literal| hash_of(&(literal.node, &*literal.text)))
+        };
+        insert(&mut self.index, hash_of(&(node, text)), index, &hash_at);
         child
     }
 
@@ -276,8 +285,12 @@ impl Tree {
     }
 
     fn child(&self, node: usize, text: &str) -> Option<usize> {
-        let is_same = |literal: &Literal| literal.node == node && *literal.text == *text;
-        self.literals.find(hash_of(&(node, text)), is_same).map(|literal| literal.child)
+        let literal = |index: &u32| self.literals.get(*index as usize);
+        let is_same = |index: &u32| {
+            literal(index).is_some_and(|literal| literal.node == node && *literal.text == *text)
+        };
+        let index = self.index.find(hash_of(&(node, text)), is_same)?;
+        literal(index).map(|literal| literal.child)
     }
 
     /// Collects the rules whose paths match. It goes no deeper than the longest path of a rule.

@@ -16,7 +16,12 @@ use std::fmt;
 /// A bare action means that action on every resource: `read` is `*:read`, and that is how it
 /// prints. Case matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scope(Box<str>);
+pub struct Scope {
+    /// `resource:action`.
+    text: Box<str>,
+    /// Where its colon stands.
+    colon: usize,
+}
 
 impl Scope {
     /// Reads a scope.
@@ -35,7 +40,8 @@ impl Scope {
             return Err(ScopeError::Character);
         }
         let is_bare = action.len() == text.len();
-        Ok(Scope(if is_bare { ["*:", text].concat().into() } else { text.into() }))
+        let whole = if is_bare { ["*:", text].concat().into() } else { text.into() };
+        Ok(Scope { text: whole, colon: resource.len() })
     }
 
     /// Whether who holds this scope may do what `required` names.
@@ -53,17 +59,18 @@ impl Scope {
 
     /// The scope's text, `resource:action`.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     fn sides(&self) -> (&str, &str) {
-        self.0.split_once(':').unwrap_or(("*", &self.0))
+        let (resource, action) = self.text.split_at_checked(self.colon).unwrap_or_default();
+        (resource, action.get(1..).unwrap_or_default())
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 

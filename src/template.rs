@@ -106,6 +106,13 @@ impl Vocabulary {
     }
 }
 
+impl Variable {
+    /// Whether it stands for something else in another refusal of the same reason.
+    pub(crate) fn depends_on_request(&self) -> bool {
+        matches!(self, Variable::RequestId | Variable::RequiredScope)
+    }
+}
+
 impl Template {
     pub(crate) fn parse(text: &str, vocabulary: Vocabulary) -> Result<Template, TemplateError> {
         let mut parts = Vec::new();

@@ -475,7 +475,7 @@ pub(crate) fn observation(
         Effect::Reply { status, headers, body } => {
             let mut headers = owned(headers);
             replace(&mut headers, &added);
-            Observation { status, headers, body, ..observation }
+            Observation { status, headers, body: body.as_bytes().to_vec(), ..observation }
         }
     }
 }

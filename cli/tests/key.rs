@@ -135,11 +135,9 @@ fn decide(directory: &Directory, token: &str, later: i64) -> String {
     let engine = Engine::compile(&policy.to_json().unwrap(), &environment).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let now = i64::try_from(now.as_secs()).unwrap() + later;
-    let headers = [
-        (":method".to_owned(), b"GET".to_vec()),
-        (":path".to_owned(), b"/v1/reports".to_vec()),
-        ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
-    ];
+    let bearer = format!("Bearer {token}");
+    let headers =
+        [(":method", &b"GET"[..]), (":path", b"/v1/reports"), ("authorization", bearer.as_bytes())];
     let (clock, claims) = (|| Some(now), |_: &str| None);
     let request = Request { headers: &headers, body: Body::Unread, clock: &clock, claims: &claims };
     engine.decide(&request).to_string()

@@ -65,32 +65,30 @@ pub(crate) fn claims(payload: &str) -> Option<Claims> {
     Some(pairs::read(&claims).unwrap_or_default().into_iter().map(owned).collect())
 }
 
-/// Changes the request that goes on: one change by itself, several by writing the headers anew,
-/// since calls are what costs.
+/// Changes the request that goes on: one by one where no more than `calls` calls do it, else by writing
+/// the headers anew.
 pub(crate) fn change_request(
     headers: &[(&str, &[u8])],
     set: &[(&str, &[u8])],
     remove: &[&str],
     path: Option<&[u8]>,
+    calls: usize,
 ) -> Result<(), Refused> {
     const MAP: Map = Map::RequestHeaders;
-    match (set, remove, path) {
-        ([], [], None) => Ok(()),
-        ([], [name], None) => abi::remove_header(MAP, name),
-        ([(name, value)], [], None) => abi::replace_header(MAP, name, value),
-        ([], [], Some(path)) => abi::replace_header(MAP, ":path", path),
-        _ => {
-            let mut kept = Vec::with_capacity(headers.len() + set.len());
-            for (name, value) in headers {
-                if !remove.contains(name) && !set.iter().any(|(own, _)| own == name) {
-                    let path = path.filter(|_| *name == ":path");
-                    kept.push((*name, path.unwrap_or(value)));
-                }
-            }
-            kept.extend_from_slice(set);
-            abi::set_header_map(MAP, &pairs::write(&kept))
+    if set.len() + remove.len() + usize::from(path.is_some()) <= calls {
+        remove.iter().try_for_each(|name| abi::remove_header(MAP, name))?;
+        set.iter().try_for_each(|(name, value)| abi::replace_header(MAP, name, value))?;
+        return path.map_or(Ok(()), |path| abi::replace_header(MAP, ":path", path));
+    }
+    let mut kept = Vec::with_capacity(headers.len() + set.len());
+    for (name, value) in headers {
+        if !remove.contains(name) && !set.iter().any(|(own, _)| own == name) {
+            let path = path.filter(|_| *name == ":path");
+            kept.push((*name, path.unwrap_or(value)));
         }
     }
+    kept.extend_from_slice(set);
+    abi::set_header_map(MAP, &pairs::write(&kept))
 }
 
 /// Answers the request. The caller must pause it, and not answer again.

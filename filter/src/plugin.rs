@@ -4,10 +4,11 @@
 //! theirs.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use latchkey::{Engine, Environment, Finding, Severity};
+use rustc_hash::FxBuildHasher;
 
 use crate::abi::{Action, Level};
 use crate::metrics::Metrics;
@@ -25,9 +26,10 @@ pub(crate) struct Policy {
 
 thread_local! {
     /// The policies in force, by root context.
-    static POLICIES: RefCell<BTreeMap<u32, Rc<Policy>>> = const { RefCell::new(BTreeMap::new()) };
+    static POLICIES: RefCell<Vec<(u32, Rc<Policy>)>> = const { RefCell::new(Vec::new()) };
     /// The streams of which there is something to remember, by context.
-    static STREAMS: RefCell<BTreeMap<u32, Stream>> = const { RefCell::new(BTreeMap::new()) };
+    static STREAMS: RefCell<HashMap<u32, Stream, FxBuildHasher>> =
+        const { RefCell::new(HashMap::with_hasher(FxBuildHasher)) };
 }
 
 pub(crate) fn on_load() {
@@ -60,7 +62,8 @@ pub(crate) fn on_configure(root: u32) -> bool {
             let metrics = RefCell::new(Metrics::new(&engine));
             let logs_refusals = host::logs(Level::Debug);
             let policy = Rc::new(Policy { engine, metrics, logs_refusals });
-            POLICIES.with_borrow_mut(|policies| policies.insert(root, policy));
+            drop(withdraw(root));
+            POLICIES.with_borrow_mut(|policies| policies.push((root, policy)));
             host::start_ticking();
             !host::fails_in_worker()
         }
@@ -106,7 +109,7 @@ pub(crate) fn on_response_headers(context: u32) {
 /// A stream has ended, or an old plugin whose streams all have.
 pub(crate) fn on_delete(context: u32) {
     drop(forget(context));
-    drop(POLICIES.with_borrow_mut(|policies| policies.remove(&context)));
+    drop(withdraw(context));
 }
 
 /// Lets a stream act of which there is something to remember; no other has anything to do.
@@ -120,7 +123,18 @@ fn on_stream(context: u32, act: impl FnOnce(&mut Stream) -> Action) -> Action {
 }
 
 fn policy(root: u32) -> Option<Rc<Policy>> {
-    POLICIES.with_borrow(|policies| policies.get(&root).cloned())
+    POLICIES.with_borrow(|policies| {
+        let own = policies.iter().find(|(own, _)| *own == root);
+        own.map(|(_, policy)| policy.clone())
+    })
+}
+
+/// Takes a policy out of force; it is gone when its last stream is.
+fn withdraw(root: u32) -> Option<Rc<Policy>> {
+    POLICIES.with_borrow_mut(|policies| {
+        let position = policies.iter().position(|(own, _)| *own == root)?;
+        Some(policies.swap_remove(position).1)
+    })
 }
 
 fn remember_if_needed(context: u32, stream: Stream) {

@@ -9,6 +9,9 @@ use crate::abi::{Action, Level};
 use crate::plugin::Policy;
 use crate::{host, pairs};
 
+/// How many calls to the proxy an allowed request makes at most, a key's validity window aside.
+const CALLS: usize = 4;
+
 /// What is remembered of a request until its response is on its way.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -122,9 +125,13 @@ impl Stream {
         host::publish("latchkey", &decision.to_string());
         match policy.engine.effect(request, decision) {
             Effect::Continue { set, remove, path } => {
-                if host::change_request(request.headers, &borrowed(&set), &remove, path.as_deref())
-                    .is_ok()
-                {
+                // Calls have read headers, session and body, and published the decision.
+                let has_read_body = !matches!(request.body, Body::Unread | Body::Whole(b""));
+                let spent =
+                    2 + usize::from(policy.engine.has_sessions()) + usize::from(has_read_body);
+                let left = CALLS.saturating_sub(spent);
+                let (set, path) = (borrowed(&set), path.as_deref());
+                if host::change_request(request.headers, &set, &remove, path, left).is_ok() {
                     return Action::Continue;
                 }
                 // Nobody goes on with the credential, or with identity headers of their own.
@@ -140,7 +147,7 @@ impl Stream {
                 }
                 let headers: Vec<_> =
                     headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-                host::reply(status, &headers, &body);
+                host::reply(status, &headers, body.as_bytes());
                 Action::Pause
             }
         }

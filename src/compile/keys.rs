@@ -1,13 +1,12 @@
 //! Key types and keys.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use serde_json::value::RawValue;
 
 use super::{Compiler, Environment, is_field_value, quoted};
-use crate::config::{Entries, Instant, Object, RawKey, Whole, missing_field};
+use crate::config::{Entries, Instant, Object, RawKey, Text, Whole, each_item, missing_field};
 use crate::finding::{Code, Place, is_identifier};
 use crate::key::{Format, KeyType};
 use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Record, TokenDigest};
@@ -15,8 +14,8 @@ use crate::limits;
 use crate::origin::Origin;
 use crate::scope::Scope;
 
-impl<'a> Compiler<'a> {
-    pub(super) fn key_types(&mut self, policy: &Object<'a>) -> Vec<KeyType> {
+impl Compiler {
+    pub(super) fn key_types(&mut self, policy: &Object<'_>) -> Vec<KeyType> {
         let place = Place::ROOT.field("key_types");
         let raw: Option<Entries<&RawValue>> = self.value(policy, "key_types");
         let raw = raw.map(|raw| raw.0).unwrap_or_default();
@@ -35,7 +34,7 @@ impl<'a> Compiler<'a> {
         types
     }
 
-    fn key_type(&mut self, name: &str, raw: &'a RawValue, place: Place<'_>) -> Option<KeyType> {
+    fn key_type(&mut self, name: &str, raw: &RawValue, place: Place<'_>) -> Option<KeyType> {
         const FIELDS: [&str; 6] =
             ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
         let findings = &mut self.findings;
@@ -69,7 +68,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn format(&mut self, raw: &Object<'a>, prefix: usize, place: Place<'_>) -> Option<Format> {
+    fn format(&mut self, raw: &Object<'_>, prefix: usize, place: Place<'_>) -> Option<Format> {
         let (raw, place) = (raw.raw("format")?, place.field("format"));
         let findings = &mut self.findings;
         let raw = Object::parse(raw, place, &["length", "charset"], findings)?;
@@ -105,7 +104,7 @@ impl<'a> Compiler<'a> {
     /// Compiles the keys, and says whether each of them has a type.
     pub(super) fn keys(
         &mut self,
-        policy: &Object<'a>,
+        policy: &Object<'_>,
         types: Vec<KeyType>,
         environment: &Environment<'_>,
     ) -> (KeyRing, bool) {
@@ -114,29 +113,48 @@ impl<'a> Compiler<'a> {
             missing_field("keys", Place::ROOT, &mut self.findings)
                 .help("a policy without keys says `keys: []`");
         }
-        let raw: Vec<&RawValue> = self.value(policy, "keys").unwrap_or_default();
-        if raw.len() > limits::KEYS {
-            self.too_many("keys", limits::KEYS, place);
-            return (KeyRing::default(), false);
-        }
-        self.key_count = raw.len();
+        let Some(list) = policy.raw("keys") else { return (KeyRing::default(), true) };
         let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
-        let names: BTreeMap<Box<str>, usize> =
-            types.iter().enumerate().map(|(index, own)| (own.name.clone(), index)).collect();
+        let mut names: BTreeMap<Box<str>, usize> = BTreeMap::new();
+        names.extend(types.iter().enumerate().map(|(index, own)| (own.name.clone(), index)));
         let origins_required: Vec<bool> = types.iter().map(|own| own.origins_required).collect();
-        let mut builder = Builder::new(types, pepper, raw.len());
+        let mut builder = Builder::new(types, pepper, estimated_keys(list.get()));
         let mut every_key_has_a_type = true;
-        for (index, raw) in raw.into_iter().enumerate() {
+        let mut add = |compiler: &mut Self, raw: RawKey<'_>, index: usize| {
             let place = place.item(index);
-            let Some(raw) = RawKey::parse(raw, place, &mut self.findings) else { continue };
             every_key_has_a_type &= raw.key_type.is_some();
-            self.key(raw, place, &names, &origins_required, &mut builder);
-            if builder.bytes() > limits::KEY_RING_BYTES {
+            compiler.key(raw, place, &names, &origins_required, &mut builder);
+            let fits = builder.bytes() <= limits::KEY_RING_BYTES;
+            if !fits {
                 let message =
                     format!("the keys take more than {} bytes of memory", limits::KEY_RING_BYTES);
-                self.findings.error(place, Code::TooLarge, message);
-                break;
+                compiler.findings.error(place, Code::TooLarge, message);
             }
+            fits
+        };
+
+        let mut count = 0;
+        let mut more = true;
+        let is_whole = each_item(list, |raw: RawKey<'_>| {
+            more = count < limits::KEYS && add(self, raw, count);
+            count += 1;
+            more
+        });
+        if !is_whole && more {
+            // One has another shape: from there on, each is read by itself.
+            let rest: Vec<&RawValue> = self.value(policy, "keys").unwrap_or_default();
+            let read = std::mem::replace(&mut count, rest.len());
+            let rest = if count > limits::KEYS { Vec::new() } else { rest };
+            for (index, raw) in rest.into_iter().enumerate().skip(read) {
+                let raw = RawKey::parse(raw, place.item(index), &mut self.findings);
+                if !raw.is_none_or(|raw| add(self, raw, index)) {
+                    break;
+                }
+            }
+        }
+        self.key_count = count;
+        if count > limits::KEYS {
+            self.too_many("keys", limits::KEYS, place);
         }
         (builder.finish(), every_key_has_a_type)
     }
@@ -280,7 +298,7 @@ impl<'a> Compiler<'a> {
         (opens, closes)
     }
 
-    fn origins(&mut self, texts: &[Cow<'_, str>], place: Place<'_>) -> Option<Vec<Origin>> {
+    fn origins(&mut self, texts: &[Text<'_>], place: Place<'_>) -> Option<Vec<Origin>> {
         let place = place.field("origins");
         if texts.is_empty() {
             self.findings
@@ -305,27 +323,28 @@ impl<'a> Compiler<'a> {
         Some(origins)
     }
 
-    fn attributes(&mut self, attributes: &[(String, String)], place: Place<'_>) {
+    fn attributes(&mut self, attributes: &[(Text<'_>, Text<'_>)], place: Place<'_>) {
         let place = place.field("attributes");
         if attributes.len() > limits::ATTRIBUTES {
             self.too_many("attributes", limits::ATTRIBUTES, place);
             return;
         }
         for (name, value) in attributes {
+            let name: &str = name;
             if !is_identifier(name) {
                 self.identifier("an attribute name", place);
                 continue;
             }
             let place = place.field(name);
-            if matches!(name.as_str(), "account" | "id" | "type") {
+            if matches!(name, "account" | "id" | "type") {
                 let message = format!("an attribute cannot be named `{name}`");
                 self.findings
                     .error(place, Code::InvalidIdentifier, message)
                     .help("in a `where` that name stands for the key's own field");
             }
             self.identity_value(value, "an attribute", place);
-            if !self.attributes.contains(name.as_str()) {
-                self.attributes.insert(Cow::Owned(name.clone()));
+            if !self.attributes.contains(name) {
+                self.attributes.insert(name.into());
             }
         }
     }
@@ -341,4 +360,14 @@ impl<'a> Compiler<'a> {
             self.findings.error(place, Code::InvalidHeader, message);
         }
     }
+}
+
+/// About how many keys a list has, by how many there are in its first bytes: what room is made for.
+fn estimated_keys(list: &str) -> usize {
+    const NAME: &[u8] = b"\"hash\"";
+    const SAMPLE: usize = 64 * 1024;
+    let sample = list.as_bytes().get(..SAMPLE).unwrap_or(list.as_bytes());
+    let found = sample.windows(NAME.len()).filter(|window| *window == NAME).count();
+    let keys = found * (list.len() / sample.len().max(1));
+    (keys + keys / 32).min(limits::KEYS)
 }

@@ -26,11 +26,11 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
-impl<'a> Compiler<'a> {
+impl Compiler {
     /// Compiles `upstream_headers` or `response_headers`.
     pub(super) fn headers(
         &mut self,
-        policy: &Object<'a>,
+        policy: &Object<'_>,
         field: &str,
     ) -> Vec<(Box<str>, Template)> {
         let place = Place::ROOT.field(field);
@@ -72,7 +72,7 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn errors(
         &mut self,
-        policy: &Object<'a>,
+        policy: &Object<'_>,
         realm: Box<str>,
         sources: &Sources,
     ) -> Wordings {
@@ -90,7 +90,7 @@ impl<'a> Compiler<'a> {
             self.findings.error(place.field("content_type"), Code::InvalidHeader, message);
         }
         let body: Option<Json> = raw.field("body", place, &mut self.findings);
-        let (body, json) = self.body(body, &content_type, place.field("body"));
+        let body = self.body(body, &content_type, place.field("body"));
         let unauthorized = self.class(&raw, Class::Unauthorized, place);
         let forbidden = self.class(&raw, Class::Forbidden, place);
         let bad_request = self.class(&raw, Class::BadRequest, place);
@@ -104,10 +104,10 @@ impl<'a> Compiler<'a> {
             .collect();
         self.reasons(&raw, &mut reasons, place);
         let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
-        Wordings { realm, scheme, content_type: content_type.into(), body, json, reasons }
+        Wordings::new(scheme, &realm, content_type.into(), body, reasons)
     }
 
-    fn reasons(&mut self, errors: &Object<'a>, wordings: &mut [Wording], place: Place<'_>) {
+    fn reasons(&mut self, errors: &Object<'_>, wordings: &mut [Wording], place: Place<'_>) {
         let raw: Option<Entries<&RawValue>> = errors.field("reasons", place, &mut self.findings);
         let place = place.field("reasons");
         for (name, raw) in raw.into_iter().flat_map(|raw| raw.0) {
@@ -126,7 +126,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The wording of a class: what stands in the configuration over what stands here.
-    fn class(&mut self, errors: &Object<'a>, class: Class, place: Place<'_>) -> Wording {
+    fn class(&mut self, errors: &Object<'_>, class: Class, place: Place<'_>) -> Wording {
         let (name, status, code, message) = match class {
             Class::BadRequest => ("bad_request", 400, "bad_request", "The request is malformed"),
             Class::Forbidden => {
@@ -144,7 +144,7 @@ impl<'a> Compiler<'a> {
         wording
     }
 
-    fn reword(&mut self, wording: &mut Wording, raw: &'a RawValue, place: Place<'_>) {
+    fn reword(&mut self, wording: &mut Wording, raw: &RawValue, place: Place<'_>) {
         let Some(own) = self.wording(raw, 400..=599, place) else { return };
         wording.status = own.status.unwrap_or(wording.status);
         wording.code = own.code.unwrap_or_else(|| wording.code.clone());
@@ -156,7 +156,7 @@ impl<'a> Compiler<'a> {
     /// The wording of a rule's own refusals.
     pub(super) fn rule_wording(
         &mut self,
-        rule: &Object<'a>,
+        rule: &Object<'_>,
         place: Place<'_>,
     ) -> Option<RuleWording> {
         self.wording(rule.raw("deny")?, 400..=499, place.field("deny"))
@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
 
     fn wording(
         &mut self,
-        raw: &'a RawValue,
+        raw: &RawValue,
         statuses: std::ops::RangeInclusive<u16>,
         place: Place<'_>,
     ) -> Option<RuleWording> {
@@ -210,7 +210,8 @@ impl<'a> Compiler<'a> {
             let (_, code) = field("code");
             Json::Object(vec![("error".to_owned(), code), field("message")])
         };
-        let is_json = content_type.to_ascii_lowercase().contains("json");
+        let is_json =
+            content_type.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"));
         match raw.unwrap_or_else(default) {
             Json::String(text) => {
                 let template = self.template(&text, Vocabulary::Refusal, place, &[]);

@@ -17,8 +17,8 @@ use crate::rule::{
 use crate::scope::{Scope, is_word};
 use crate::template::{Part, Template, Variable, Vocabulary};
 
-impl<'a> Compiler<'a> {
-    pub(super) fn rules(&mut self, policy: &Object<'a>) -> Vec<Rule> {
+impl Compiler {
+    pub(super) fn rules(&mut self, policy: &Object<'_>) -> Vec<Rule> {
         let place = Place::ROOT.field("rules");
         let raw: Vec<&RawValue> = self.value(policy, "rules").unwrap_or_default();
         if raw.len() > limits::RULES {
@@ -30,7 +30,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles one rule; `None` if it is nothing that could be compiled.
-    fn rule(&mut self, raw: &'a RawValue, index: usize, place: Place<'_>) -> Option<Rule> {
+    fn rule(&mut self, raw: &RawValue, index: usize, place: Place<'_>) -> Option<Rule> {
         const FIELDS: [&str; 11] = [
             "name",
             "hosts",
@@ -94,7 +94,7 @@ impl<'a> Compiler<'a> {
         Some(rule)
     }
 
-    fn hosts(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<HostPattern> {
+    fn hosts(&mut self, raw: &Object<'_>, place: Place<'_>) -> Vec<HostPattern> {
         let texts = self.filled_strings(raw, "hosts", place);
         let place = place.field("hosts");
         let mut hosts = Vec::new();
@@ -119,7 +119,7 @@ impl<'a> Compiler<'a> {
         hosts
     }
 
-    fn paths(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<PathTemplate> {
+    fn paths(&mut self, raw: &Object<'_>, place: Place<'_>) -> Vec<PathTemplate> {
         let texts = self.filled_strings(raw, "paths", place);
         let place = place.field("paths");
         let mut paths = Vec::new();
@@ -143,7 +143,7 @@ impl<'a> Compiler<'a> {
         paths
     }
 
-    fn rule_methods(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<Box<str>> {
+    fn rule_methods(&mut self, raw: &Object<'_>, place: Place<'_>) -> Vec<Box<str>> {
         let texts = self.filled_strings(raw, "methods", place);
         let place = place.field("methods");
         let mut methods = Vec::new();
@@ -154,7 +154,7 @@ impl<'a> Compiler<'a> {
         methods
     }
 
-    fn query(&mut self, raw: &Object<'a>, place: Place<'_>) -> Vec<QueryPattern> {
+    fn query(&mut self, raw: &Object<'_>, place: Place<'_>) -> Vec<QueryPattern> {
         let entries: Option<Entries<&RawValue>> = raw.field("query", place, &mut self.findings);
         let place = place.field("query");
         let mut patterns = Vec::new();
@@ -174,7 +174,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The strings of a list that may be absent, and may not be empty.
-    fn filled_strings(&mut self, raw: &Object<'a>, name: &str, place: Place<'_>) -> Vec<String> {
+    fn filled_strings(&mut self, raw: &Object<'_>, name: &str, place: Place<'_>) -> Vec<String> {
         let texts = raw.strings(name, place, &mut self.findings);
         self.filled(texts, name, place.field(name))
     }
@@ -189,7 +189,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Notes what cannot stand beside an access, because it would never be looked at.
-    fn contradictions(&mut self, access: RawAccess, raw: &Object<'a>, place: Place<'_>) {
+    fn contradictions(&mut self, access: RawAccess, raw: &Object<'_>, place: Place<'_>) {
         let (access, ignored): (_, &[&str]) = match access {
             RawAccess::Authenticated => ("authenticated", &["require", "require_any"]),
             RawAccess::Deny => ("deny", &["require", "require_any", "where", "graphql"]),
@@ -206,7 +206,7 @@ impl<'a> Compiler<'a> {
 
     fn requirements(
         &mut self,
-        raw: &Object<'a>,
+        raw: &Object<'_>,
         name: &str,
         place: Place<'_>,
         parameters: &[&str],
@@ -249,7 +249,7 @@ impl<'a> Compiler<'a> {
 
     fn graphql(
         &mut self,
-        rule: &Object<'a>,
+        rule: &Object<'_>,
         place: Place<'_>,
         parameters: &[&str],
     ) -> Option<GraphQlRule> {
@@ -300,7 +300,7 @@ impl<'a> Compiler<'a> {
     /// The resources of root fields, or the whole scopes that they need.
     fn graphql_fields(
         &mut self,
-        raw: &Object<'a>,
+        raw: &Object<'_>,
         place: Place<'_>,
     ) -> BTreeMap<Box<str>, Box<str>> {
         let entries: Option<Entries<&RawValue>> = raw.field("fields", place, &mut self.findings);

@@ -327,6 +327,17 @@ impl Host {
         self.trap.as_deref()
     }
 
+    /// The VM's memory now, in bytes. It never shrinks.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let memory = self.instance.get_memory(&self.store, "memory").unwrap();
+        memory.data_size(&self.store)
+    }
+
+    /// What of the interpreter's fuel is left.
+    pub(crate) fn fuel(&self) -> u64 {
+        self.store.get_fuel().unwrap()
+    }
+
     /// Creates a context: a root context where `parent` is 0, else a stream of that root.
     fn create_context(&mut self, parent: u32) -> u32 {
         let context = self.next_context;

@@ -1,0 +1,302 @@
+//! What the built filter costs: the interpreter's fuel and the host calls of each kind of request,
+//! held against `budget.json`. Fuel is no clock, but the same module always burns the same, so a
+//! request that became dearer fails here before it is seen in a benchmark.
+//!
+//! A change that is meant to cost more, or that made something cheaper, rewrites the file:
+//!
+//! ```sh
+//! make wasm && LATCHKEY_WRITE_BUDGET=1 cargo test -p latchkey-filter --test budget
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
+
+mod host;
+#[path = "../../benches/policies/mod.rs"]
+mod policies;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use host::{Exchange, Headers, Host};
+use serde_json::{Value, json};
+
+/// A token of the right shape that is no key's.
+const UNKNOWN: &str = "Bearer lk_live_000000000000000000unknown";
+
+/// Fuel and host calls, by what was done.
+type Costs = BTreeMap<String, (u64, usize)>;
+
+#[test]
+fn every_cost_is_within_its_budget() {
+    let costs = measured();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/budget.json");
+    if std::env::var_os("LATCHKEY_WRITE_BUDGET").is_some() {
+        let budget = serde_json::to_string_pretty(&costs).unwrap();
+        std::fs::write(&path, budget + "\n").unwrap();
+        return;
+    }
+    let budget: Costs = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let wrong = deviations(&costs, &budget);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_deviation_is_told_in_either_direction() {
+    let costs = |fuel, calls| Costs::from([("x".to_owned(), (fuel, calls))]);
+    assert!(deviations(&costs(1_000, 4), &costs(1_000, 4)).is_empty());
+    assert!(deviations(&costs(1_049, 4), &costs(1_000, 4)).is_empty());
+    assert_eq!(
+        deviations(&costs(1_051, 4), &costs(1_000, 4)),
+        ["x: 1051 fuel, more than 5 % above its budget of 1000"]
+    );
+    assert_eq!(
+        deviations(&costs(899, 4), &costs(1_000, 4)),
+        ["x: 899 fuel, more than 10 % below its budget of 1000: lower the budget"]
+    );
+    assert_eq!(deviations(&costs(1_000, 5), &costs(1_000, 4)), ["x: 5 host calls instead of 4"]);
+    assert_eq!(deviations(&costs(1, 1), &Costs::new()), ["x: not in the budget"]);
+    assert_eq!(deviations(&Costs::new(), &costs(1, 1)), ["x: in the budget, and not measured"]);
+}
+
+/// What the issuer of many keys and the owner of many routes is promised.
+#[test]
+fn the_number_of_keys_and_rules_hardly_matters() {
+    let fuel = |keys, rules| {
+        let mut host = configured(&policies::with(keys, rules));
+        // The last rule is the one that decides, for one of the last keys.
+        let key = (keys - 1) / 4 * 4;
+        let path = format!("/v1/service{}/items/7", rules.max(1) - 1);
+        let exchange = warm(&mut host, &get(&path, &bearer(key), 0));
+        assert_eq!(exchange.decision(), format!("allow key:key_{key:07}"));
+        exchange.fuel
+    };
+    let (few, many) = (fuel(10, 0), fuel(20_000, 0));
+    assert!(many * 5 <= few * 6, "20,000 keys cost {many}, 10 keys {few}");
+    let (one, all) = (fuel(4, 1), fuel(4, 10_000));
+    assert!(all * 2 <= one * 3, "10,000 rules cost {all}, one rule {one}");
+}
+
+#[test]
+fn refusing_an_unknown_key_is_no_dearer_than_allowing() {
+    let mut host = configured(&policies::with_keys(10));
+    let allowed = warm(&mut host, &get("/", &bearer(0), 0));
+    let refused = warm(&mut host, &get("/", UNKNOWN, 0));
+    assert_eq!(refused.decision(), "deny unknown_key");
+    assert!(refused.fuel <= allowed.fuel, "{} against {}", refused.fuel, allowed.fuel);
+}
+
+#[test]
+fn a_body_costs_next_to_nothing_where_no_rule_reads_it() {
+    let mut host = configured(&policies::with_keys(10));
+    let request = get("/", &bearer(0), 0);
+    let without = warm(&mut host, &request);
+    let piece = vec![b'x'; 16 * 1024];
+    let with = host.exchange_with_body(&request, &[piece.as_slice(); 64]);
+    assert_eq!(with.decision(), without.decision());
+    assert_eq!(with.calls, without.calls);
+    let piece = (with.fuel - without.fuel) / 64;
+    assert!(piece * 50 <= without.fuel, "{piece} a piece, the request {}", without.fuel);
+}
+
+/// A million keys are for `docs/benchmarks/core.md`: here they would take minutes.
+#[test]
+fn two_generations_of_keys_live_side_by_side() {
+    const KEYS: usize = 20_000;
+    let (first, second) = (policies::with_keys(KEYS - 1), policies::with_keys(KEYS));
+    let mut host = Host::load();
+    let empty = host.memory_bytes();
+    assert!(host.configure(first.as_bytes()), "{:?}", host.logs());
+    let loaded = host.memory_bytes() - empty;
+    let stream = host.open();
+    assert!(host.configure(second.as_bytes()), "{:?}", host.logs());
+    let updated = host.memory_bytes() - empty;
+    host.close(stream);
+
+    // At most 100 bytes a key, and the strings: an id, and a fourth of an account, a key.
+    let kept = KEYS * (100 + 11 + 3);
+    assert!(loaded <= first.len() + 2 * kept, "{loaded} bytes for {} of JSON", first.len());
+    assert!(updated <= first.len() + second.len() + 3 * kept, "{updated} bytes");
+    for _ in 0..3 {
+        host.retire_old_configurations();
+        assert!(host.configure(first.as_bytes()), "{:?}", host.logs());
+    }
+    assert_eq!(host.memory_bytes() - empty, updated, "updates one after the other take no more");
+}
+
+/// The rules are measured. The keys are calculated: filling a ring takes minutes on an interpreter, and
+/// what a ring may take is a limit of its own, which refuses the configuration.
+#[test]
+fn two_generations_at_every_limit_fit_into_a_vm() {
+    const MIB: usize = 1024 * 1024;
+    // 10,000 rules that fill what a policy may have besides its keys.
+    let mut policy: Value = serde_json::from_str(&policies::with(0, 0)).unwrap();
+    let rule = |index: usize| {
+        let paths: Vec<String> =
+            (0..10).map(|path| format!("/s{index}/{{a}}/b{path}/{{c}}/d{index}")).collect();
+        json!({"paths": paths, "require": ["items:{action}", "x:read"], "where": {"plan": "pro"}})
+    };
+    policy["rules"] = (0..10_000).map(rule).collect();
+    let policy = policy.to_string();
+    assert!((3 * MIB..4 * MIB).contains(&policy.len()), "{} bytes", policy.len());
+    let mut host = Host::load();
+    assert!(host.configure(policy.as_bytes()), "{:?}", host.logs());
+    let stream = host.open();
+    assert!(host.configure(policy.as_bytes()), "{:?}", host.logs());
+    let rules = host.memory_bytes();
+    host.close(stream);
+
+    // Two key rings and one text of the largest size: the first text was freed before the update, and
+    // the second ring takes its place.
+    let keys = 2 * latchkey::limits::KEY_RING_BYTES + latchkey::limits::CONFIGURATION_BYTES;
+    assert!(rules + keys <= 1024 * MIB, "{} MiB and {} MiB", rules / MIB, keys / MIB);
+}
+
+fn deviations(costs: &Costs, budget: &Costs) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, (fuel, calls)) in costs {
+        let Some((allowed, allowed_calls)) = budget.get(name) else {
+            wrong.push(format!("{name}: not in the budget"));
+            continue;
+        };
+        if fuel * 100 > allowed * 105 {
+            wrong.push(format!("{name}: {fuel} fuel, more than 5 % above its budget of {allowed}"));
+        } else if fuel * 100 < allowed * 90 {
+            wrong.push(format!(
+                "{name}: {fuel} fuel, more than 10 % below its budget of {allowed}: lower the budget"
+            ));
+        }
+        if calls != allowed_calls {
+            wrong.push(format!("{name}: {calls} host calls instead of {allowed_calls}"));
+        }
+    }
+    let gone = budget.keys().filter(|name| !costs.contains_key(*name));
+    wrong.extend(gone.map(|name| format!("{name}: in the budget, and not measured")));
+    wrong
+}
+
+/// Does everything that has a budget.
+fn measured() -> Costs {
+    let mut costs = Costs::new();
+    let mut note = |name: &str, decision: &str, exchange: &Exchange| {
+        assert!(exchange.decision().starts_with(decision), "{name}: {}", exchange.decision());
+        costs.insert(name.to_owned(), (exchange.fuel, exchange.calls.len()));
+    };
+    let good = bearer(0);
+    let plain = get("/v1/service0/items/7", &good, 0);
+
+    let mut host = configured(&policies::with(10, 0));
+    for (name, request, decision) in [
+        ("allow, 5 headers", get("/", &good, 0), "allow key:"),
+        ("allow, 25 headers", get("/", &good, 20), "allow key:"),
+        (
+            "unknown key",
+            get("/", "Bearer lk_live_000000000000000000unknown", 0),
+            "deny unknown_key",
+        ),
+        ("malformed", get("/", "Bearer", 0), "deny malformed_credential"),
+        ("missing", get("/", "Basic YTpi", 0), "deny missing_credential"),
+        ("insufficient scope", post("/", &good), "deny insufficient_scope"),
+        ("preflight", preflight(), "allow preflight"),
+    ] {
+        note(name, decision, &warm(&mut host, &request));
+    }
+    let mut stream = host.open();
+    host.request_headers(&mut stream, &get("/", &good, 0), false);
+    for index in 0..64 {
+        host.request_body(&mut stream, &[b'x'; 16 * 1024], index == 63);
+    }
+    note("allow, body of 1 MiB in 64 pieces", "allow key:", &host.close(stream));
+
+    for (keys, rules) in [(10_000, 0), (10, 1), (10, 100), (10, 10_000)] {
+        let mut host = configured(&policies::with(keys, rules));
+        let exchange = warm(&mut host, &plain);
+        note(&format!("allow, {keys} keys, {rules} rules"), "allow key:", &exchange);
+    }
+
+    let changed = |change: Value| {
+        let mut policy: Value = serde_json::from_str(&policies::with_keys(10)).unwrap();
+        let fields = policy.as_object_mut().unwrap();
+        fields.extend(change.as_object().unwrap().clone());
+        configured(&policy.to_string())
+    };
+    let mut host = changed(json!({"rules": [{"paths": ["/"], "access": "public"}]}));
+    note("public", "allow public", &warm(&mut host, &get("/", "", 0)));
+    let mut host = changed(json!({"sessions": {"payload": "session", "id": "sub"}}));
+    note("allow, sessions configured", "allow key:", &warm(&mut host, &plain));
+    let mut host = changed(json!({"response_headers": {"request-id": "req_{request_id}"}}));
+    note("allow, a response header", "allow key:", &warm(&mut host, &plain));
+    let graphql = json!({"require": "{field}:{operation}", "fields": {"items": "items"}});
+    let mut host = changed(json!({"rules": [{"paths": ["/graphql"], "graphql": graphql}]}));
+    let mut query = post("/graphql", &good);
+    query.push(("content-type".to_owned(), b"application/json".to_vec()));
+    let body = br#"{"query":"query { items(first: 10) { id name } }"}"#;
+    host.exchange_with_body(&query, &[body]);
+    note("allow, GraphQL", "allow key:", &host.exchange_with_body(&query, &[body]));
+
+    let policy = policies::with_keys(1_000);
+    let mut host = Host::load();
+    host.take_calls();
+    let before = host.fuel();
+    assert!(host.configure(policy.as_bytes()), "{:?}", host.logs());
+    let cost = (before - host.fuel(), host.take_calls().len());
+    costs.insert("configure, 1000 keys".to_owned(), cost);
+    costs
+}
+
+/// The second of two equal requests: what the first alone does is not counted.
+fn warm(host: &mut Host, request: &Headers) -> Exchange {
+    host.exchange(request);
+    host.exchange(request)
+}
+
+fn configured(policy: &str) -> Host {
+    let mut host = Host::load();
+    // 2026-06-01T00:00:00Z
+    host.set_clock(1_780_272_000);
+    assert!(host.configure(policy.as_bytes()), "{:?}", host.logs());
+    host
+}
+
+fn bearer(key: usize) -> String {
+    format!("Bearer {}", policies::token(key))
+}
+
+/// A request with five headers, `:authority` and the credential included, and as many more as a
+/// browser would send.
+fn get(path: &str, authorization: &str, more: usize) -> Headers {
+    let mut headers = vec![
+        (":method".to_owned(), b"GET".to_vec()),
+        (":path".to_owned(), path.as_bytes().to_vec()),
+        (":authority".to_owned(), b"api.example.com".to_vec()),
+        (":scheme".to_owned(), b"https".to_vec()),
+    ];
+    if !authorization.is_empty() {
+        headers.push(("authorization".to_owned(), authorization.as_bytes().to_vec()));
+    }
+    let value = b"a value of a browser's header, as long as they are";
+    headers.extend((0..more).map(|index| (format!("sec-ch-ua-{index:02}"), value.to_vec())));
+    headers
+}
+
+fn post(path: &str, authorization: &str) -> Headers {
+    let mut headers = get(path, authorization, 0);
+    for (name, value) in &mut headers {
+        if name == ":method" {
+            *value = b"POST".to_vec();
+        }
+    }
+    headers
+}
+
+fn preflight() -> Headers {
+    let mut headers = get("/", "", 0);
+    headers.retain(|(name, _)| name != ":method");
+    for (name, value) in [
+        (":method", "OPTIONS"),
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "GET"),
+    ] {
+        headers.push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+    headers
+}
