@@ -1,10 +1,16 @@
 //! Sessions that Envoy's `jwt_authn` filter verifies: really signed tokens, and forged ones.
 
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use p256::ecdsa;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rsa::pkcs1v15;
+use rsa::pkcs8::EncodePublicKey as _;
+use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::harness::{Gateway, Setup, repository};
 
@@ -17,32 +23,100 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The issuer of the dashboard's sessions.
-struct Issuer(SigningKey);
+/// The issuer of the dashboard's sessions, with one of the two common kinds of key.
+enum Issuer {
+    Es256(ecdsa::SigningKey),
+    Rs256(rsa::RsaPrivateKey),
+}
 
 impl Issuer {
-    /// An issuer with this secret; it signs nothing but what this test makes.
-    fn new(secret: u8) -> Issuer {
-        Issuer(SigningKey::from_slice(&[secret; 32]).unwrap())
+    /// Issuers with this secret; they sign nothing but what this test makes.
+    fn es256(secret: u8) -> Issuer {
+        Issuer::Es256(ecdsa::SigningKey::from_slice(&[secret; 32]).unwrap())
+    }
+
+    fn rs256(secret: u8) -> Issuer {
+        let mut random = ChaCha8Rng::from_seed([secret; 32]);
+        Issuer::Rs256(rsa::RsaPrivateKey::new(&mut random, 2048).unwrap())
+    }
+
+    /// One of each kind.
+    fn both(secret: u8) -> [Issuer; 2] {
+        [Issuer::es256(secret), Issuer::rs256(secret)]
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Issuer::Es256(_) => "ES256",
+            Issuer::Rs256(_) => "RS256",
+        }
     }
 
     fn jwks(&self) -> String {
-        let point = self.0.verifying_key().to_sec1_point(false);
-        let (x, y) = (encoded(point.x().unwrap()), encoded(point.y().unwrap()));
-        let key = json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1", "x": x, "y": y});
+        let mut key = match self {
+            Issuer::Es256(key) => {
+                let point = key.verifying_key().to_sec1_point(false);
+                let (x, y) = (encoded(point.x().unwrap()), encoded(point.y().unwrap()));
+                json!({"kty": "EC", "crv": "P-256", "x": x, "y": y})
+            }
+            Issuer::Rs256(key) => {
+                let (n, e) = (key.n().to_bytes_be(), key.e().to_bytes_be());
+                json!({"kty": "RSA", "n": encoded(n), "e": encoded(e)})
+            }
+        };
+        key["alg"] = json!(self.algorithm());
+        key["kid"] = json!("1");
         json!({"keys": [key]}).to_string()
     }
 
     /// `authorization` with a token of these claims.
-    fn bearer(&self, header: &Value, claims: &Value) -> String {
-        let text = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
-        let signature: Signature = self.0.sign(text.as_bytes());
-        format!("Bearer {text}.{}", encoded(signature.to_bytes()))
+    fn bearer(&self, claims: &Value) -> String {
+        self.bearer_with(&json!({"alg": self.algorithm(), "kid": "1", "typ": "JWT"}), claims)
+    }
+
+    fn bearer_with(&self, header: &Value, claims: &Value) -> String {
+        let text = unsigned(header, claims);
+        let signature = match self {
+            Issuer::Es256(key) => {
+                let signature: ecdsa::Signature =
+                    ecdsa::signature::Signer::sign(key, text.as_bytes());
+                signature.to_bytes().to_vec()
+            }
+            Issuer::Rs256(key) => {
+                let key = pkcs1v15::SigningKey::<rsa::sha2::Sha256>::new(key.clone());
+                let signature = rsa::signature::Signer::sign(&key, text.as_bytes());
+                rsa::signature::SignatureEncoding::to_vec(&signature)
+            }
+        };
+        format!("Bearer {text}.{}", encoded(signature))
+    }
+
+    /// What of the public key a forger could take for the secret of an HMAC.
+    fn public_texts(&self) -> Vec<Vec<u8>> {
+        let der = match self {
+            Issuer::Es256(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
+            Issuer::Rs256(key) => key.to_public_key().to_public_key_der().unwrap().into_vec(),
+        };
+        let base64 = BASE64_STANDARD.encode(&der);
+        let lines: Vec<&str> =
+            base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+        let pem = ["-----BEGIN PUBLIC KEY-----", &lines.join("\n"), "-----END PUBLIC KEY-----"];
+        let pem = pem.join("\n");
+        vec![der, (pem.clone() + "\n").into(), pem.into(), self.jwks().into(), Vec::new()]
     }
 }
 
-fn header() -> Value {
-    json!({"alg": "ES256", "kid": "1", "typ": "JWT"})
+/// Header and claims of a token.
+fn unsigned(header: &Value, claims: &Value) -> String {
+    format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()))
+}
+
+/// A token that is authenticated by a secret, as if the issuer shared one.
+fn by_hmac(secret: &[u8], kid: Option<&str>, claims: &Value) -> String {
+    let text = unsigned(&json!({"alg": "HS256", "kid": kid, "typ": "JWT"}), claims);
+    let mut hmac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+    hmac.update(text.as_bytes());
+    format!("Bearer {text}.{}", encoded(hmac.finalize().into_bytes()))
 }
 
 fn claims() -> Value {
@@ -65,67 +139,97 @@ fn gateway(issuer: &Issuer) -> Gateway {
 
 #[test]
 fn a_verified_session_is_the_same_tenant_as_its_organizations_key() {
-    let issuer = Issuer::new(7);
-    let gateway = gateway(&issuer);
-    let session = issuer.bearer(&header(), &claims());
-    let exchange = gateway.get("/v1/agents", &[("authorization", &session)]);
-    assert_eq!(exchange.outcome(), ("allow session:usr_1", 200));
-    let by_session = gateway.report();
-    let key = format!("Bearer {SECRET_KEY}");
-    let exchange = gateway.get("/v1/agents", &[("authorization", &key)]);
-    assert_eq!(exchange.outcome(), ("allow key:agents-reader", 200));
-    let by_key = gateway.report();
-    assert_eq!(by_session.values("x-account-id"), ["org_demo"]);
-    assert_eq!(by_session.values("x-account-id"), by_key.values("x-account-id"));
-    for report in [by_session, by_key] {
-        assert!(report.values("authorization").is_empty(), "{report:?}");
+    for issuer in Issuer::both(7) {
+        let gateway = gateway(&issuer);
+        let session = issuer.bearer(&claims());
+        let exchange = gateway.get("/v1/agents", &[("authorization", &session)]);
+        assert_eq!(exchange.outcome(), ("allow session:usr_1", 200), "{}", issuer.algorithm());
+        let by_session = gateway.report();
+        let key = format!("Bearer {SECRET_KEY}");
+        let exchange = gateway.get("/v1/agents", &[("authorization", &key)]);
+        assert_eq!(exchange.outcome(), ("allow key:agents-reader", 200));
+        let by_key = gateway.report();
+        assert_eq!(by_session.values("x-account-id"), ["org_demo"]);
+        assert_eq!(by_session.values("x-account-id"), by_key.values("x-account-id"));
+        for report in [by_session, by_key] {
+            assert!(report.values("authorization").is_empty(), "{report:?}");
+        }
+        // A session may do what its scopes say, and no more: as the key of the same scopes may.
+        for (path, status) in [
+            ("/v1/agents", 200),
+            ("/v1/billing/wallet", 403),
+            ("/v1/campaigns", 403),
+            ("/v1/organizations/org_demo/agents", 200),
+            ("/v1/organizations/org_other/agents", 403),
+        ] {
+            for authorization in [&session, &key] {
+                let exchange = gateway.get(path, &[("authorization", authorization)]);
+                assert_eq!(exchange.response.status, status, "{path}: {}", exchange.decision());
+                assert_eq!(exchange.log.account.as_deref(), Some("org_demo"), "{path}");
+            }
+        }
+        let posted = gateway.raw(
+            format!(
+                "POST /v1/agents HTTP/1.1\r\nhost: a\r\nauthorization: {session}\r\n\
+                 content-length: 0\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        assert_eq!(posted.outcome(), ("deny insufficient_scope", 403));
     }
-    // A session may do what its scopes say, and no more.
-    let posted = gateway.raw(
-        format!(
-            "POST /v1/agents HTTP/1.1\r\nhost: a\r\nauthorization: {session}\r\n\
-             content-length: 0\r\n\r\n"
-        )
-        .as_bytes(),
-    );
-    assert_eq!(posted.outcome(), ("deny insufficient_scope", 403));
 }
 
 #[test]
 fn what_the_issuer_did_not_sign_is_no_session() {
-    let issuer = Issuer::new(7);
-    let gateway = gateway(&issuer);
-    let with = |name: &str, value: Value| {
-        let mut claims = claims();
-        claims[name] = value;
-        issuer.bearer(&header(), &claims)
-    };
-    let unsigned = format!(
-        "Bearer {}.{}.",
-        encoded(json!({"alg": "none"}).to_string()),
-        encoded(claims().to_string())
-    );
-    for (what, bearer) in [
-        ("another issuer's key", Issuer::new(8).bearer(&header(), &claims())),
-        ("an expired token", with("exp", json!(1_000_000_000))),
-        ("another audience", with("aud", json!("https://other.example"))),
-        ("another issuer's name", with("iss", json!("https://evil.example"))),
-        ("no signature", unsigned),
-        ("no subject", with("sub", json!(""))),
-        ("no organization", with("org_id", json!(5))),
-    ] {
-        let exchange = gateway.get("/v1/agents", &[("authorization", &bearer)]);
-        assert_eq!(exchange.response.status, 401, "{what}: {:?}", exchange.decision());
-        assert!(exchange.decision().starts_with("deny "), "{what}");
+    for (issuer, another) in Issuer::both(7).into_iter().zip(Issuer::both(8)) {
+        let gateway = gateway(&issuer);
+        let with = |name: &str, value: Value| {
+            let mut claims = claims();
+            claims[name] = value;
+            issuer.bearer(&claims)
+        };
+        let algorithm = issuer.algorithm();
+        let other_kid = json!({"alg": algorithm, "kid": "2", "typ": "JWT"});
+        let mut tampered = issuer.bearer(&claims());
+        let rights = json!({"scope": "agents:read agents:write"});
+        let (head, rest) = tampered.split_once('.').unwrap();
+        let (_, signature) = rest.split_once('.').unwrap();
+        tampered = format!("{head}.{}.{signature}", encoded(rights.to_string()));
+        let mut forged = vec![
+            ("another issuer's key", another.bearer(&claims())),
+            ("an unknown key id", another.bearer_with(&other_kid, &claims())),
+            ("an expired token", with("exp", json!(1_000_000_000))),
+            ("a token that is not good yet", with("nbf", json!(FUTURE - 1))),
+            ("another audience", with("aud", json!("https://other.example"))),
+            ("another issuer's name", with("iss", json!("https://evil.example"))),
+            ("other claims under a good signature", tampered),
+            ("no subject", with("sub", json!(""))),
+            ("no organization", with("org_id", json!(5))),
+        ];
+        for none in ["none", "None", "NONE"] {
+            let header = json!({"alg": none, "kid": "1", "typ": "JWT"});
+            forged.push(("no signature", format!("Bearer {}.", unsigned(&header, &claims()))));
+        }
+        for secret in issuer.public_texts() {
+            for kid in [Some("1"), None] {
+                forged.push(("the public key as a secret", by_hmac(&secret, kid, &claims())));
+            }
+        }
+        for (what, bearer) in forged {
+            let exchange = gateway.get("/v1/agents", &[("authorization", &bearer)]);
+            let outcome = (exchange.response.status, exchange.decision());
+            assert_eq!(outcome.0, 401, "{algorithm}, {what}: {outcome:?}");
+            assert!(outcome.1.starts_with("deny "), "{algorithm}, {what}: {outcome:?}");
+        }
+        assert!(gateway.reports().is_empty());
     }
-    assert!(gateway.reports().is_empty());
 }
 
 #[test]
 fn a_known_key_beside_a_session_is_ambiguous() {
-    let issuer = Issuer::new(7);
+    let issuer = Issuer::es256(7);
     let gateway = gateway(&issuer);
-    let session = issuer.bearer(&header(), &claims());
+    let session = issuer.bearer(&claims());
     // Two headers of one name, which Envoy joins.
     let key = format!("Bearer {SECRET_KEY}");
     for headers in [[&session, &key], [&key, &session]] {
