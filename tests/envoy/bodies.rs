@@ -1,8 +1,12 @@
 //! Requests whose body decides.
 
+use http::{HeaderMap, HeaderValue};
+use latchkey_cli::cases::{self, CaseRequest};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::harness::{Exchange, Gateway, Key};
+use crate::harness::{Exchange, Gateway, Key, until};
 
 /// A document over an allowed field, made this long by a comment.
 fn query(field: &str, bytes: usize) -> String {
@@ -61,15 +65,101 @@ fn with_length(gateway: &Gateway, key: &Key, body: &str, more: &str) -> Exchange
 }
 
 #[test]
-fn a_good_body_arrives_whole() {
+fn a_good_body_arrives_byte_for_byte() {
+    let mut random = ChaCha8Rng::from_seed([1; 32]);
+    let mut text = |length: usize| -> String {
+        (0..length).map(|_| char::from(b' ' + (random.next_u32() % 95) as u8)).collect()
+    };
+    let bodies = [0, 3000, 5000, 50_000].map(|length| {
+        json!({"query": "{ allowed }", "variables": {"text": text(length)}}).to_string()
+    });
     each_hold(|gateway, key| {
-        for body in [query("allowed", 10), query("allowed", 3000), query("allowed", 60_000)] {
-            let exchange = with_length(gateway, key, &body, "");
+        for body in &bodies {
+            let exchange = with_length(gateway, key, body, "");
             assert_eq!(exchange.outcome(), ("allow key:good", 200));
-            let report = gateway.report();
-            assert_eq!(report.body_bytes, body.len());
-            assert!(report.body.is_none_or(|arrived| arrived == body));
+            check_arrival(gateway, body);
         }
+    });
+}
+
+/// The body of the one request that reached the upstream is this one.
+fn check_arrival(gateway: &Gateway, body: &str) {
+    let report = gateway.report();
+    assert_eq!(report.body_bytes, body.len());
+    assert_eq!(report.body_adler32, adler2::adler32_slice(body.as_bytes()));
+    assert!(report.body.is_none_or(|arrived| arrived == body));
+}
+
+#[test]
+fn a_body_in_many_frames_with_trailers_is_judged() {
+    let trailers =
+        || HeaderMap::from_iter([("x-trailer".parse().unwrap(), HeaderValue::from_static("a"))]);
+    each_hold(|gateway, key| {
+        for (field, outcome) in [
+            ("allowed", ("allow key:good", 200)),
+            ("secret", ("deny insufficient_scope key:good", 403)),
+        ] {
+            let body = query(field, 10_000);
+            let value = |text: &str| cases::Value(text.as_bytes().to_vec());
+            let request = CaseRequest {
+                method: "POST".to_owned(),
+                path: Some("/graphql".to_owned()),
+                headers: vec![
+                    ("authorization".to_owned(), value(&key.bearer())),
+                    ("content-type".to_owned(), value("application/json")),
+                ],
+                chunks: body
+                    .as_bytes()
+                    .chunks(100)
+                    .map(|piece| str::from_utf8(piece).unwrap().to_owned())
+                    .collect(),
+                http2: true,
+                ..CaseRequest::default()
+            };
+            for trailers in [HeaderMap::new(), trailers()] {
+                let exchange = gateway.exchange_with_trailers(&request, trailers);
+                assert_eq!(exchange.outcome(), outcome);
+                if exchange.response.status == 200 {
+                    check_arrival(gateway, &body);
+                } else {
+                    assert!(gateway.reports().is_empty());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_body_that_comes_slowly_is_held_until_it_is_whole() {
+    each_hold(|gateway, key| {
+        let received = || {
+            let name = "http.ingress.downstream_cx_rx_bytes_total";
+            gateway.stats().get(name).copied().unwrap_or_default()
+        };
+        let slow = |body: &str, piece: usize| {
+            let head = head(key, &format!("content-length: {}\r\n", body.len()));
+            let mut connection = gateway.connect();
+            for bytes in std::iter::once(head.as_bytes()).chain(body.as_bytes().chunks(piece)) {
+                let goal = received() + bytes.len() as u64;
+                connection.write(bytes).unwrap();
+                until("Envoy to read what was sent", || (received() >= goal).then_some(()));
+            }
+            let response = connection.response(false).unwrap();
+            Exchange { response, log: gateway.log_line(connection.client()) }
+        };
+        for (field, outcome) in [
+            ("allowed", ("allow key:good", 200)),
+            ("secret", ("deny insufficient_scope key:good", 403)),
+        ] {
+            // The last bytes decide.
+            let body = json!({"variables": {}, "query": format!("{{ {field} }}")}).to_string();
+            assert_eq!(slow(&body, 1).outcome(), outcome);
+            let body = query(field, 3000);
+            assert_eq!(slow(&body, 1000).outcome(), outcome);
+        }
+        let arrived: Vec<usize> =
+            gateway.reports().iter().map(|report| report.body_bytes).collect();
+        assert_eq!(arrived.len(), 2, "{arrived:?}");
     });
 }
 

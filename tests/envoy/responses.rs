@@ -1,11 +1,13 @@
 //! What clients get.
 
+use std::net::TcpListener;
+
 use latchkey_cli::cases::{CaseRequest, Value};
 use latchkey_cli::policy::Policy;
 use serde_json::json;
 
 use crate::harness::gateway::replaced;
-use crate::harness::{Gateway, Key, Setup, repository};
+use crate::harness::{Exchange, Gateway, Key, Setup, repository};
 
 #[test]
 fn every_response_has_exactly_one_request_id() {
@@ -29,28 +31,11 @@ fn every_response_has_exactly_one_request_id() {
     ] {
         let exchange = gateway.get(path, &headers);
         assert_eq!(exchange.response.status, status, "{path}");
-        let expected = format!("req_{}", exchange.log.request_id.as_deref().unwrap());
-        assert_eq!(exchange.response.values("request-id"), [expected.as_str()], "{path}");
-        assert_eq!(exchange.log.response_request_id, Some(expected), "{path}");
+        check_request_id(&exchange, path);
         let own: &[&str] =
             if status == 200 && headers.contains(&wants) { &["b", "d"] } else { &[] };
         assert_eq!(exchange.response.values("x-own"), own, "{path}");
     }
-}
-
-#[test]
-fn an_error_of_envoys_own_has_a_request_id() {
-    let policy = Policy::load(&repository("envoy/systems/flora.yaml"), None).unwrap();
-    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
-    let without_route =
-        |text: &str| replaced(text, "match: {prefix: \"/\"}", "match: {prefix: \"/x\"}");
-    let gateway = Setup::new(policy).change_bootstrap(without_route).start();
-    let bearer = "Bearer sk_live_demoStudio00000000000000";
-    let exchange = gateway.get("/api/v1/models", &[("authorization", bearer)]);
-    assert_eq!(exchange.outcome(), ("allow key:studio", 404));
-    let expected = format!("req_{}", exchange.log.request_id.as_deref().unwrap());
-    assert_eq!(exchange.response.values("request-id"), [expected]);
-    assert_eq!(exchange.log.account.as_deref(), Some("ws_studio"));
 }
 
 #[test]
@@ -66,23 +51,135 @@ fn a_refused_grpc_caller_gets_a_status_and_the_plain_message() {
         ("Bearer wrong", "16", "Invalid or missing API key"),
         (bearer.as_str(), "7", "not with this key, 100 %25 sure"),
     ] {
-        let value = |text: &str| Value(text.as_bytes().to_vec());
-        let exchange = gateway.exchange(&CaseRequest {
-            method: "POST".to_owned(),
-            path: Some("/things.Things/Make".to_owned()),
-            headers: vec![
-                ("content-type".to_owned(), value("application/grpc")),
-                ("te".to_owned(), value("trailers")),
-                ("authorization".to_owned(), value(authorization)),
-            ],
-            body: Some("\0\0\0\0\0".to_owned()),
-            http2: true,
-            ..CaseRequest::default()
-        });
+        let exchange = gateway.exchange(&grpc("/things.Things/Make", authorization));
         assert_eq!(exchange.response.status, 200);
         assert_eq!(exchange.response.values("content-type"), ["application/grpc"]);
         assert_eq!(exchange.response.values("grpc-status"), [status]);
         assert_eq!(exchange.response.values("grpc-message"), [message]);
         assert!(exchange.response.body.is_empty());
+    }
+}
+
+/// FLORA's policy on Envoy.
+fn flora() -> Setup {
+    let policy = Policy::load(&repository("envoy/systems/flora.yaml"), None).unwrap();
+    Setup::new(String::from_utf8(policy.to_json().unwrap()).unwrap()).system("flora")
+}
+
+const STUDIO: &str = "Bearer sk_live_demoStudio00000000000000";
+const AGENCY: &str = "Bearer sk_live_demoAgency00000000000000";
+const SANDBOX: &str = "Bearer sk_test_demoStudio00000000000000";
+
+/// The one `request-id` of a response, which the access log names, too.
+fn check_request_id(exchange: &Exchange, what: &str) {
+    let expected = format!("req_{}", exchange.log.request_id.as_deref().unwrap());
+    assert_eq!(exchange.response.values("request-id"), [expected.as_str()], "{what}");
+    assert_eq!(exchange.log.response_request_id, Some(expected), "{what}");
+}
+
+#[test]
+fn an_error_of_envoys_own_has_a_request_id() {
+    let without_route =
+        |text: &str| replaced(text, "match: {prefix: \"/\"}", "match: {prefix: \"/x\"}");
+    // A port that was free a moment ago, and that nobody listens on.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let without_upstream = move |text: &str| {
+        let (_, rest) = text.split_once("- name: upstream\n      type: STATIC").unwrap();
+        let (_, port) = rest.split_once("port_value: ").unwrap();
+        let (port, _) = port.split_once('}').unwrap();
+        replaced(text, &format!("port_value: {port}}}"), &format!("port_value: {nobody}}}"))
+    };
+    for (gateway, status) in [
+        (flora().change_bootstrap(without_route).start(), 404),
+        (flora().change_bootstrap(without_upstream).start(), 503),
+    ] {
+        let exchange = gateway.get("/api/v1/models", &[("authorization", STUDIO)]);
+        assert_eq!(exchange.outcome(), ("allow key:studio", status));
+        check_request_id(&exchange, &status.to_string());
+        assert_eq!(exchange.log.account.as_deref(), Some("ws_studio"));
+        // A gRPC caller gets the error as trailers only.
+        let exchange = gateway.exchange(&grpc("/api/v1/assets", STUDIO));
+        assert_eq!(exchange.outcome(), ("allow key:studio", 200));
+        assert!(!exchange.response.values("grpc-status").is_empty());
+        check_request_id(&exchange, "gRPC");
+    }
+}
+
+#[test]
+fn a_grpc_answer_that_is_trailers_only_has_the_request_id_in_place_of_its_own() {
+    let gateway = flora().start();
+    let mut request = grpc("/api/v1/assets", STUDIO);
+    let wanted = "request-id=own&content-type=application%2Fgrpc&grpc-status=5";
+    request.headers.push(("x-upstream-response-headers".to_owned(), value(wanted)));
+    let exchange = gateway.exchange(&request);
+    assert_eq!(exchange.outcome(), ("allow key:studio", 200));
+    assert_eq!(exchange.response.values("grpc-status"), ["5"]);
+    assert!(exchange.response.body.is_empty());
+    check_request_id(&exchange, "trailers only");
+}
+
+#[test]
+fn the_access_log_joins_request_id_key_and_account_on_refusals_too() {
+    let gateway = flora().start();
+    let forged = [("x-workspace-id", "ws_forged"), ("x-account-id", "ws_forged")];
+    let (studio, agency) = (Some("ws_studio"), Some("ws_agency"));
+    let old = "Bearer sk_live_demoRevoked0000000000000";
+    for (method, path, authorization, decision, account) in [
+        ("GET", "/api/v1/models", STUDIO, "allow key:studio", studio),
+        ("POST", "/api/v1/projects", STUDIO, "allow key:studio", studio),
+        ("POST", "/api/v1/projects", AGENCY, "deny condition_failed key:agency", agency),
+        ("DELETE", "/api/v1/models/m", STUDIO, "deny insufficient_scope key:studio", studio),
+        ("TRACE", "/api/v1/models", STUDIO, "deny method_not_allowed key:studio", studio),
+        ("GET", "/api/v1/billing", AGENCY, "deny denied_by_rule key:agency", agency),
+        ("GET", "/api/v1/models", old, "deny revoked_key key:studio-2025", studio),
+        ("GET", "/api/v1/models", SANDBOX, "deny key_type_disabled key:studio-sandbox", studio),
+        ("GET", "/api/v1/models", "Bearer sk_live_unknown", "deny unknown_key", None),
+        ("GET", "/api/v1/models", "Bearer else", "deny malformed_credential", None),
+        ("GET", "/api/v1/models", "Basic dTpw", "deny missing_credential", None),
+        ("GET", "/api/v1/../models", STUDIO, "deny malformed_path", None),
+    ] {
+        let exchange = gateway.exchange(&CaseRequest {
+            method: method.to_owned(),
+            path: Some(path.to_owned()),
+            headers: forged
+                .into_iter()
+                .chain([("authorization", authorization)])
+                .map(|(name, text)| (name.to_owned(), value(text)))
+                .collect(),
+            ..CaseRequest::default()
+        });
+        assert_eq!(exchange.decision(), decision, "{method} {path}");
+        assert_eq!(exchange.log.account.as_deref(), account, "{decision}");
+        check_request_id(&exchange, decision);
+    }
+    // A preflight is nobody's, whatever its headers say.
+    let preflight = format!(
+        "OPTIONS /api/v1/models HTTP/1.1\r\nhost: a\r\norigin: https://a.example\r\n\
+         access-control-request-method: GET\r\n{}\r\n",
+        forged.map(|(name, text)| format!("{name}: {text}\r\n")).concat()
+    );
+    let exchange = gateway.raw(preflight.as_bytes());
+    assert_eq!(exchange.decision(), "allow preflight");
+    assert_eq!(exchange.log.account, None);
+    check_request_id(&exchange, "preflight");
+}
+
+fn value(text: &str) -> Value {
+    Value(text.as_bytes().to_vec())
+}
+
+/// A call over HTTP/2.
+fn grpc(path: &str, authorization: &str) -> CaseRequest {
+    CaseRequest {
+        method: "POST".to_owned(),
+        path: Some(path.to_owned()),
+        headers: vec![
+            ("content-type".to_owned(), value("application/grpc")),
+            ("te".to_owned(), value("trailers")),
+            ("authorization".to_owned(), value(authorization)),
+        ],
+        body: Some("\0\0\0\0\0".to_owned()),
+        http2: true,
+        ..CaseRequest::default()
     }
 }

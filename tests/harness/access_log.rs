@@ -36,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) authority: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body_bytes: usize,
+    /// The checksum of the whole body (RFC 1950).
+    pub(crate) body_adler32: u32,
     pub(crate) body: Option<String>,
 }
 

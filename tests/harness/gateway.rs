@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use http::HeaderMap;
 use latchkey_cli::cases::CaseRequest;
 
 use super::access_log::Lines;
@@ -167,6 +168,16 @@ impl Gateway {
             return Exchange { response, log: self.log_line(client) };
         }
         self.raw(&http1::bytes(request))
+    }
+
+    /// Sends a request over HTTP/2, with trailers behind its body.
+    pub(crate) fn exchange_with_trailers(
+        &self,
+        request: &CaseRequest,
+        trailers: HeaderMap,
+    ) -> Exchange {
+        let (response, client) = http2::exchange_with_trailers(self.address, request, trailers);
+        Exchange { response, log: self.log_line(client) }
     }
 
     /// Sends a `GET`.

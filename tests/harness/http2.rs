@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use h2::client;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use latchkey_cli::cases::{CaseRequest, Value};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -13,8 +13,18 @@ use super::{PATIENCE, Response};
 
 /// Sends one request over a connection of its own; the response, and the client's address.
 pub(crate) fn exchange(address: SocketAddr, request: &CaseRequest) -> (Response, SocketAddr) {
+    exchange_with_trailers(address, request, HeaderMap::new())
+}
+
+/// The same with trailers behind the body.
+pub(crate) fn exchange_with_trailers(
+    address: SocketAddr,
+    request: &CaseRequest,
+    trailers: HeaderMap,
+) -> (Response, SocketAddr) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let exchanged = runtime.block_on(async { timeout(PATIENCE, send(address, request)).await });
+    let exchanged =
+        runtime.block_on(async { timeout(PATIENCE, send(address, request, trailers)).await });
     exchanged
         .unwrap_or_else(|_| panic!("no answer over HTTP/2 to `{}`", request.method))
         .unwrap_or_else(|error| panic!("HTTP/2: {error}"))
@@ -23,6 +33,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &CaseRequest) -> (Response,
 async fn send(
     address: SocketAddr,
     request: &CaseRequest,
+    trailers: HeaderMap,
 ) -> Result<(Response, SocketAddr), h2::Error> {
     let stream = TcpStream::connect(address).await.unwrap();
     let client = stream.local_addr().unwrap();
@@ -35,7 +46,10 @@ async fn send(
     let (response, mut upload) = sender.send_request(head(request), pieces.is_empty())?;
     let last = pieces.len().saturating_sub(1);
     for (index, piece) in pieces.into_iter().enumerate() {
-        upload.send_data(piece.into(), index == last)?;
+        upload.send_data(piece.into(), index == last && trailers.is_empty())?;
+    }
+    if !trailers.is_empty() {
+        upload.send_trailers(trailers)?;
     }
     let (head, mut download) = response.await?.into_parts();
     let mut body = Vec::new();
