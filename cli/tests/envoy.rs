@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 mod harness;
 mod support;
 
-use harness::{Connection, Gateway, Key, until};
+use harness::{Connection, Gateway, Key, Setup, until};
 use support::Directory;
 
 /// So many keys are revoked one after the other.
@@ -58,7 +58,7 @@ fn a_revoked_key_is_refused_once_it_is_pushed_and_no_answer_is_wrong() {
         let load = [(&steady, 200), (&steady, 200), (&unknown, 401)].map(|(key, status)| {
             let stop = &stop;
             scope.spawn(move || {
-                let mut client = Client::new(address, key);
+                let mut client = Client::new(address, &key.bearer());
                 let mut answers = 0;
                 while !stop.load(Ordering::Relaxed) {
                     assert_eq!(client.status(), status, "{} under load", key.id);
@@ -68,7 +68,7 @@ fn a_revoked_key_is_refused_once_it_is_pushed_and_no_answer_is_wrong() {
             })
         });
         for key in &keys {
-            let mut client = Client::new(address, key);
+            let mut client = Client::new(address, &key.bearer());
             assert_eq!(client.status(), 200, "{} before it is revoked", key.id);
             latchkey(&["key", "revoke", &key.id, "--keys", path(&keys_file)]);
             assert_eq!(client.status(), 200, "{} before the push", key.id);
@@ -114,6 +114,134 @@ fn a_revoked_key_is_refused_once_it_is_pushed_and_no_answer_is_wrong() {
     assert_eq!(counted["served_keys"], ROUNDS + 2);
 }
 
+/// FloKit's policy: a rotation ends the old key with the push, and disturbs nobody.
+#[test]
+fn a_rotated_key_and_its_successor_change_places_under_load() {
+    let mut policy = system("flokit");
+    let keys = policy["keys"].take();
+    policy["keys"] = json!([]);
+    let directory = Directory::new();
+    let keys_file = directory.write("keys.json", &json!({"keys": keys}).to_string());
+    let policy_file = directory.write("policy.json", &policy.to_string());
+    policy["keys"] = keys;
+    let gateway = Setup::new(&policy).system("flokit").start();
+
+    let (files, ecds) = ([path(&policy_file), "--keys", path(&keys_file)], gateway.ecds_file());
+    let rotate = ["key", "rotate", "demo-read-write", "--keys", files[2], "--policy", files[0]];
+    let output = latchkey(&rotate).stdout;
+    let successor = format!("Bearer {}", str::from_utf8(&output).unwrap().trim());
+    let predecessor = "Bearer flk_rw_demo0000000000000000000000000000";
+    let unknown = "Bearer flk_rw_demo0000000000000000000000000001";
+    let reader = "Bearer flk_ro_demo0000000000000000000000000000";
+    assert!(successor.starts_with("Bearer flk_rw_"));
+
+    let stop = AtomicBool::new(false);
+    let statuses = thread::scope(|scope| {
+        let _stop = StopOnDrop(&stop);
+        let load = [predecessor, &successor, reader, unknown].map(|bearer| {
+            let (stop, address) = (&stop, gateway.address);
+            scope.spawn(move || {
+                let mut client = Client::new(address, bearer);
+                let mut statuses = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    statuses.push(client.status());
+                }
+                statuses.dedup();
+                statuses
+            })
+        });
+        let both = |expected: [u16; 2]| {
+            let mut clients =
+                [predecessor, &successor].map(|bearer| Client::new(gateway.address, bearer));
+            (0..50).all(|_| clients.each_mut().map(Client::status) == expected)
+        };
+        assert!(both([200, 401]), "nothing changes before the push");
+        let wasm = gateway.wasm().to_owned();
+        let push = || {
+            let ecds = ["--ecds", path(&ecds), "--wasm", path(&wasm)];
+            latchkey(&[&["push"], &files[..], &ecds].concat());
+        };
+        gateway.pushed_by(push).unwrap();
+        assert!(both([401, 200]), "the push has taken effect");
+        stop.store(true, Ordering::Relaxed);
+        load.map(|client| client.join().unwrap())
+    });
+    assert_eq!(statuses, [vec![200, 401], vec![401, 200], vec![200], vec![401]]);
+    let exchange = gateway.get("/v1/events", &[("authorization", &successor)]);
+    assert_eq!(exchange.decision(), "allow key:demo-read-write-2");
+    assert_eq!(exchange.log.account.as_deref(), Some("ws_demo"));
+}
+
+/// FluenzR's policy: who asks for what can be seen, and which keys nobody needs.
+#[test]
+fn the_use_of_every_key_is_visible() {
+    let policy = system("fluenzr");
+    let directory = Directory::new();
+    let keys_file = directory.write("keys.json", &json!({"keys": policy["keys"]}).to_string());
+    let gateway = Setup::new(&policy).system("fluenzr").start();
+    let (all, reader, free, retired) = (
+        "Bearer flz_sk_demoAll0000000000000000000000000",
+        "Bearer flz_sk_demoReadOnly00000000000000000000",
+        "Bearer flz_sk_demoFree000000000000000000000000",
+        "Bearer flz_sk_short",
+    );
+    for (method, bearer, decision) in [
+        ("GET", all, "allow key:production"),
+        ("DELETE", all, "allow key:production"),
+        ("GET", reader, "allow key:development"),
+        ("DELETE", reader, "deny insufficient_scope key:development"),
+        ("GET", free, "deny condition_failed key:free-plan"),
+        ("GET", retired, "deny malformed_credential"),
+    ] {
+        let head = format!("{method} /v1/contacts/42 HTTP/1.1\r\nhost: a\r\n");
+        let exchange = gateway.raw(format!("{head}authorization: {bearer}\r\n\r\n").as_bytes());
+        assert_eq!(exchange.decision(), decision);
+        assert_eq!(exchange.log.path.as_deref(), Some("/v1/contacts/42"));
+    }
+
+    let admin = format!("http://{}", gateway.admin_address());
+    let usage = ["usage", "--admin", &admin, "--keys", path(&keys_file)];
+    let counted = until("the counts of every request", || {
+        let json = latchkey(&[&usage[..], &["--format", "json"]].concat()).stdout;
+        let usage: Value = serde_json::from_slice(&json).unwrap();
+        (usage["denied"]["malformed_credential"] == 1).then_some(usage)
+    });
+    for (id, name, state, requests, denied) in [
+        ("production", "Production", "used", 2, 0),
+        ("development", "Dev/Test", "used", 2, 1),
+        ("free-plan", "", "used", 1, 1),
+        ("starter-plan", "", "never_used", 0, 0),
+    ] {
+        let key = key_usage(&counted, id);
+        assert_eq!(key["name"].as_str().unwrap_or_default(), name, "{key}");
+        assert_eq!((&key["state"], &key["requests"]), (&json!(state), &json!(requests)), "{key}");
+        assert_eq!(key["denied"], denied, "{key}");
+        assert_eq!(key["last_used"].is_null(), state == "never_used", "{key}");
+    }
+    let table = latchkey(&usage).stdout;
+    let table = str::from_utf8(&table).unwrap();
+    assert!(
+        table.lines().any(|line| line.contains("starter-plan") && line.contains("never")),
+        "{table}"
+    );
+    let prometheus = gateway.admin("/stats/prometheus");
+    for line in [
+        "latchkey_key_allowed{latchkey_key=\"production\"} 2",
+        "latchkey_key_denied{latchkey_key=\"development\"} 1",
+        "latchkey_key_last_used{latchkey_key=\"starter-plan\"} 0",
+        "latchkey_denied{latchkey_reason=\"condition_failed\"} 1",
+    ] {
+        assert!(prometheus.lines().any(|own| own.ends_with(line)), "{line} in\n{prometheus}");
+    }
+}
+
+/// The policy of `envoy/systems/NAME.yaml`.
+fn system(name: &str) -> Value {
+    let file = harness::repository(&format!("envoy/systems/{name}.yaml"));
+    let policy = latchkey_cli::policy::Policy::load(&file, None).unwrap();
+    serde_json::from_slice(&policy.to_json().unwrap()).unwrap()
+}
+
 fn key_usage<'u>(usage: &'u Value, id: &str) -> &'u Value {
     usage["keys"].as_array().unwrap().iter().find(|key| key["id"] == id).unwrap()
 }
@@ -137,8 +265,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(address: SocketAddr, key: &Key) -> Client {
-        let bearer = key.bearer();
+    fn new(address: SocketAddr, bearer: &str) -> Client {
         let request =
             format!("GET / HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {bearer}\r\n\r\n");
         Client { connection: Connection::open(address).unwrap(), request }
