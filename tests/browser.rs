@@ -37,22 +37,27 @@ const ask = async (method, path) => {
     await ask("POST", "/v1/agents/ag_other/chat"),
     await ask("GET", "/v1/agents"),
   ];
+  // What a page may send without asking first, and without an Origin: it sees nothing of the answer.
+  const silent = await fetch("http://api.example.test:PORT/v1/agents/ag_demo/chat", {mode: "no-cors"});
+  answers.push(silent.type + " " + silent.status);
   document.getElementById("answers").textContent = answers.join("\n");
 })();
 </script>"#;
 
 #[test]
 fn a_page_of_a_listed_origin_chats_and_others_get_no_data() {
-    if std::env::var_os("LATCHKEY_SKIP_BROWSER").is_some() {
-        println!("LATCHKEY_SKIP_BROWSER is set: NOTHING WAS TESTED IN A BROWSER");
+    if is_skipped() {
         return;
     }
     let (listed, other) = (bind(), bind());
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let shop = format!("http://shop.example.test:{}", port(&listed));
     let others = [
-        format!("http://shop.example.evil.test:{}", port(&listed)),
-        format!("http://shop.example.test:{}", port(&other)),
+        // A look-alike, another port, another host, and a page without an origin of its own (`null`).
+        format!("http://shop.example.test.evil.test:{}/", port(&listed)),
+        format!("http://shop.example.test:{}/", port(&other)),
+        format!("http://evil.test:{}/", port(&listed)),
+        format!("{shop}/sandboxed"),
     ];
     let gateway = gateway(&shop);
     let page = PAGE.replace("PORT", &gateway.address.port().to_string());
@@ -61,45 +66,86 @@ fn a_page_of_a_listed_origin_chats_and_others_get_no_data() {
         thread::spawn(move || serve(&listener, &page));
     }
 
-    let answers = answers_in(&shop);
+    let answers = answers_in(&format!("{shop}/"));
+    let refused = "403 {\"error\":{\"code\":\"forbidden\"";
     assert!(
         answers[0].starts_with(r#"200 {"method":"POST","path":"/v1/agents/ag_demo/chat""#),
         "{answers:#?}"
     );
-    assert!(answers[1].contains("403 {\"error\":{\"code\":\"forbidden\""), "{answers:#?}");
-    assert!(answers[2].contains("403 {\"error\":{\"code\":\"forbidden\""), "{answers:#?}");
+    assert!(answers[1..3].iter().all(|answer| answer.contains(refused)), "{answers:#?}");
+    assert_eq!(answers[3], "opaque 0");
+    let log = gateway.access_log_text();
     // The browser asked first, and Envoy's CORS filter answered.
-    let preflights = |log: &str| log.lines().filter(|line| line.contains("OPTIONS")).count();
-    assert_eq!(preflights(&gateway.access_log_text()), 3);
+    assert_eq!(log.lines().filter(|line| line.contains("OPTIONS")).count(), 3);
+    assert_eq!(log.lines().filter(|line| line.contains("deny missing_credential")).count(), 1);
     assert_eq!(gateway.reports().len(), 1);
 
-    for origin in others {
-        let answers = answers_in(&origin);
-        assert_eq!(answers.len(), 3, "{answers:#?}");
-        let refused = |answer: &String| answer.contains("403 {\"error\":{\"code\":\"forbidden\"");
-        assert!(answers.iter().all(refused), "{origin}: {answers:#?}");
-        assert!(gateway.reports().is_empty(), "{origin}");
+    for page in others {
+        let answers = answers_in(&page);
+        assert_eq!(answers[..3], ["TypeError: Failed to fetch"; 3], "{page}");
+        assert_eq!(answers[3], "opaque 0");
+        // The upstream may have been asked by preflights, and by nothing else.
+        let reports = gateway.reports();
+        assert!(reports.iter().all(|report| report.method == "OPTIONS"), "{page}: {reports:#?}");
     }
 }
 
-/// Flowyte on Envoy, its demo's publishable key being for this origin.
+/// What CORS keeps from pages is one thing, what a key may do another: where CORS lists every origin,
+/// a page of another origin reads a refusal.
+#[test]
+fn the_keys_origins_decide_where_cors_lets_every_page_in() {
+    if is_skipped() {
+        return;
+    }
+    let other = bind();
+    let gateway = gateway_with("http://shop.example.test", |text| {
+        harness::gateway::replaced(text, "exact: \"http://shop.example.test\"", "prefix: \"http\"")
+    });
+    let page = PAGE.replace("PORT", &gateway.address.port().to_string());
+    let address = format!("http://evil.test:{}/", other.local_addr().unwrap().port());
+    thread::spawn(move || serve(&other, &page));
+    let answers = answers_in(&address);
+    let refused = |answer: &String| answer.contains("403 {\"error\":{\"code\":\"forbidden\"");
+    assert!(answers[..3].iter().all(refused), "{answers:#?}");
+    assert!(gateway.reports().is_empty());
+}
+
+fn is_skipped() -> bool {
+    let is_skipped = std::env::var_os("LATCHKEY_SKIP_BROWSER").is_some();
+    if is_skipped {
+        println!("LATCHKEY_SKIP_BROWSER is set: NOTHING WAS TESTED IN A BROWSER");
+    }
+    is_skipped
+}
+
+/// Flowyte on Envoy, where its demo's publishable key and its CORS policy are for this origin.
 fn gateway(origin: &str) -> Gateway {
+    gateway_with(origin, str::to_owned)
+}
+
+fn gateway_with(origin: &str, change: impl Fn(&str) -> String + 'static) -> Gateway {
+    const DEMO: &str = "https://shop.example.com";
     let policy = Policy::load(&repository("envoy/systems/flowyte.yaml"), None).unwrap();
     let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
-    let policy = harness::gateway::replaced(&policy, "https://shop.example.com", origin);
+    let policy = harness::gateway::replaced(&policy, DEMO, origin);
     let keys = std::fs::read_to_string(repository("envoy/systems/flowyte.jwks.json")).unwrap();
-    Setup::new(policy).system("flowyte").file("jwks.json", keys).start()
+    let origin = origin.to_owned();
+    Setup::new(policy)
+        .system("flowyte")
+        .change_bootstrap(move |text| change(&harness::gateway::replaced(text, DEMO, &origin)))
+        .file("jwks.json", keys)
+        .start()
 }
 
 /// The lines that a page shows when all its requests are answered.
-fn answers_in(origin: &str) -> Vec<String> {
+fn answers_in(address: &str) -> Vec<String> {
     let profile = Scratch::new();
     let output = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--host-resolver-rules=MAP *.test 127.0.0.1", "--virtual-time-budget=20000"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(["--dump-dom", &format!("{origin}/")])
+        .args(["--dump-dom", address])
         .output()
         .unwrap_or_else(|error| {
             panic!("no `chromium` ({error}): run `envoy/install-tools chromium`")
@@ -114,13 +160,19 @@ fn bind() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Answers every request with the page.
+/// Answers every request with the page, under `/sandboxed` as one without an origin of its own.
 fn serve(listener: &TcpListener, page: &str) {
     for stream in listener.incoming().flatten() {
         let (mut stream, page) = (stream, page.to_owned());
         thread::spawn(move || {
-            let _ = stream.read(&mut [0; 4096]);
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n";
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let is_sandboxed = request.starts_with(b"GET /sandboxed");
+            let sandbox = "content-security-policy: sandbox allow-scripts\r\n";
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n{}",
+                if is_sandboxed { sandbox } else { "" }
+            );
             let _ = write!(stream, "{head}content-length: {}\r\n\r\n{page}", page.len());
         });
     }
