@@ -108,6 +108,15 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         finding::print(&findings, &mut anstream::stderr())?;
         return Ok(Exit::Findings);
     }
+    if matches!(arguments.to, Target::Istio | Target::EnvoyGateway) {
+        let holder = rule_that_holds_headers(&policy);
+        ensure!(
+            holder.is_none(),
+            "`{}` is `headers`, which takes a switch of Envoy's that these resources do not have, so its \
+             requests would hang: write `body`",
+            holder.unwrap_or_default()
+        );
+    }
     let policy = policy.into_served();
     progress.step("writing");
     let mut output = Counting { output, bytes: 0 };
@@ -127,6 +136,17 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         warn(&format!("{} bytes are {}", output.bytes, limit.message));
     }
     Ok(Exit::Fine)
+}
+
+/// Where the first rule says so that holds a request's headers until its body is judged.
+fn rule_that_holds_headers(policy: &Policy) -> Option<String> {
+    let Some(Document::Array(rules)) = policy.document().field("rules") else { return None };
+    let holds_headers = |rule: &Document| {
+        let hold = rule.field("graphql").and_then(|graphql| graphql.field("hold"));
+        hold.and_then(Document::as_str) == Some("headers")
+    };
+    let index = rules.iter().position(holds_headers)?;
+    Some(format!("/rules/{index}/graphql/hold"))
 }
 
 /// The resource that ECDS delivers, as YAML.

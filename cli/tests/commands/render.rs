@@ -327,3 +327,27 @@ fn sizes_at_which_a_road_ends_are_named() {
         assert_eq!(warnings.lines().count(), ends.len(), "{warnings}");
     }
 }
+
+#[test]
+fn a_rule_that_would_hang_is_not_rendered_for_proxies_without_the_switch() {
+    let policy = |hold: &str| {
+        format!(
+            "credentials: [{{header: x-key}}]\nkeys: []\nrules:\n  - {{paths: [/a]}}\n  \
+             - paths: [/graphql]\n    graphql: {{require: \"{{field}}:{{operation}}\", hold: {hold}}}\n"
+        )
+    };
+    let directory = Directory::new();
+    directory.write("headers.yaml", &policy("headers"));
+    directory.write("body.yaml", &policy("body"));
+    for to in ["istio", "envoy-gateway"] {
+        let with = format!("--to {to} --wasm oci://x --sha256 {}", "0".repeat(64));
+        TestCommand::new(&directory, &format!("render body.yaml {with}")).output();
+        TestCommand::new(&directory, &format!("render headers.yaml {with}")).prints_error(
+            1,
+            "error: `/rules/1/graphql/hold` is `headers`, which takes a switch of Envoy's that these \
+             resources do not have, so its requests would hang: write `body`\n",
+        );
+    }
+    let with = format!("--to ecds --wasm {}", wasm());
+    TestCommand::new(&directory, &format!("render headers.yaml {with}")).output();
+}
