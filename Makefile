@@ -9,11 +9,12 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test lint demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test bench lint demo envoy-image compose-files compose-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
+	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
 	@echo 'make cli            the command line, at dist/latchkey'
@@ -44,6 +45,13 @@ cli:
 test: tools wasm
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
+
+# Pinned to a core each, Envoy and its client take turns: let nothing else run meanwhile.
+bench: tools wasm
+	@envoy/install-tools nginx
+	cargo build --manifest-path benches/noop/Cargo.toml --target wasm32-wasip1 --release --target-dir $(target)/noop
+	@cp $(target)/noop/wasm32-wasip1/release/noop.wasm dist/noop.wasm
+	cargo bench --bench envoy
 
 lint:
 	@envoy/install-tools rust

@@ -18,8 +18,6 @@ mod bodies;
 mod configuration;
 #[path = "envoy/corpus.rs"]
 mod corpus;
-#[path = "envoy/cost.rs"]
-mod cost;
 #[path = "envoy/guard.rs"]
 mod guard;
 #[path = "envoy/metrics.rs"]

@@ -30,7 +30,16 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> Envoy {
-        let mut process = spawn(scratch, name, bootstrap, environment);
+        // All that the filter has to say, so that a test can see that it does not say too much.
+        Envoy::ready(scratch, name, spawn(scratch, name, bootstrap, environment, "wasm:debug"))
+    }
+
+    /// The same with the log that Envoy writes by itself, as users run it.
+    pub(crate) fn start_quietly(scratch: &Scratch, name: &str, bootstrap: &str) -> Envoy {
+        Envoy::ready(scratch, name, spawn(scratch, name, bootstrap, &[], "wasm:info"))
+    }
+
+    fn ready(scratch: &Scratch, name: &str, mut process: Child) -> Envoy {
         let log = scratch.file(&format!("{name}.log"));
         let ended = |status: ExitStatus| -> ! {
             panic!("{name} ended with {status}:\n{}", warnings(&fs::read_to_string(&log).unwrap()))
@@ -58,7 +67,7 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> (ExitStatus, String) {
-        let process = spawn(scratch, name, bootstrap, environment);
+        let process = spawn(scratch, name, bootstrap, environment, "wasm:debug");
         let log = scratch.file(&format!("{name}.log"));
         // As an `Envoy`, so that it ends with this call in any case.
         let mut envoy = Envoy { process, admin: SocketAddr::from(([127, 0, 0, 1], 0)), log };
@@ -105,6 +114,18 @@ impl Envoy {
         self.process.try_wait().unwrap().is_none()
     }
 
+    /// The memory that it holds now, in bytes.
+    pub(crate) fn resident_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The processor time it has used, in nanoseconds, by all its threads.
     pub(crate) fn processor_time(&self) -> u64 {
         let tasks = format!("/proc/{}/task", self.process.id());
@@ -123,7 +144,13 @@ impl Drop for Envoy {
     }
 }
 
-fn spawn(scratch: &Scratch, name: &str, bootstrap: &str, environment: &[(&str, &str)]) -> Child {
+fn spawn(
+    scratch: &Scratch,
+    name: &str,
+    bootstrap: &str,
+    environment: &[(&str, &str)],
+    log_level: &str,
+) -> Child {
     let program = repository(".tools/envoy");
     assert!(program.is_file(), "no Envoy at `{}`: run `make tools`", program.display());
     let file = scratch.file(&format!("{name}.yaml"));
@@ -136,8 +163,7 @@ fn spawn(scratch: &Scratch, name: &str, bootstrap: &str, environment: &[(&str, &
         .arg("--admin-address-path")
         .arg(scratch.file(&format!("{name}.admin")))
         .args(["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "5"])
-        // All that the filter has to say, so that a test can see that it does not say too much.
-        .args(["--log-level", "info", "--component-log-level", "wasm:debug"])
+        .args(["--log-level", "info", "--component-log-level", log_level])
         .env_remove("LATCHKEY_PEPPER")
         .envs(environment.iter().copied())
         .stdout(log.try_clone().unwrap())

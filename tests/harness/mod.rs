@@ -37,7 +37,7 @@ pub(crate) use policy::{Key, as_struct, ecds, inline};
 pub(crate) use scratch::Scratch;
 
 /// How long anything may take before a test fails: far more than it ever does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Polls until `condition` gives a value; a test fails with `what` when that takes too long.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {

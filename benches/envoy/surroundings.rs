@@ -1,0 +1,120 @@
+//! What stands around the Envoys: processor cores, an upstream, and an authorization service.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use super::harness::{Scratch, until};
+use super::policies;
+
+/// Keeps a process on one core, where there are two, so that client and Envoy are not in each
+/// other's way.
+pub(crate) fn pin(process: u32, core: usize) {
+    if thread::available_parallelism().unwrap().get() >= 2 {
+        let (core, process) = (core.to_string(), process.to_string());
+        let status = Command::new("taskset")
+            .args(["-apc", &core, &process])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap_or_else(|error| panic!("no `taskset` ({error}): install util-linux"));
+        assert!(status.success(), "cannot pin {process}");
+    }
+}
+
+/// An nginx that lets in whose token stands in a table.
+pub(crate) struct Authorizer {
+    process: Child,
+    pub(crate) port: u16,
+}
+
+impl Authorizer {
+    pub(crate) fn start(scratch: &Scratch) -> Authorizer {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let file = scratch.file("nginx.conf");
+        let folder = scratch.path().display();
+        let token = policies::token(0);
+        let configuration = format!(
+            "daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+            events {{}}
+            http {{
+              access_log off; keepalive_requests 1000000000;
+              client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+              uwsgi_temp_path {folder}; scgi_temp_path {folder};
+              map $http_authorization $account {{ default ''; 'Bearer {token}' ws_000000; }}
+              server {{
+                listen 127.0.0.1:{port};
+                if ($account = '') {{ return 401; }}
+                location / {{ add_header x-account-id $account; return 200; }}
+              }}
+            }}"
+        );
+        fs::write(&file, configuration).unwrap();
+        let process = Command::new("nginx")
+            .args(["-e", &format!("{folder}/nginx.log"), "-c"])
+            .arg(&file)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("no `nginx` ({error}): run `envoy/install-tools nginx`")
+            });
+        until("nginx", || TcpStream::connect(("127.0.0.1", port)).ok());
+        pin(process.id(), 1);
+        Authorizer { process, port }
+    }
+}
+
+impl Drop for Authorizer {
+    fn drop(&mut self) {
+        // The master takes its worker along, if it is asked to.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+/// An upstream in this process that reads a request whole and answers 200.
+pub(crate) struct Upstream {
+    pub(crate) port: u16,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || serve(stream));
+            }
+        });
+        Upstream { port }
+    }
+}
+
+fn serve(mut stream: TcpStream) -> Option<()> {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+    loop {
+        let whole = loop {
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            let mut head = httparse::Request::new(&mut headers);
+            if let httparse::Status::Complete(start) = head.parse(&bytes).ok()? {
+                let mut headers = head.headers.iter();
+                let length = headers.find(|header| header.name == "content-length");
+                let length = length
+                    .map_or(Some(0), |header| str::from_utf8(header.value).ok()?.parse().ok())?;
+                break start + length;
+            }
+            read_more(&mut stream, &mut buffer, &mut bytes)?;
+        };
+        while bytes.len() < whole {
+            read_more(&mut stream, &mut buffer, &mut bytes)?;
+        }
+        bytes.drain(..whole);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").ok()?;
+    }
+}
+
+fn read_more(stream: &mut TcpStream, buffer: &mut [u8], bytes: &mut Vec<u8>) -> Option<()> {
+    let count = stream.read(buffer).ok().filter(|count| *count > 0)?;
+    bytes.extend_from_slice(&buffer[..count]);
+    Some(())
+}
