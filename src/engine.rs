@@ -438,6 +438,7 @@ fn overrides<'r>(request: Request<'r>) -> impl Iterator<Item = &'r [u8]> {
     headers.filter(|(name, _)| is_override(name)).map(|(_, value)| *value)
 }
 
+#[inline]
 fn is_override(name: &str) -> bool {
     OVERRIDES.iter().any(|own| is_spelling(own, name))
 }

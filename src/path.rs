@@ -65,7 +65,8 @@ impl<'a> Path<'a> {
         let mut segments = Vec::with_capacity(SEGMENTS);
         // As they were spelled; asked for only where the path may have to be written anew.
         let mut spellings = Vec::new();
-        for spelling in inner.split('/') {
+        for spelling in inner.as_bytes().split(|byte| *byte == b'/') {
+            let spelling = std::str::from_utf8(spelling).map_err(|_| MalformedPath)?;
             let segment = decode(spelling)?;
             let before_parameters = before_parameters(&segment);
             let is_dot = matches!(before_parameters, "." | "..");
@@ -92,7 +93,7 @@ impl<'a> Path<'a> {
         let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
         let without_parameters = segments
             .iter()
-            .any(|segment| segment.contains(';'))
+            .any(|segment| segment.bytes().any(|byte| byte == b';'))
             .then(|| segments.iter().map(before).collect());
         Ok(Path { segments, without_parameters, rewritten })
     }
@@ -115,12 +116,13 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// What of a segment stands before its parameters.
 fn before_parameters(segment: &str) -> &str {
-    segment.split(';').next().unwrap_or_default()
+    let end = segment.bytes().position(|byte| byte == b';').unwrap_or(segment.len());
+    segment.get(..end).unwrap_or_default()
 }
 
 /// Decodes a segment, refusing what would not survive a second reading.
 fn decode(raw: &str) -> Result<Cow<'_, str>, MalformedPath> {
-    if !raw.contains('%') {
+    if !raw.bytes().any(|byte| byte == b'%') {
         return Ok(Cow::Borrowed(raw));
     }
     let mut pieces = raw.split('%');

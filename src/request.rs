@@ -61,7 +61,9 @@ impl<'a> Request<'a> {
     /// The values of every header of that name, which is in lower case.
     pub(crate) fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
-        headers.iter().filter(move |(own, _)| *own == name).map(|(_, value)| *value)
+        // As bytes, whose lengths are compared in line: most names differ in length.
+        let is_named = move |(own, _): &&(&str, &[u8])| own.as_bytes() == name.as_bytes();
+        headers.iter().filter(is_named).map(|(_, value)| *value)
     }
 
     /// The first value of the header of that name.
@@ -130,9 +132,12 @@ impl<'a> Request<'a> {
 }
 
 /// Whether two header names differ at most in `-` and `_`.
+#[inline]
 pub(crate) fn is_spelling(one: &str, other: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
+    let is_same = |(one, other): (&u8, &u8)| {
+        one == other || matches!((one, other), (b'_', b'-') | (b'-', b'_'))
+    };
+    one.len() == other.len() && one.as_bytes().iter().zip(other.as_bytes()).all(is_same)
 }
 
 /// Path and query of a request target.
