@@ -26,7 +26,7 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
 /// The issuer of the dashboard's sessions, with one of the two common kinds of key.
 enum Issuer {
     Es256(ecdsa::SigningKey),
-    Rs256(rsa::RsaPrivateKey),
+    Rs256(Box<rsa::RsaPrivateKey>),
 }
 
 impl Issuer {
@@ -37,7 +37,7 @@ impl Issuer {
 
     fn rs256(secret: u8) -> Issuer {
         let mut random = ChaCha8Rng::from_seed([secret; 32]);
-        Issuer::Rs256(rsa::RsaPrivateKey::new(&mut random, 2048).unwrap())
+        Issuer::Rs256(Box::new(rsa::RsaPrivateKey::new(&mut random, 2048).unwrap()))
     }
 
     /// One of each kind.
@@ -83,7 +83,7 @@ impl Issuer {
                 signature.to_bytes().to_vec()
             }
             Issuer::Rs256(key) => {
-                let key = pkcs1v15::SigningKey::<rsa::sha2::Sha256>::new(key.clone());
+                let key = pkcs1v15::SigningKey::<rsa::sha2::Sha256>::new((**key).clone());
                 let signature = rsa::signature::Signer::sign(&key, text.as_bytes());
                 rsa::signature::SignatureEncoding::to_vec(&signature)
             }
