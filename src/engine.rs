@@ -9,7 +9,7 @@ use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
-use crate::graphql;
+use crate::graphql::{self, Position, is_introspection};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
@@ -413,10 +413,12 @@ impl Engine {
             Body::TooLarge => return Err(Reason::MalformedGraphql),
             Body::Whole(body) => body,
         };
-        let fields = graphql::root_fields(request, body, graphql.limits)
-            .map_err(|_| Reason::MalformedGraphql)?;
-        for (operation, field) in fields.iter() {
-            graphql.authorize(operation, field, values, identity, decision)?;
+        let fields =
+            graphql::fields(request, body, graphql.limits).map_err(|_| Reason::MalformedGraphql)?;
+        for (position, fields) in fields.positions() {
+            for field in fields {
+                graphql.authorize(position, field, values, identity, decision)?;
+            }
         }
         Ok(None)
     }
@@ -451,32 +453,39 @@ enum Holder<'e> {
 }
 
 impl GraphQlRule {
-    /// Whether who asks may have a root field.
+    /// The resource that a field stands for, or the whole scope that it needs; `None` if it needs none.
+    fn needed<'f>(&'f self, position: Position, field: &'f str) -> Option<&'f str> {
+        if position != Position::Nested {
+            return Some(self.fields.get(field).map_or(field, |own| &**own));
+        }
+        // What nobody named may lead to anything.
+        let own = self.nested.as_ref()?.get(field).map_or("*:read", |own| &**own);
+        Some(own).filter(|own| *own != "allow")
+    }
+
+    /// Whether who asks may have a field.
     fn authorize<'v>(
         &self,
-        operation: graphql::Operation,
+        position: Position,
         field: &'v str,
         values: impl Fn(&Variable) -> Values<'v>,
         identity: Identity<'_>,
         decision: &mut Decision<'_>,
     ) -> Result<(), Reason> {
-        match field {
-            // The name of the root's type is in every schema, and tells nothing of the data.
-            "__typename" => return Ok(()),
-            name if name.starts_with("__") => {
-                return match &self.introspection {
-                    Introspection::Allow => Ok(()),
-                    Introspection::Deny => Err(Reason::InsufficientScope),
-                    Introspection::Scope(scope) => {
-                        decision.note(scope.clone());
-                        let is_covered = identity.covers(scope);
-                        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
-                    }
-                };
-            }
-            _ => {}
+        if position != Position::Nested && is_introspection(field) {
+            return match &self.introspection {
+                // The name of the root's type is in every schema, and tells nothing of the data.
+                _ if field == "__typename" => Ok(()),
+                Introspection::Allow => Ok(()),
+                Introspection::Deny => Err(Reason::InsufficientScope),
+                Introspection::Scope(scope) => {
+                    decision.note(scope.clone());
+                    let is_covered = identity.covers(scope);
+                    if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+                }
+            };
         }
-        let own = self.fields.get(field).map_or(field, |own| &**own);
+        let Some(own) = self.needed(position, field) else { return Ok(()) };
         let required = if own.contains(':') {
             Template { parts: vec![Part::Literal(own.into())] }
         } else {
@@ -484,7 +493,7 @@ impl GraphQlRule {
         };
         let values = |variable: &Variable| match variable {
             Variable::Field => Values::One(own.into()),
-            Variable::Operation => Values::One(operation.action().into()),
+            Variable::Operation => Values::One(position.action().into()),
             variable => values(variable),
         };
         let is_covered = decision.need(&Requirement::All(vec![required]), values, identity);

@@ -21,44 +21,53 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// What an operation does to its root fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operation {
-    /// `query` and `subscription`.
-    Read,
-    /// `mutation`.
-    Write,
+/// Where a field stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// At the root of a query or of a subscription.
+    Query,
+    /// At the root of a mutation.
+    Mutation,
+    /// Below another field, with fields of its own. What has none tells of its parent only.
+    Nested,
 }
 
-impl Operation {
-    /// The action of a scope that stands for it.
+impl Position {
+    /// The action of a scope that stands for what is done to a field here.
     pub(crate) fn action(self) -> &'static str {
         match self {
-            Operation::Read => "read",
-            Operation::Write => "write",
+            Position::Mutation => "write",
+            Position::Query | Position::Nested => "read",
         }
     }
 }
 
-/// The fields of operations' roots, by their own names: aliases are seen through.
+/// Fields by their own names, each once at each position: aliases are seen through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RootFields {
-    read: BTreeSet<Box<str>>,
-    write: BTreeSet<Box<str>>,
+pub(crate) struct Fields {
+    queried: BTreeSet<Box<str>>,
+    mutated: BTreeSet<Box<str>>,
+    nested: BTreeSet<Box<str>>,
 }
 
-impl RootFields {
-    /// Each once, with what is done to it.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Operation, &str)> {
-        let read = self.read.iter().map(|name| (Operation::Read, &**name));
-        read.chain(self.write.iter().map(|name| (Operation::Write, &**name)))
+impl Fields {
+    /// Those of each position.
+    pub(crate) fn positions(&self) -> [(Position, &BTreeSet<Box<str>>); 3] {
+        [
+            (Position::Query, &self.queried),
+            (Position::Mutation, &self.mutated),
+            (Position::Nested, &self.nested),
+        ]
     }
 
-    fn of(&mut self, operation: Operation) -> &mut BTreeSet<Box<str>> {
-        match operation {
-            Operation::Read => &mut self.read,
-            Operation::Write => &mut self.write,
-        }
+    /// Adds one, and says whether it is new there.
+    fn insert(&mut self, position: Position, name: &str) -> bool {
+        let names = match position {
+            Position::Query => &mut self.queried,
+            Position::Mutation => &mut self.mutated,
+            Position::Nested => &mut self.nested,
+        };
+        names.insert(name.into())
     }
 }
 
@@ -70,12 +79,12 @@ pub(crate) struct MalformedGraphQl;
 /// the module's stack bears many times over.
 const NESTING: usize = 128;
 
-/// The root fields of every operation that a request could make the upstream execute, each once.
-pub(crate) fn root_fields(
+/// The fields of every operation that a request could make the upstream execute.
+pub(crate) fn fields(
     request: Request<'_>,
     body: &[u8],
     limits: Limits,
-) -> Result<RootFields, MalformedGraphQl> {
+) -> Result<Fields, MalformedGraphQl> {
     let url = documents_of_url(request)?;
     let body = documents_of_body(request, body, limits)?;
     if url.documents.is_empty() && body.is_empty() {
@@ -87,10 +96,10 @@ pub(crate) fn root_fields(
     } else {
         url.documents.is_empty() && url.names == 0
     };
-    let mut fields = RootFields::default();
+    let mut fields = Fields::default();
     for document in url.documents.iter().chain(&body) {
         let name = document.operation.as_deref().filter(|_| is_paired);
-        Executable::parse(&document.text, limits)?.collect_root_fields(name, &mut fields)?;
+        Executable::parse(&document.text, limits)?.collect_operations(name, &mut fields)?;
     }
     Ok(fields)
 }
@@ -254,11 +263,11 @@ impl Executable {
         Ok(executable)
     }
 
-    /// Collects the root fields of the operation of that name, or of every one.
-    fn collect_root_fields(
+    /// Collects the fields of the operation of that name, or of every one.
+    fn collect_operations(
         &self,
         name: Option<&str>,
-        found: &mut RootFields,
+        found: &mut Fields,
     ) -> Result<(), MalformedGraphQl> {
         let is_picked = |operation: &&cst::OperationDefinition| match name {
             Some(name) => operation.name().is_some_and(|own| own.text() == name),
@@ -270,22 +279,24 @@ impl Executable {
             let is_mutation = operation
                 .operation_type()
                 .is_some_and(|operation| operation.mutation_token().is_some());
-            let kind = if is_mutation { Operation::Write } else { Operation::Read };
+            let position = if is_mutation { Position::Mutation } else { Position::Query };
             let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
-            self.collect(&selections, 0, &mut BTreeSet::new(), found.of(kind))?;
+            self.collect(&selections, position, 0, &mut Fields::default(), found)?;
         }
         // No operation, or none of that name: nothing that could be executed, or judged.
         if is_empty { Err(MalformedGraphQl) } else { Ok(()) }
     }
 
-    /// Collects the fields of a selection set, those of its fragments included. A fragment is looked
-    /// into once; `@skip` and `@include` are not looked at, since their variables are the client's.
+    /// Collects the fields of a selection set and those below, those of fragments included. A fragment
+    /// is looked into once for each position, as `seen` knows; `@skip` and `@include` are not looked at,
+    /// since their variables are the client's.
     fn collect(
         &self,
         selections: &cst::SelectionSet,
+        position: Position,
         nesting: usize,
-        seen: &mut BTreeSet<Box<str>>,
-        found: &mut BTreeSet<Box<str>>,
+        seen: &mut Fields,
+        found: &mut Fields,
     ) -> Result<(), MalformedGraphQl> {
         if nesting > NESTING {
             return Err(MalformedGraphQl);
@@ -294,17 +305,25 @@ impl Executable {
             match selection {
                 cst::Selection::Field(field) => {
                     let name = field.name().ok_or(MalformedGraphQl)?.text().to_string();
-                    found.insert(name.into());
+                    let inner = field.selection_set();
+                    // What stands below an introspection field is the schema, and no data.
+                    let below = inner.as_ref().filter(|_| !is_introspection(&name));
+                    if let Some(below) = below {
+                        self.collect(below, Position::Nested, nesting + 1, seen, found)?;
+                    }
+                    if position != Position::Nested || inner.is_some() {
+                        found.insert(position, &name);
+                    }
                 }
                 cst::Selection::InlineFragment(fragment) => {
                     let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
-                    self.collect(&inner, nesting + 1, seen, found)?;
+                    self.collect(&inner, position, nesting + 1, seen, found)?;
                 }
                 cst::Selection::FragmentSpread(spread) => {
                     let name = spread_name(&spread)?;
                     let fragment = self.fragments.get(&*name).ok_or(MalformedGraphQl)?;
-                    if seen.insert(name.into()) {
-                        self.collect(&fragment.selections, nesting + 1, seen, found)?;
+                    if seen.insert(position, &name) {
+                        self.collect(&fragment.selections, position, nesting + 1, seen, found)?;
                     }
                 }
             }
@@ -370,6 +389,11 @@ impl Executable {
     }
 }
 
+/// Whether a name is reserved by GraphQL, as those of introspection are.
+pub(crate) fn is_introspection(name: &str) -> bool {
+    name.starts_with("__")
+}
+
 fn spread_name(spread: &cst::FragmentSpread) -> Result<String, MalformedGraphQl> {
     let name = spread.fragment_name().and_then(|name| name.name()).ok_or(MalformedGraphQl)?;
     Ok(name.text().to_string())
@@ -388,9 +412,15 @@ mod tests {
     ) -> Result<Vec<String>, MalformedGraphQl> {
         let mut headers = vec![(":path", target.as_bytes())];
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
-        let fields = root_fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
-        let text = |(operation, name): (Operation, &str)| format!("{name}:{}", operation.action());
-        Ok(fields.iter().map(text).collect())
+        let fields = fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
+        let texts = fields.positions().into_iter().flat_map(|(position, names)| {
+            let text = move |name: &Box<str>| match position {
+                Position::Nested => format!("below: {name}"),
+                _ => format!("{name}:{}", position.action()),
+            };
+            names.iter().map(text)
+        });
+        Ok(texts.collect())
     }
 
     fn fields_of_json(body: &str) -> Result<Vec<String>, MalformedGraphQl> {

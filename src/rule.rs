@@ -84,12 +84,14 @@ impl Requirement {
     }
 }
 
-/// What a rule asks of a GraphQL request, for every root field of its operations.
+/// What a rule asks of a GraphQL request, for every root field of its operations, and for those below.
 #[derive(Clone, Debug)]
 pub(crate) struct GraphQlRule {
     pub(crate) require: Template,
     /// The resource that a root field stands for, or the whole scope that it needs.
     pub(crate) fields: BTreeMap<Box<str>, Box<str>>,
+    /// The same for fields below, or `allow`; `None` where they are not judged.
+    pub(crate) nested: Option<BTreeMap<Box<str>, Box<str>>>,
     pub(crate) introspection: Introspection,
     pub(crate) limits: graphql::Limits,
     pub(crate) hold_headers: bool,

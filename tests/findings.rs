@@ -1191,6 +1191,56 @@ fn requirements_are_templates_of_scopes() {
 }
 
 #[test]
+fn what_a_rule_asks_of_graphql_makes_sense() {
+    check(
+        &[
+            (
+                r#""require": "{field}:{operation}", "nested": {"author": "authors", "settings": "allow",
+                   "revenue": "billing:audit"}, "fields": {"a": "b", "c": "d:e"}, "introspection": "read""#,
+                &[],
+            ),
+            (
+                r#""nested": {}"#,
+                &[
+                    "missing_field /rules/0/graphql: field `require` is missing (such as `{field}:{operation}`)",
+                ],
+            ),
+            (
+                r#""require": "{root}:read", "hold": "all", "max_depth": 101, "max_bytes": 0, "nest": {}"#,
+                &[
+                    "unknown_field /rules/0/graphql/nest: unknown field `nest` (did you mean `nested`?)",
+                    "unknown_parameter /rules/0/graphql/require: `{root}` is no parameter of every path of this rule",
+                    "invalid_value /rules/0/graphql/hold: `all` is not one of `body`, `headers`",
+                    "invalid_value /rules/0/graphql/max_depth: expected 1 to 100",
+                    "invalid_value /rules/0/graphql/max_bytes: expected 1 to 16777216",
+                ],
+            ),
+            (
+                r#""require": "{field}:read", "fields": {"__type": "a", "a b": "b", "c": "d e", "f": "a:b:c"},
+                   "nested": {"__x": "allow", "a-b": "b", "c": "", "d": 1, "e": null}, "introspection": "a b""#,
+                &[
+                    "invalid_value /rules/0/graphql/fields/__type: a field's name is a GraphQL name, not an introspection field's",
+                    "invalid_value /rules/0/graphql/fields/a b: a field's name is a GraphQL name, not an introspection field's",
+                    "invalid_scope /rules/0/graphql/fields/c: `d e` is neither a resource nor a scope",
+                    "invalid_scope /rules/0/graphql/fields/f: a scope has at most one colon",
+                    "invalid_value /rules/0/graphql/nested/__x: a field's name is a GraphQL name, not an introspection field's",
+                    "invalid_value /rules/0/graphql/nested/a-b: a field's name is a GraphQL name, not an introspection field's",
+                    "invalid_scope /rules/0/graphql/nested/c: `` is neither a resource nor a scope",
+                    "wrong_type /rules/0/graphql/nested/d: expected a string, found a number",
+                    "wrong_type /rules/0/graphql/nested/e: expected a string, found null",
+                    "invalid_scope /rules/0/graphql/introspection: a scope holds `*` or characters of `A-Za-z0-9_.-` on each side of its colon",
+                ],
+            ),
+            (
+                r#""require": "{field}:read", "nested": ["author"]"#,
+                &["wrong_type /rules/0/graphql/nested: expected an object, found a list"],
+            ),
+        ],
+        |fields| rule(&format!(r#""paths": ["/graphql"], "graphql": {{{fields}}}"#)),
+    );
+}
+
+#[test]
 fn headers_are_what_http_allows() {
     const VALUE: &str = "invalid_header /upstream_headers/x-a: a header's value has no control \
                          characters and no blanks at its ends";

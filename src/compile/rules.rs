@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Compiler, is_token};
 use crate::config::{Entries, Object, RawAccess, RawHold, Whole, missing_field, parse, strings};
 use crate::finding::{Code, Place};
-use crate::graphql;
+use crate::graphql::{self, is_introspection};
 use crate::limits;
 use crate::origin::is_host;
 use crate::path::{PathTemplate, is_parameter_name};
@@ -253,8 +253,8 @@ impl Compiler {
         place: Place<'_>,
         parameters: &[&str],
     ) -> Option<GraphQlRule> {
-        const FIELDS: [&str; 6] =
-            ["require", "fields", "introspection", "max_depth", "max_bytes", "hold"];
+        const FIELDS: [&str; 7] =
+            ["require", "fields", "nested", "introspection", "max_depth", "max_bytes", "hold"];
         let (raw, place) = (rule.raw("graphql")?, place.field("graphql"));
         let raw = Object::parse(raw, place, &FIELDS, &mut self.findings)?;
         let require: Option<String> = raw.field("require", place, &mut self.findings);
@@ -262,13 +262,12 @@ impl Compiler {
             missing_field("require", place, &mut self.findings)
                 .help("such as `{field}:{operation}`");
         }
-        let require = self.scope_template(
-            Vocabulary::GraphQl,
-            &require.unwrap_or_default(),
-            place.field("require"),
-            parameters,
-        );
-        let fields = self.graphql_fields(&raw, place);
+        let require = require.and_then(|text| {
+            let place = place.field("require");
+            self.scope_template(Vocabulary::GraphQl, &text, place, parameters)
+        });
+        let fields = self.graphql_fields("fields", &raw, place).unwrap_or_default();
+        let nested = self.graphql_fields("nested", &raw, place);
         let findings = &mut self.findings;
         let introspection: Option<String> = raw.field("introspection", place, findings);
         let hold = raw.word("hold", place, findings);
@@ -291,25 +290,27 @@ impl Compiler {
         Some(GraphQlRule {
             require: require?,
             fields,
+            nested,
             introspection,
             limits: graphql::Limits { depth, bytes },
             hold_headers: hold == Some(RawHold::Headers),
         })
     }
 
-    /// The resources of root fields, or the whole scopes that they need.
+    /// The resources of fields, or the whole scopes that they need.
     fn graphql_fields(
         &mut self,
+        field: &str,
         raw: &Object<'_>,
         place: Place<'_>,
-    ) -> BTreeMap<Box<str>, Box<str>> {
-        let entries: Option<Entries<&RawValue>> = raw.field("fields", place, &mut self.findings);
-        let place = place.field("fields");
+    ) -> Option<BTreeMap<Box<str>, Box<str>>> {
+        let entries: Entries<&RawValue> = raw.field(field, place, &mut self.findings)?;
+        let place = place.field(field);
         let mut fields = BTreeMap::new();
-        for (name, raw) in entries.into_iter().flat_map(|entries| entries.0) {
+        for (name, raw) in entries.0 {
             let place = place.field(&name);
-            if !is_parameter_name(&name) || name.starts_with("__") {
-                let message = "a root field's name is a GraphQL name, not an introspection field's";
+            if !is_parameter_name(&name) || is_introspection(&name) {
+                let message = "a field's name is a GraphQL name, not an introspection field's";
                 self.findings.error(place, Code::InvalidValue, message);
             }
             let Some(text) = parse::<String>(raw, place, &mut self.findings) else { continue };
@@ -321,7 +322,7 @@ impl Compiler {
             }
             fields.insert(name.into(), text.into());
         }
-        fields
+        Some(fields)
     }
 
     /// Notes a method that the rule lists, that stands for no action, and of which the rule needs

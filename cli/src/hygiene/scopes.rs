@@ -66,8 +66,9 @@ fn asked(policy: &Document) -> Vec<Asked<'_>> {
             templates.extend(graphql.field("require").and_then(Document::as_str));
             templates.extend(graphql.field("introspection").and_then(Document::as_str));
             // A field that is mapped stands for a resource, or for a whole scope.
-            let fields = fields(graphql, "fields").iter().filter_map(|(_, field)| field.as_str());
-            templates.extend(fields.filter(|field| field.contains(':')));
+            let fields = ["fields", "nested"].into_iter().flat_map(|name| fields(graphql, name));
+            let texts = fields.filter_map(|(_, field)| field.as_str());
+            templates.extend(texts.filter(|text| text.contains(':')));
         }
     }
     templates.sort_unstable();
