@@ -19,6 +19,7 @@ use crate::config::{
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
+use crate::graphql;
 use crate::limits;
 use crate::path::Normalization;
 use crate::query::QueryNames;
@@ -460,7 +461,7 @@ fn query_names(rules: &[Rule], conditions: &[Condition]) -> QueryNames {
         }
         if let Some(graphql) = &rule.graphql {
             templates.push(&graphql.require);
-            ["operationName", "query"].iter().for_each(|name| names.insert(name));
+            graphql::PARAMETERS.iter().for_each(|name| names.insert(name));
         }
     }
     for variable in templates.into_iter().flat_map(Template::variables) {

@@ -9,7 +9,7 @@ use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
-use crate::graphql::{self, Position, is_introspection};
+use crate::graphql::{self, Position};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
@@ -268,11 +268,17 @@ impl Engine {
         for segments in iter::once(segments).chain(other_segments.map(Some)) {
             let methods =
                 iter::once(request.method()).chain(other_methods.iter().map(String::as_str));
-            matched.extend(methods.map(|method| Match {
-                method,
-                segments,
-                rule: self.rules.find(&facts, segments, method),
-            }));
+            for method in methods {
+                let rules = self.rules.find(&facts, segments, method);
+                matched.extend(rules.take(limits::READINGS + 1).map(|rule| Match {
+                    method,
+                    segments,
+                    rule,
+                }));
+            }
+        }
+        if matched.len() > limits::READINGS {
+            return Err(Reason::MalformedPath);
         }
         decision.rule = matched.first().and_then(|matched| matched.rule);
         if matched.iter().all(Match::is_public) {
@@ -405,6 +411,10 @@ impl Engine {
         if !matches!(matched.method, "GET" | "HEAD" | "POST") {
             return Err(Reason::MethodNotAllowed);
         }
+        // What follows an upgrade, to a WebSocket say, nobody judges.
+        if request.has("upgrade") {
+            return Err(Reason::MalformedGraphql);
+        }
         let body = match request.body {
             Body::Unread if request.says_more_than(graphql.limits.bytes) => {
                 return Err(Reason::MalformedGraphql);
@@ -472,10 +482,12 @@ impl GraphQlRule {
         identity: Identity<'_>,
         decision: &mut Decision<'_>,
     ) -> Result<(), Reason> {
-        if position != Position::Nested && is_introspection(field) {
+        // The name of a root's type is in every schema, and tells nothing of the data.
+        if position != Position::Nested && field == "__typename" {
+            return Ok(());
+        }
+        if position == Position::Query && matches!(field, "__schema" | "__type") {
             return match &self.introspection {
-                // The name of the root's type is in every schema, and tells nothing of the data.
-                _ if field == "__typename" => Ok(()),
                 Introspection::Allow => Ok(()),
                 Introspection::Deny => Err(Reason::InsufficientScope),
                 Introspection::Scope(scope) => {
@@ -538,7 +550,7 @@ impl Decision<'_> {
     }
 
     fn note(&mut self, scope: Scope) {
-        if !self.required.contains(&scope) {
+        if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
             self.required.push(scope);
         }
     }
@@ -587,7 +599,10 @@ fn value_of<'v>(
                 _ => Values::Absent,
             }
         }
-        Variable::Query(name) => texts(facts.query.values(name)),
+        Variable::Query(name) => match texts(facts.query.values(name)) {
+            Values::Several(values) if !facts.query.has(name) => Values::Missable(values),
+            values => values,
+        },
         _ => Values::Unusable,
     }
 }

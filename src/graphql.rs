@@ -10,6 +10,8 @@ use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxTree};
 
 use crate::config::Json;
+use crate::limits;
+
 use crate::request::Request;
 
 /// What a rule says of GraphQL requests, beside what it requires.
@@ -121,6 +123,14 @@ struct Url {
     names: usize,
 }
 
+/// The members and parameters by which a request names a document that the upstream keeps.
+const KEPT: [&str; 4] = ["doc_id", "documentId", "id", "queryId"];
+
+/// The parameters that no other spelling may stand for. An `id` in another one is not told from what other
+/// requests have.
+pub(crate) const PARAMETERS: [&str; 5] =
+    ["doc_id", "documentId", "operationName", "query", "queryId"];
+
 fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     let parameters = request.parameters();
     let texts = |name: &str| -> Result<Vec<String>, MalformedGraphQl> {
@@ -134,6 +144,9 @@ fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     };
     let document = |text| Document { text, operation: name.clone() };
     let documents = texts("query")?.into_iter().map(document).collect();
+    if KEPT.iter().any(|name| parameters.has(name)) {
+        return Err(MalformedGraphQl);
+    }
     Ok(Url { documents, names: names.len() })
 }
 
@@ -174,11 +187,15 @@ fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
     let mut values = request.values("content-type");
     let (Some(value), None) = (values.next(), values.next()) else { return Err(MalformedGraphQl) };
     let value = std::str::from_utf8(value).map_err(|_| MalformedGraphQl)?.to_ascii_lowercase();
+    if value.contains(',') {
+        return Err(MalformedGraphQl);
+    }
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
-        Some(("charset", charset)) => matches!(charset.trim_matches('"'), "utf-8" | "utf8"),
-        _ => true,
+    // Some upstreams trim blanks around the `=`.
+    let is_utf8 = |parameter: &str| {
+        !parameter.starts_with("charset")
+            || matches!(parameter, "charset=utf-8" | "charset=utf8" | "charset=\"utf-8\"")
     };
     if !parts.all(is_utf8) {
         return Err(MalformedGraphQl);
@@ -190,21 +207,29 @@ fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
     }
 }
 
-/// A document of a JSON object. A persisted query's hash without its text is none.
-fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
+/// A member of a JSON object that is not `null`. Some upstreams read names in any letter case, so a name
+/// may stand in one spelling only.
+fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedGraphQl> {
     let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
-    // Some upstreams read names in any letter case, so a name may stand in one spelling only.
-    let member = |name: &str| -> Result<Option<&Json>, MalformedGraphQl> {
-        let mut found = entries.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
-        match (found.next(), found.next()) {
-            (None, _) => Ok(None),
-            (Some((own, value)), None) if own == name => Ok(Some(value)),
-            _ => Err(MalformedGraphQl),
-        }
-    };
+    let mut found = entries.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+    match (found.next(), found.next()) {
+        (None, _) | (Some((_, Json::Null)), None) => Ok(None),
+        (Some((own, value)), None) if own == name => Ok(Some(value)),
+        _ => Err(MalformedGraphQl),
+    }
+}
+
+/// A document of a JSON object. A persisted query's name or hash without its text is none.
+fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
+    let member = |name| member(json, name);
     let Some(Json::String(text)) = member("query")? else { return Err(MalformedGraphQl) };
+    for name in KEPT {
+        if member(name)?.is_some() {
+            return Err(MalformedGraphQl);
+        }
+    }
     let operation = match member("operationName")? {
-        None | Some(Json::Null) => None,
+        None => None,
         Some(Json::String(name)) => Some(name.clone()).filter(|name| !name.is_empty()),
         Some(_) => return Err(MalformedGraphQl),
     };
@@ -238,7 +263,7 @@ impl Executable {
         if text.len() > limits.bytes {
             return Err(MalformedGraphQl);
         }
-        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(limits.bytes);
+        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(limits::GRAPHQL_TOKENS);
         let tree: SyntaxTree = parser.parse();
         if tree.errors().len() > 0 {
             return Err(MalformedGraphQl);
@@ -273,7 +298,7 @@ impl Executable {
             Some(name) => operation.name().is_some_and(|own| own.text() == name),
             None => true,
         };
-        let mut is_empty = true;
+        let (mut is_empty, mut seen) = (true, Fields::default());
         for operation in self.operations.iter().filter(is_picked) {
             is_empty = false;
             let is_mutation = operation
@@ -281,7 +306,7 @@ impl Executable {
                 .is_some_and(|operation| operation.mutation_token().is_some());
             let position = if is_mutation { Position::Mutation } else { Position::Query };
             let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
-            self.collect(&selections, position, 0, &mut Fields::default(), found)?;
+            self.collect(&selections, position, 0, &mut seen, found)?;
         }
         // No operation, or none of that name: nothing that could be executed, or judged.
         if is_empty { Err(MalformedGraphQl) } else { Ok(()) }
@@ -306,9 +331,9 @@ impl Executable {
                 cst::Selection::Field(field) => {
                     let name = field.name().ok_or(MalformedGraphQl)?.text().to_string();
                     let inner = field.selection_set();
-                    // What stands below an introspection field is the schema, and no data.
-                    let below = inner.as_ref().filter(|_| !is_introspection(&name));
-                    if let Some(below) = below {
+                    // What stands below these is the schema, and no data.
+                    let is_schema = matches!(&*name, "__schema" | "__type");
+                    if let Some(below) = inner.as_ref().filter(|_| !is_schema) {
                         self.collect(below, Position::Nested, nesting + 1, seen, found)?;
                     }
                     if position != Position::Nested || inner.is_some() {
@@ -389,11 +414,6 @@ impl Executable {
     }
 }
 
-/// Whether a name is reserved by GraphQL, as those of introspection are.
-pub(crate) fn is_introspection(name: &str) -> bool {
-    name.starts_with("__")
-}
-
 fn spread_name(spread: &cst::FragmentSpread) -> Result<String, MalformedGraphQl> {
     let name = spread.fragment_name().and_then(|name| name.name()).ok_or(MalformedGraphQl)?;
     Ok(name.text().to_string())
@@ -414,11 +434,11 @@ mod tests {
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
         let fields = fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
         let texts = fields.positions().into_iter().flat_map(|(position, names)| {
-            let text = move |name: &Box<str>| match position {
+            let text = move |name: &str| match position {
                 Position::Nested => format!("below: {name}"),
                 _ => format!("{name}:{}", position.action()),
             };
-            names.iter().map(text)
+            names.iter().map(move |name| text(name))
         });
         Ok(texts.collect())
     }

@@ -1,4 +1,4 @@
-//! Every bound of Latchkey, named. Each is enforced in one place and has its own error.
+//! Every bound of Latchkey, named. Each is enforced in one place.
 
 /// Largest configuration that is read, in bytes.
 pub const CONFIGURATION_BYTES: usize = 256 * 1024 * 1024;
@@ -48,8 +48,13 @@ pub const HINT_BYTES: usize = 32;
 /// Longest identifier of a key, a key type or an attribute, in bytes.
 pub const IDENTIFIER_BYTES: usize = 64;
 
-/// Most scopes that one request can be made to need by repeating a parameter.
+/// Most scopes that one request can be made to need by repeating a parameter, and most that a decision
+/// tells of.
 pub const REQUIRED_SCOPES: usize = 256;
+
+/// Most ways to read one request, by its methods, its path and its parameters; a request with more is
+/// refused.
+pub const READINGS: usize = 32;
 
 /// Most parameters of a query that rules are matched with; a request with more is refused.
 pub const PARAMETERS: usize = 1_000;
@@ -66,6 +71,9 @@ pub const KEYS_WITH_METRICS: usize = 1_000;
 /// Largest `max_depth` of a GraphQL rule.
 pub const GRAPHQL_DEPTH: usize = 100;
 
-/// Largest `max_bytes` of a GraphQL rule, in bytes. Envoy holds no more than its buffer limit, 1 MiB
-/// unless it is told otherwise.
-pub const GRAPHQL_BYTES: usize = 16 * 1024 * 1024;
+/// Largest `max_bytes` of a GraphQL rule, in bytes: what Envoy holds unless it is told otherwise. A body
+/// of JSON takes some 32 times as much memory while it is judged.
+pub const GRAPHQL_BYTES: usize = 1024 * 1024;
+
+/// Most tokens of a GraphQL document, blanks and comments included. A token takes some 200 bytes.
+pub const GRAPHQL_TOKENS: usize = 50_000;

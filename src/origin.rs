@@ -9,7 +9,6 @@ use std::fmt;
 /// since a browser leaves it out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
-    /// `scheme://`
     scheme: Box<str>,
     /// Whether what stands before `rest` is a subdomain.
     subdomains: bool,
@@ -20,7 +19,7 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn parse(text: &str) -> Result<Origin, OriginError> {
         let text = text.to_ascii_lowercase();
-        let (scheme, authority) = text.split_once("://").ok_or(OriginError)?;
+        let (scheme, authority) = split(&text).ok_or(OriginError)?;
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
         let authority = without_default_port(scheme, authority);
@@ -32,20 +31,27 @@ impl Origin {
             return Err(OriginError);
         }
         let rest = if subdomains { format!(".{host_and_port}") } else { host_and_port.to_owned() };
-        Ok(Origin { scheme: format!("{scheme}://").into(), subdomains, rest: rest.into() })
+        Ok(Origin { scheme: scheme.into(), subdomains, rest: rest.into() })
     }
 
     /// Whether a request's `Origin` value is this origin. `null` never is.
     pub(crate) fn matches(&self, value: &str) -> bool {
         let value = value.to_ascii_lowercase();
-        let Some(authority) = value.strip_prefix(&*self.scheme) else { return false };
-        let scheme = self.scheme.trim_end_matches("://");
+        let Some((scheme, authority)) = split(&value) else { return false };
         let authority = without_default_port(scheme, authority);
-        if !self.subdomains {
-            return authority == &*self.rest;
-        }
-        authority.strip_suffix(&*self.rest).is_some_and(is_host_name)
+        let is_same = if self.subdomains {
+            authority.strip_suffix(&*self.rest).is_some_and(is_host_name)
+        } else {
+            authority == &*self.rest
+        };
+        is_same && scheme == &*self.scheme
     }
+}
+
+/// What stands before and behind `://`.
+fn split(origin: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = origin.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
 }
 
 /// The text is not `scheme://host[:port]`.

@@ -35,12 +35,18 @@ impl<'a> Query<'a> {
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
     ///
     /// A name that ends in `[]` stands for every index, as it does for the upstreams that read it so:
-    /// `type[0]` and `type[x]` are occurrences of `type[]`.
+    /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::has`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let first = list_of(name).unwrap_or(name).as_bytes();
         let rest = self.parameters.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
-        let own = rest.take_while(move |(own, _)| is_named(own, name));
+        let like = rest.take_while(move |(own, _)| own.starts_with(first));
+        let own = like.filter(move |(own, _)| is_named(own, name));
         own.flat_map(|(_, values)| values).map(|value| &**value)
+    }
+
+    /// Whether a parameter occurs in this very spelling, which no upstream can miss.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.parameters.contains_key(name.as_bytes())
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
@@ -60,7 +66,11 @@ impl<'a> Query<'a> {
             return false;
         }
         let may_be_read = |name: &[u8]| {
-            String::from_utf8(fold(name)).is_ok_and(|name| names.folded.contains(&*name))
+            let is_own = |name: Vec<u8>| {
+                std::str::from_utf8(&name).is_ok_and(|name| names.folded.contains(name))
+            };
+            let (whole, of_list) = folded(name);
+            is_own(whole) || is_own(of_list)
         };
         let is_read = |name: &[u8]| names.exact.iter().any(|own| is_named(name, own));
         let has_another_spelling =
@@ -71,6 +81,8 @@ impl<'a> Query<'a> {
         };
         self.count > limits::PARAMETERS
             || has_another_spelling
+            // Some upstream reads `%u0061`, which is no percent-encoding, as `a`.
+            || self.raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"))
             || pieces(self.raw).any(is_behind_semicolon)
     }
 }
@@ -79,13 +91,14 @@ impl<'a> Query<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QueryNames {
     exact: BTreeSet<Box<str>>,
-    /// As [`fold`] makes them.
+    /// As [`folded`] has them, without the brackets of a list.
     folded: BTreeSet<Box<str>>,
 }
 
 impl QueryNames {
     pub(crate) fn insert(&mut self, name: &str) {
-        self.folded.extend(String::from_utf8(fold(name.as_bytes())).ok().map(Into::into));
+        let (_, of_list) = folded(name.as_bytes());
+        self.folded.extend(String::from_utf8(of_list).ok().map(Into::into));
         self.exact.insert(name.into());
     }
 
@@ -94,22 +107,33 @@ impl QueryNames {
     }
 }
 
-/// What parameter names have in common that some upstream takes for one another: PHP ends a name at
-/// a zero byte, trims it, reads `.` and a blank as `_` and `[…]` as an index; ASP.NET ignores case.
-fn fold(name: &[u8]) -> Vec<u8> {
-    let end = name.iter().position(|byte| matches!(byte, 0 | b'[')).unwrap_or(name.len());
-    let name = name.get(..end).unwrap_or(name).trim_ascii();
-    let plain = |byte: &u8| match byte {
-        b'.' | b' ' | b'+' => b'_',
-        byte => byte.to_ascii_lowercase(),
+/// The names that some upstream takes a parameter's for, in one letter case, as ASP.NET reads them: the
+/// whole of it, and the one before its brackets or in them.
+///
+/// PHP ends a name at a zero byte, trims it, reads `.` and a blank as `_`, `[…]` as an index, and a
+/// bracket that nothing closes as `_`. Express' qs takes `[name]` for `name`; some take a second `?`
+/// for the first.
+fn folded(name: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let fold = |name: &[u8]| {
+        let plain = |byte: &u8| match byte {
+            b'.' | b' ' | b'+' | b'[' => b'_',
+            byte => byte.to_ascii_lowercase(),
+        };
+        let name = name.trim_ascii();
+        name.strip_prefix(b"?").unwrap_or(name).iter().map(plain).collect()
     };
-    name.iter().map(plain).collect()
+    let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
+    (fold(name), fold(parts.find(|part| !part.is_empty()).unwrap_or_default()))
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names.
 pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
     match list_of(own) {
-        Some(list) => name.starts_with(list.as_bytes()),
+        Some(list) => {
+            let index = name.strip_prefix(list.as_bytes()).and_then(|rest| rest.strip_suffix(b"]"));
+            index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
+        }
         None => name == own.as_bytes(),
     }
 }
@@ -157,10 +181,12 @@ mod tests {
 
     #[test]
     fn a_list_is_read_at_every_index() {
-        let query = Query::parse(b"type[]=a&type[0]=b&type%5Bx%5D=c&type[=d&type=e&types[]=f");
+        let query = Query::parse(b"type[]=a&type%5B0%5D=b&type[x]=c&type[=d&type=e&types[]=f");
         let mut values: Vec<_> = query.values("type[]").collect();
         values.sort_unstable();
-        assert_eq!(values, [b"a", b"b", b"c", b"d"]);
+        assert_eq!(values, [b"a", b"b"]);
+        assert!(query.has("type[]"));
+        assert!(!Query::parse(b"type[0]=b").has("type[]"));
     }
 
     #[test]
@@ -176,8 +202,19 @@ mod tests {
         let mut names = QueryNames::default();
         names.insert("hydrate");
         names.insert("type[]");
+        names.insert("ty_pe");
         for query in [
             "hydrate[]=1",
+            "[hydrate]=1",
+            "][hydrate=1",
+            "[[hydrate]]=1",
+            "?hydrate=1",
+            "%u0068ydrate=1",
+            "type[=a",
+            "type[x]=a",
+            "type[0][]=a",
+            "type[constructor]=a",
+            "ty[pe=a",
             "+hydrate=1",
             "hydrate%00=1",
             "x;hydrate=1",

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::iter;
 
 use hashbrown::HashTable;
 
@@ -50,6 +51,11 @@ impl Rule {
             && (self.hosts.is_empty()
                 || self.hosts.iter().any(|pattern| pattern.matches(&facts.host)))
             && self.query.iter().all(|pattern| pattern.matches(facts.query))
+    }
+
+    /// Whether a rule that matches does so whatever occurrence of a parameter an upstream reads.
+    fn matches_surely(&self, facts: &Facts<'_>) -> bool {
+        self.query.iter().all(|pattern| pattern.matches_surely(facts.query))
     }
 }
 
@@ -133,10 +139,16 @@ pub(crate) struct QueryPattern {
 
 impl QueryPattern {
     fn matches(&self, query: &Query<'_>) -> bool {
-        query.values(&self.name).any(|value| match &self.values {
-            Some(values) => values.iter().any(|own| own.as_bytes() == value),
-            None => true,
-        })
+        query.values(&self.name).any(|value| self.takes(value))
+    }
+
+    fn matches_surely(&self, query: &Query<'_>) -> bool {
+        query.has(&self.name) && query.values(&self.name).all(|value| self.takes(value))
+    }
+
+    fn takes(&self, value: &[u8]) -> bool {
+        let is_own = |values: &Vec<Box<str>>| values.iter().any(|own| own.as_bytes() == value);
+        self.values.as_ref().is_none_or(is_own)
     }
 }
 
@@ -187,24 +199,38 @@ impl Rules {
         self.look_at_hosts
     }
 
-    /// The first rule that matches. A request without a path has no segments, not an empty list of
-    /// them, and no path template matches it.
-    pub(crate) fn find(
-        &self,
-        facts: &Facts<'_>,
-        segments: Option<&[Cow<'_, str>]>,
-        method: &str,
-    ) -> Option<&Rule> {
-        let matches =
-            |index: &usize| self.all.get(*index).is_some_and(|rule| rule.matches(facts, method));
+    /// The rules that decide: the first that matches, `None` being what holds where none does. One that
+    /// matches by some occurrences of a parameter only is followed by the next, which an upstream comes
+    /// to that reads another occurrence.
+    ///
+    /// A request without a path has no segments, not an empty list of them, and no path template
+    /// matches it.
+    pub(crate) fn find<'s, 'r>(
+        &'s self,
+        facts: &'r Facts<'_>,
+        segments: Option<&'r [Cow<'_, str>]>,
+        method: &'r str,
+    ) -> impl Iterator<Item = Option<&'s Rule>> {
         let mut found = Vec::new();
         if let Some(segments) = segments.filter(|_| self.look_at_paths()) {
             self.tree.collect(Tree::ROOT, segments, &mut found);
         }
-        let by_path = found.into_iter().filter(matches).min();
-        // These stand in order.
-        let without_path = self.pathless.iter().copied().find(matches);
-        self.all.get(by_path.into_iter().chain(without_path).min()?)
+        let mut first = Some(0);
+        iter::from_fn(move || {
+            let from = first?;
+            let matches = |index: &usize| {
+                *index >= from
+                    && self.all.get(*index).is_some_and(|rule| rule.matches(facts, method))
+            };
+            let by_path = found.iter().copied().filter(matches).min();
+            // These stand in order.
+            let without_path = self.pathless.iter().copied().find(matches);
+            let index = by_path.into_iter().chain(without_path).min();
+            let rule = index.and_then(|index| self.all.get(index));
+            let doubtful = rule.filter(|rule| !rule.matches_surely(facts));
+            first = doubtful.map(|rule| rule.index + 1);
+            Some(rule)
+        })
     }
 }
 

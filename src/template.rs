@@ -201,11 +201,15 @@ impl Template {
                 Part::Literal(literal) => Values::One(Cow::Borrowed(literal)),
                 Part::Placeholder { variable, fallback } => match (values(variable), fallback) {
                     (Values::Absent, Some(fallback)) => Values::One(Cow::Borrowed(fallback)),
+                    (Values::Missable(mut values), Some(fallback)) => {
+                        values.push(Cow::Borrowed(fallback));
+                        Values::Several(values)
+                    }
                     (value, _) => value,
                 },
             };
             match value {
-                Values::Absent | Values::Unusable => return None,
+                Values::Absent | Values::Missable(_) | Values::Unusable => return None,
                 Values::One(value) => texts.iter_mut().for_each(|text| text.push_str(&value)),
                 Values::Several(values) => {
                     if texts.len().saturating_mul(values.len()) > limits::REQUIRED_SCOPES {
@@ -234,6 +238,8 @@ pub(crate) enum Values<'a> {
     One(Cow<'a, str>),
     /// One value for each occurrence.
     Several(Vec<Cow<'a, str>>),
+    /// The same, but some upstream does not see them.
+    Missable(Vec<Cow<'a, str>>),
     /// Something that is not text.
     Unusable,
 }
@@ -244,7 +250,9 @@ impl Values<'_> {
         match self {
             Values::Absent | Values::Unusable => true,
             Values::One(value) => is_good(value),
-            Values::Several(values) => values.iter().all(|value| is_good(value)),
+            Values::Several(values) | Values::Missable(values) => {
+                values.iter().all(|value| is_good(value))
+            }
         }
     }
 }

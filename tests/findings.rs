@@ -1212,7 +1212,7 @@ fn what_a_rule_asks_of_graphql_makes_sense() {
                     "unknown_parameter /rules/0/graphql/require: `{root}` is no parameter of every path of this rule",
                     "invalid_value /rules/0/graphql/hold: `all` is not one of `body`, `headers`",
                     "invalid_value /rules/0/graphql/max_depth: expected 1 to 100",
-                    "invalid_value /rules/0/graphql/max_bytes: expected 1 to 16777216",
+                    "invalid_value /rules/0/graphql/max_bytes: expected 1 to 1048576",
                 ],
             ),
             (

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Compiler, is_token};
 use crate::config::{Entries, Object, RawAccess, RawHold, Whole, missing_field, parse, strings};
 use crate::finding::{Code, Place};
-use crate::graphql::{self, is_introspection};
+use crate::graphql;
 use crate::limits;
 use crate::origin::is_host;
 use crate::path::{PathTemplate, is_parameter_name};
@@ -309,7 +309,7 @@ impl Compiler {
         let mut fields = BTreeMap::new();
         for (name, raw) in entries.0 {
             let place = place.field(&name);
-            if !is_parameter_name(&name) || is_introspection(&name) {
+            if !is_parameter_name(&name) || name.starts_with("__") {
                 let message = "a field's name is a GraphQL name, not an introspection field's";
                 self.findings.error(place, Code::InvalidValue, message);
             }
