@@ -1,9 +1,12 @@
 //! What the proxy is asked to do, in the filter's words; `abi` carries it over.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::panic;
 
+use hashbrown::HashMap;
 use latchkey::Claims;
+use rustc_hash::FxBuildHasher;
 
 use crate::abi::{self, Buffer, Level, Map, Metric, Refused};
 use crate::pairs;
@@ -53,8 +56,8 @@ pub(crate) fn request_headers() -> Result<Box<[u8]>, Refused> {
 }
 
 /// The first `size` bytes of the request's body, or as much as there is.
-pub(crate) fn request_body(size: usize) -> Box<[u8]> {
-    abi::buffer(Buffer::RequestBody, size).unwrap_or_default()
+pub(crate) fn request_body(size: usize) -> Result<Box<[u8]>, Refused> {
+    abi::buffer(Buffer::RequestBody, size)
 }
 
 /// The claims of the token that Envoy's `jwt_authn` filter has verified and left under `payload`.
@@ -92,8 +95,8 @@ pub(crate) fn change_request(
 }
 
 /// Answers the request. The caller must pause it, and not answer again.
-pub(crate) fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) {
-    let _ = abi::send_local_response(status, &pairs::write(headers), body);
+pub(crate) fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), Refused> {
+    abi::send_local_response(status, &pairs::write(headers), body)
 }
 
 pub(crate) fn set_response_header(name: &str, value: &str) {
@@ -105,9 +108,21 @@ pub(crate) fn publish(name: &str, value: &str) {
     let _ = abi::set_property(name, value.as_bytes());
 }
 
-/// Defines a metric; `None` where the proxy has none to give.
-pub(crate) fn define_metric(kind: Metric, name: &str) -> Option<u32> {
-    abi::define_metric(kind, name).ok()
+thread_local! {
+    /// The metrics of the VM, by name. Envoy gives out a new id for each definition and keeps it as long
+    /// as the VM, so each metric is defined once, not with each policy.
+    static METRICS: RefCell<HashMap<Box<str>, u32, FxBuildHasher>> =
+        const { RefCell::new(HashMap::with_hasher(FxBuildHasher)) };
+}
+
+/// A metric of that name; `None` where the proxy has none to give.
+pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
+    let known = METRICS.with_borrow(|metrics| metrics.get(name).copied());
+    known.or_else(|| {
+        let id = abi::define_metric(kind, name).ok()?;
+        METRICS.with_borrow_mut(|metrics| metrics.insert(name.into(), id));
+        Some(id)
+    })
 }
 
 pub(crate) fn add_to_counter(metric: u32, amount: u32) {

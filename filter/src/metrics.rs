@@ -35,7 +35,7 @@ impl Metrics {
         let denied =
             |reason: &Reason| Counter::new(&format!("latchkey.denied.{}", reason.as_str()));
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
-        if let Some(keys) = host::define_metric(Metric::Gauge, "latchkey.keys") {
+        if let Some(keys) = host::metric(Metric::Gauge, "latchkey.keys") {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
@@ -103,7 +103,7 @@ impl KeyMetrics {
         KeyMetrics {
             allowed: counter("allowed"),
             denied: counter("denied"),
-            last_used: host::define_metric(Metric::Gauge, &format!("latchkey.key.{id}.last_used")),
+            last_used: host::metric(Metric::Gauge, &format!("latchkey.key.{id}.last_used")),
             is_used: false,
         }
     }
@@ -111,7 +111,7 @@ impl KeyMetrics {
 
 impl Counter {
     fn new(name: &str) -> Counter {
-        Counter { metric: host::define_metric(Metric::Counter, name), pending: 0 }
+        Counter { metric: host::metric(Metric::Counter, name), pending: 0 }
     }
 
     fn flush(&mut self) {

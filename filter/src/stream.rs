@@ -20,6 +20,8 @@ pub(crate) struct Stream {
     /// The request that waits for its body to be judged.
     held: Option<Held>,
     response_headers: Vec<(String, String)>,
+    /// Whether the proxy did not take the answer, so that the request must not go on.
+    is_stuck: bool,
 }
 
 /// A request whose body is being read.
@@ -32,19 +34,19 @@ struct Held {
 
 impl Stream {
     pub(crate) fn new(policy: Option<Rc<Policy>>) -> Stream {
-        Stream { policy, held: None, response_headers: Vec::new() }
+        Stream { policy, held: None, response_headers: Vec::new(), is_stuck: false }
     }
 
     /// Whether a later call about this stream has anything to do.
     pub(crate) fn has_more_to_do(&self) -> bool {
-        self.held.is_some() || !self.response_headers.is_empty()
+        self.held.is_some() || !self.response_headers.is_empty() || self.is_stuck
     }
 
     pub(crate) fn on_request_headers(&mut self, ends: bool) -> Action {
         // Without a policy, or without headers to judge by, nobody can be let in.
-        let Some(policy) = self.policy.clone() else { return refuse_unread() };
-        let Ok(bytes) = host::request_headers() else { return refuse_unread() };
-        let Some(headers) = pairs::read(&bytes) else { return refuse_unread() };
+        let Some(policy) = self.policy.clone() else { return self.refuse_unread() };
+        let Ok(bytes) = host::request_headers() else { return self.refuse_unread() };
+        let Some(headers) = pairs::read(&bytes) else { return self.refuse_unread() };
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
         let request = request(&headers, body);
         let decision = policy.engine.decide(&request);
@@ -62,11 +64,11 @@ impl Stream {
     }
 
     pub(crate) fn on_request_body(&mut self, size: usize, ends: bool) -> Action {
-        let Some(held) = &self.held else { return Action::Continue };
+        let Some(held) = &self.held else { return self.after_decision() };
         if size > held.hold.max_bytes {
             self.judge(Body::TooLarge)
         } else if ends {
-            self.judge(Body::Whole(&host::request_body(size)))
+            self.judge_body(size)
         } else {
             Action::Pause
         }
@@ -74,15 +76,29 @@ impl Stream {
 
     /// Trailers end a body without telling its last piece so.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
-        let Some(held) = &self.held else { return Action::Continue };
-        let body = host::request_body(held.hold.max_bytes);
-        self.judge(Body::Whole(&body))
+        match &self.held {
+            Some(held) => self.judge_body(held.hold.max_bytes),
+            None => self.after_decision(),
+        }
     }
 
     /// Envoy calls this for every response, those of [`host::reply`] included.
     pub(crate) fn on_response_headers(&mut self) {
         for (name, value) in self.response_headers.drain(..) {
             host::set_response_header(&name, &value);
+        }
+    }
+
+    /// What to do about a body of which nothing is left to decide.
+    fn after_decision(&self) -> Action {
+        if self.is_stuck { Action::Pause } else { Action::Continue }
+    }
+
+    /// Reads the body and decides by it; one that cannot be read is none to let through.
+    fn judge_body(&mut self, size: usize) -> Action {
+        match host::request_body(size) {
+            Ok(body) => self.judge(Body::Whole(&body)),
+            Err(_) => self.judge(Body::TooLarge),
         }
     }
 
@@ -122,22 +138,23 @@ impl Stream {
         if policy.engine.has_response_headers() {
             self.response_headers = policy.engine.response_headers(request, decision);
         }
-        host::publish("latchkey", &decision.to_string());
         match policy.engine.effect(request, decision) {
             Effect::Continue { set, remove, path } => {
-                // Calls have read headers, session and body, and published the decision.
+                // Calls read headers, session and body, and publish the decision.
                 let has_read_body = !matches!(request.body, Body::Unread | Body::Whole(b""));
                 let spent =
                     2 + usize::from(policy.engine.has_sessions()) + usize::from(has_read_body);
                 let left = CALLS.saturating_sub(spent);
                 let (set, path) = (borrowed(&set), path.as_deref());
-                if host::change_request(request.headers, &set, &remove, path, left).is_ok() {
-                    return Action::Continue;
+                if host::change_request(request.headers, &set, &remove, path, left).is_err() {
+                    // Nobody goes on with the credential, or with identity headers of their own.
+                    return self.refuse_unread();
                 }
-                // Nobody goes on with the credential, or with identity headers of their own.
-                refuse_unread()
+                host::publish("latchkey", &decision.to_string());
+                Action::Continue
             }
             Effect::Reply { status, headers, body } => {
+                host::publish("latchkey", &decision.to_string());
                 // On a request that goes on, the account stands in the headers that the policy sets.
                 if let Some(account) = decision.account() {
                     host::publish("latchkey.account", account);
@@ -147,22 +164,25 @@ impl Stream {
                 }
                 let headers: Vec<_> =
                     headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-                host::reply(status, &headers, body.as_bytes());
-                Action::Pause
+                self.reply(status, &headers, body.as_bytes())
             }
         }
+    }
+
+    /// Refuses a request about which nothing can be decided.
+    fn refuse_unread(&mut self) -> Action {
+        self.reply(503, &[], b"")
+    }
+
+    fn reply(&mut self, status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Action {
+        self.is_stuck = host::reply(status, headers, body).is_err();
+        Action::Pause
     }
 }
 
 /// The request as the core takes it.
 fn request<'a>(headers: &'a [(&'a str, &'a [u8])], body: Body<'a>) -> Request<'a> {
     Request { headers, body, clock: &host::now, claims: &host::claims }
-}
-
-/// Refuses a request about which nothing can be decided.
-fn refuse_unread() -> Action {
-    host::reply(503, &[], b"");
-    Action::Pause
 }
 
 fn borrowed<'a>(headers: &'a [(&'a str, Cow<'a, [u8]>)]) -> Vec<(&'a str, &'a [u8])> {

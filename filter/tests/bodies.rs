@@ -56,6 +56,47 @@ fn a_body_that_is_too_large_is_refused_before_its_end() {
     }
 }
 
+/// Envoy refuses one itself, unless `upgrade_configs` allow it.
+#[test]
+fn an_upgrade_is_refused_since_nobody_judges_what_follows() {
+    let mut host = configured(&policy("body"));
+    let mut headers = request();
+    headers[0].1 = b"GET".to_vec();
+    headers[1].1 = b"/graphql?query=%7Ballowed%7D".to_vec();
+    assert_eq!(host.exchange(&headers).decision(), "allow key:open");
+    headers.push(("upgrade".to_owned(), b"websocket".to_vec()));
+    assert_eq!(host.exchange(&headers).decision(), "deny malformed_graphql key:open");
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_refused() {
+    for hold in ["body", "headers"] {
+        let mut host = configured(&policy(hold));
+        let mut stream = host.open();
+        let mut headers = request();
+        headers[1].1 = b"/graphql?query=%7Ballowed%7D".to_vec();
+        host.request_headers(&mut stream, &headers, false);
+        host.fail_calls_to("proxy_get_buffer_bytes");
+        let end = host.request_body(&mut stream, br#"{"query":"{ secret }"}"#, true);
+        assert!(matches!(end, Outcome::Reply { status: 400, .. }), "{hold}: {end}");
+        assert_eq!(host.close(stream).decision(), "deny malformed_graphql key:open");
+    }
+}
+
+#[test]
+fn a_refused_request_goes_on_in_no_way() {
+    let mut host = configured(&policy("body"));
+    host.fail_calls_to("proxy_send_local_response");
+    let mut stream = host.open();
+    let mut headers = request();
+    headers.retain(|(name, _)| name != "authorization");
+    assert_eq!(host.request_headers(&mut stream, &headers, false), Outcome::Hang);
+    assert_eq!(host.request_body(&mut stream, b"{}", false), Outcome::Hang);
+    assert_eq!(host.request_body(&mut stream, b"", true), Outcome::Hang);
+    assert_eq!(host.request_trailers(&mut stream), Outcome::Hang);
+    assert_eq!(host.close(stream).decision(), "deny missing_credential");
+}
+
 #[test]
 fn a_held_request_keeps_the_policy_that_it_began_with() {
     for hold in ["body", "headers"] {

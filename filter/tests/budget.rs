@@ -98,6 +98,40 @@ fn a_body_costs_next_to_nothing_where_no_rule_reads_it() {
     assert!(piece * 50 <= without.fuel, "{piece} a piece, the request {}", without.fuel);
 }
 
+/// Twice the length may cost twice as much, and not four times.
+#[test]
+fn a_graphql_document_costs_by_its_length() {
+    let graphql = json!({"require": "{field}:{operation}", "nested": {}, "max_bytes": 1 << 20});
+    let mut policy: Value = serde_json::from_str(&policies::with_keys(3)).unwrap();
+    policy["rules"] = json!([{"paths": ["/graphql"], "graphql": graphql}]);
+    let mut host = configured(&policy.to_string());
+    let mut query = post("/graphql", &bearer(2));
+    query.push(("content-type".to_owned(), b"application/graphql".to_vec()));
+    let mut fuel = |document: &str| {
+        let exchange = host.exchange_with_body(&query, &[document.as_bytes()]);
+        assert_eq!(exchange.decision(), "allow key:key_0000002");
+        exchange.fuel
+    };
+    let repeat =
+        |count: usize, text: &dyn Fn(usize) -> String| -> String { (0..count).map(text).collect() };
+    let operations = |count| {
+        let fields = repeat(count, &|index| format!("f{index} "));
+        repeat(count, &|index| format!("query Q{index} {{ ...F }} "))
+            + &format!("fragment F on Q {{ {fields} }}")
+    };
+    let fragments = |count| {
+        let chain = repeat(count, &|index| format!("fragment F{index} on Q {{ f{index} ...F0 }} "));
+        let spreads = repeat(count, &|index| format!("...F{index} "));
+        format!("{{ {spreads} }} {}", chain.replacen("...F0", "", 1))
+    };
+    let fields = |count| format!("{{ {} }}", repeat(count, &|index| format!("f{index} ")));
+    let shapes: [&dyn Fn(usize) -> String; 3] = [&operations, &fragments, &fields];
+    for shape in shapes {
+        let (half, whole) = (fuel(&shape(300)), fuel(&shape(600)));
+        assert!(whole <= half * 5 / 2, "{half} for half of it, {whole} for {:.60}", shape(600));
+    }
+}
+
 /// A million keys are for `docs/benchmarks/core.md`: here they would take minutes.
 #[test]
 fn two_generations_of_keys_live_side_by_side() {

@@ -388,6 +388,35 @@ fn a_request_whose_headers_cannot_be_read_is_refused() {
 }
 
 #[test]
+fn a_request_that_cannot_be_changed_is_refused() {
+    let request = get("/", &[("authorization", &bearer(OPEN))]);
+    let mut changes = configured(&policy()).exchange(&request).calls;
+    changes.retain(|call| call.contains("header_map") && !call.contains("get"));
+    assert!(!changes.is_empty());
+    for call in changes {
+        let mut host = configured(&policy());
+        host.fail_calls_to(&call);
+        let exchange = host.exchange(&request);
+        assert_eq!(exchange.reply(), (503, ""), "{call}");
+        assert_eq!(exchange.decision(), "", "{call}");
+    }
+}
+
+#[test]
+fn a_metric_is_defined_once_however_often_a_policy_is_pushed() {
+    let mut host = Host::load();
+    assert!(host.configure(policy().to_string().as_bytes()), "{:#?}", host.logs());
+    let defined =
+        |calls: Vec<String>| calls.into_iter().filter(|call| call == "proxy_define_metric").count();
+    assert!(defined(host.take_calls()) > 0);
+    assert!(host.configure(policy().to_string().as_bytes()));
+    assert_eq!(defined(host.take_calls()), 0);
+    host.exchange(&get("/", &[("authorization", &bearer(OPEN))]));
+    host.tick();
+    assert_eq!(host.metrics()["latchkey.allowed"], Metric::Counter(1));
+}
+
+#[test]
 fn a_panic_logs_its_place_and_nothing_else() {
     let mut host = configured(&policy());
     let lines = host.logs().len();
