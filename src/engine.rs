@@ -557,7 +557,6 @@ impl Decision<'_> {
 }
 
 /// A method of a request and the rule that decides about it.
-#[derive(Debug)]
 struct Match<'e, 'r> {
     method: &'r str,
     /// The path in one of its readings.

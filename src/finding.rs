@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
+use crate::scope::is_word;
 
 /// One thing wrong, or doubtful, in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,13 +163,10 @@ impl Findings {
     }
 
     pub(crate) fn into_vec(mut self) -> Vec<Finding> {
-        // The last place was kept for the finding that was noted last.
-        let untold = self.untold + self.told.len().saturating_sub(limits::FINDINGS);
-        if untold > 0 {
-            self.told.truncate(limits::FINDINGS);
-            let message = format!("{untold} findings more");
+        if self.untold > 0 {
+            let message = format!("{} findings more", self.untold);
             let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
-            self.note(Place::ROOT, Code::TooLarge, severity, message.into());
+            self.tell(Place::ROOT, Code::TooLarge, severity, message.into());
         }
         self.told
     }
@@ -183,19 +181,28 @@ impl Findings {
         message: Cow<'static, str>,
     ) -> Noted<'_> {
         self.has_errors |= severity == Severity::Error;
-        let (pointer, message) = (place.to_string(), message.into_owned());
-        let finding = Finding { code, severity, pointer, message, help: None };
-        if self.told.len() > limits::FINDINGS {
+        if self.told.len() == limits::FINDINGS {
             self.untold += 1;
-            self.told.truncate(limits::FINDINGS);
+            return Noted(None);
         }
-        Noted(self.told.push_mut(finding))
+        Noted(Some(self.tell(place, code, severity, message)))
+    }
+
+    fn tell(
+        &mut self,
+        place: Place<'_>,
+        code: Code,
+        severity: Severity,
+        message: Cow<'static, str>,
+    ) -> &mut Finding {
+        let (pointer, message) = (place.to_string(), message.into_owned());
+        self.told.push_mut(Finding { code, severity, pointer, message, help: None })
     }
 }
 
-/// A finding just noted.
+/// A finding just noted; none where no more are told.
 #[derive(Debug)]
-pub(crate) struct Noted<'a>(&'a mut Finding);
+pub(crate) struct Noted<'a>(Option<&'a mut Finding>);
 
 impl Noted<'_> {
     /// Adds what to do about it.
@@ -205,7 +212,9 @@ impl Noted<'_> {
 
     #[inline(never)]
     fn set_help(self, help: Cow<'static, str>) {
-        self.0.help = Some(help.into_owned());
+        if let Some(finding) = self.0 {
+            finding.help = Some(help.into_owned());
+        }
     }
 
     /// Adds "did you mean", if one of `known` is near enough to `word`.
@@ -214,7 +223,9 @@ impl Noted<'_> {
         word: &str,
         known: impl IntoIterator<Item = K>,
     ) {
-        if let Some(near) = nearest(word, known) {
+        // Many mistyped words against many known ones would take hours.
+        let near = self.0.is_some().then(|| nearest(word, known)).flatten();
+        if let Some(near) = near {
             self.suggest(near.as_ref());
         }
     }
@@ -281,9 +292,7 @@ impl fmt::Display for Place<'_> {
 
 /// Whether `text` can name a key, a key type or an attribute: `[A-Za-z0-9_.-]{1,64}`.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= limits::IDENTIFIER_BYTES
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    text.len() <= limits::IDENTIFIER_BYTES && is_word(text)
 }
 
 #[cfg(test)]

@@ -107,7 +107,6 @@ pub(crate) fn fields(
 }
 
 /// A document as it was sent.
-#[derive(Debug)]
 struct Document {
     text: String,
     /// The `operationName` that picks one of its operations.
@@ -115,7 +114,6 @@ struct Document {
 }
 
 /// What stands in the URL.
-#[derive(Debug)]
 struct Url {
     /// Each `query` parameter is one.
     documents: Vec<Document>,
@@ -237,13 +235,11 @@ fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
 }
 
 /// A parsed document: operations, and the fragments that they use.
-#[derive(Debug)]
 struct Executable {
     operations: Vec<cst::OperationDefinition>,
     fragments: BTreeMap<Box<str>, Fragment>,
 }
 
-#[derive(Debug)]
 struct Fragment {
     selections: cst::SelectionSet,
     depth: Cell<Depth>,

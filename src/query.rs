@@ -10,7 +10,7 @@ use crate::limits;
 
 /// The parameters of a query, as `application/x-www-form-urlencoded` writes them (WHATWG URL section
 /// 5.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
     /// How many parameters there are.
@@ -35,12 +35,12 @@ impl<'a> Query<'a> {
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
     ///
     /// A name that ends in `[]` stands for every index, as it does for the upstreams that read it so:
-    /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::has`].
+    /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::has`] and
+    /// [`Query::is_ambiguous`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let first = list_of(name).unwrap_or(name).as_bytes();
         let rest = self.parameters.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
-        let like = rest.take_while(move |(own, _)| own.starts_with(first));
-        let own = like.filter(move |(own, _)| is_named(own, name));
+        let own = rest.take_while(move |(own, _)| is_named(own, name));
         own.flat_map(|(_, values)| values).map(|value| &**value)
     }
 
@@ -72,7 +72,7 @@ impl<'a> Query<'a> {
             let (whole, of_list) = folded(name);
             is_own(whole) || is_own(of_list)
         };
-        let is_read = |name: &[u8]| names.exact.iter().any(|own| is_named(name, own));
+        let is_read = |name: &[u8]| names.exact.iter().any(|own| is_plainly_named(name, own));
         let has_another_spelling =
             self.parameters.keys().any(|name| may_be_read(name) && !is_read(name));
         let is_behind_semicolon = |piece: &[u8]| {
@@ -127,15 +127,21 @@ fn folded(name: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (fold(name), fold(parts.find(|part| !part.is_empty()).unwrap_or_default()))
 }
 
-/// Whether a parameter's name is an occurrence of the one that `own` names.
+/// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
 pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
     match list_of(own) {
-        Some(list) => {
-            let index = name.strip_prefix(list.as_bytes()).and_then(|rest| rest.strip_suffix(b"]"));
-            index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
-        }
+        Some(list) => name.starts_with(list.as_bytes()),
         None => name == own.as_bytes(),
     }
+}
+
+/// Whether it is one for every upstream that reads it at all: of a list, by no index or by a number.
+fn is_plainly_named(name: &[u8], own: &str) -> bool {
+    let is_number = |list: &str| {
+        let index = name.get(list.len()..).and_then(|rest| rest.strip_suffix(b"]"));
+        index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
+    };
+    is_named(name, own) && list_of(own).is_none_or(is_number)
 }
 
 /// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.
@@ -184,7 +190,7 @@ mod tests {
         let query = Query::parse(b"type[]=a&type%5B0%5D=b&type[x]=c&type[=d&type=e&types[]=f");
         let mut values: Vec<_> = query.values("type[]").collect();
         values.sort_unstable();
-        assert_eq!(values, [b"a", b"b"]);
+        assert_eq!(values, [b"a", b"b", b"c", b"d"]);
         assert!(query.has("type[]"));
         assert!(!Query::parse(b"type[0]=b").has("type[]"));
     }

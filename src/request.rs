@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::query::Query;
+use crate::scope::is_word;
 
 /// The claims of a verified token: names, and values as the proxy writes them. A text is its bytes.
 pub type Claims = Vec<(String, Vec<u8>)>;
@@ -117,8 +118,7 @@ impl<'a> Request<'a> {
     /// echoed only where it can do no harm.
     pub(crate) fn id(&self) -> Option<&'a str> {
         let id = std::str::from_utf8(self.value("x-request-id")?).ok()?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        (!id.is_empty() && id.len() <= 128 && id.bytes().all(is_plain)).then_some(id)
+        (id.len() <= 128 && is_word(id)).then_some(id)
     }
 
     /// Whether the caller speaks gRPC, and so reads an error's message from the body's text.

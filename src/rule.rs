@@ -153,7 +153,6 @@ impl QueryPattern {
 }
 
 /// What rules match on, beside method and path.
-#[derive(Debug)]
 pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
     pub(crate) host: String,

@@ -97,7 +97,7 @@ impl fmt::Display for ScopeError {
     }
 }
 
-/// Whether `text` is a word that a scope may hold: `1*( ALPHA / DIGIT / "_" / "." / "-" )`.
+/// Whether `text` is a word, as a scope may hold: `1*( ALPHA / DIGIT / "_" / "." / "-" )`.
 pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))

@@ -20,7 +20,7 @@ use crate::{configuration, host};
 pub(crate) struct Policy {
     pub(crate) engine: Engine,
     pub(crate) metrics: RefCell<Metrics>,
-    /// Whether the proxy logs refusals.
+    /// Whether refusals are logged, by the proxy's level when the policy came.
     pub(crate) logs_refusals: bool,
 }
 

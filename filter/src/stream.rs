@@ -13,7 +13,6 @@ use crate::{host, pairs};
 const CALLS: usize = 4;
 
 /// What is remembered of a request until its response is on its way.
-#[derive(Debug)]
 pub(crate) struct Stream {
     /// `None` where no configuration was ever accepted.
     policy: Option<Rc<Policy>>,
@@ -25,7 +24,6 @@ pub(crate) struct Stream {
 }
 
 /// A request whose body is being read.
-#[derive(Debug)]
 struct Held {
     /// As [`pairs::read`] takes them.
     headers: Box<[u8]>,
