@@ -3,11 +3,29 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
+use clap::Args;
 use latchkey::{Engine, Environment};
 use serde::Deserialize;
 
 use crate::document::{self, Document, Fields};
 use crate::finding::Finding;
+
+/// The files that a command takes a policy from.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyFiles {
+    /// Policy file, YAML or JSON
+    pub(crate) policy: PathBuf,
+    /// File with a list `keys`, joined to the policy's own
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+impl PolicyFiles {
+    /// Loads the policy, as [`Policy::load`] does.
+    pub(crate) fn load(&self) -> Result<Policy> {
+        Policy::load(&self.policy, self.keys.as_deref())
+    }
+}
 
 /// A policy as its author wrote it, the keys of a keys file joined to its own.
 #[derive(Clone, Debug)]

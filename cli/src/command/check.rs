@@ -1,14 +1,13 @@
 //! `latchkey check`: what is wrong with a policy.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::Exit;
 use crate::finding::{self, Finding};
-use crate::policy::Policy;
+use crate::policy::PolicyFiles;
 use crate::progress::Progress;
 use crate::{hygiene, time};
 
@@ -19,11 +18,8 @@ use crate::{hygiene, time};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
-    /// Policy file, YAML or JSON
-    policy: PathBuf,
-    /// File with a list `keys`, joined to the policy's own
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    files: PolicyFiles,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -94,7 +90,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
     let progress = Progress::start();
     progress.step("reading the policy");
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let policy = arguments.files.load()?;
     progress.step("checking the policy");
     let mut findings = policy.findings()?;
     progress.step("looking for what is doubtful");

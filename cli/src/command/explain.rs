@@ -6,7 +6,6 @@ mod steps;
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -16,7 +15,7 @@ use self::redaction::Redaction;
 use self::steps::{Step, steps};
 use crate::cases::{self, Observation};
 use crate::finding;
-use crate::policy::Policy;
+use crate::policy::PolicyFiles;
 use crate::style::{BOLD, DIM, ERROR, GOOD};
 use crate::{Exit, time};
 
@@ -28,11 +27,8 @@ use crate::{Exit, time};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
-    /// Policy file, YAML or JSON
-    policy: PathBuf,
-    /// File with a list `keys`, joined to the policy's own
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    files: PolicyFiles,
     /// The time of the request, RFC 3339; default the system's
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     now: Option<i64>,
@@ -69,13 +65,13 @@ Exit codes: 0 allowed, 2 denied, 1 failed.";
 /// cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let (url, request) = arguments.request.request()?;
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let policy = arguments.files.load()?;
     let engine = match policy.compile()? {
         Ok(engine) => engine,
         Err(mut findings) => {
             finding::locate(&mut findings);
             finding::print(&findings, &mut anstream::stderr())?;
-            bail!("`{}` is refused, so no proxy serves it", arguments.policy.display());
+            bail!("`{}` is refused, so no proxy serves it", arguments.files.policy.display());
         }
     };
     let now = arguments.now.unwrap_or_else(time::now);

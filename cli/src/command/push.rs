@@ -9,7 +9,7 @@ use clap::Args;
 use super::render;
 use crate::document::{self, Document};
 use crate::finding::{self, count};
-use crate::policy::Policy;
+use crate::policy::PolicyFiles;
 use crate::progress::Progress;
 use crate::{Exit, atomic};
 
@@ -22,11 +22,8 @@ use crate::{Exit, atomic};
     latchkey push policy.yaml --keys keys.yaml --ecds /etc/latchkey/ecds.yaml \
     --wasm /etc/latchkey/latchkey.wasm")]
 pub struct Arguments {
-    /// Policy file, YAML or JSON
-    policy: PathBuf,
-    /// File with a list `keys`, joined to the policy's own
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    files: PolicyFiles,
     /// The file that Envoy's extension configuration discovery watches
     #[arg(long, value_name = "FILE")]
     ecds: PathBuf,
@@ -52,7 +49,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     let progress = Progress::start();
     progress.step("reading the policy");
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let policy = arguments.files.load()?;
     progress.step("checking the policy");
     let keys = match policy.compile()? {
         Ok(engine) => engine.key_count(),

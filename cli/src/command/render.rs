@@ -4,7 +4,6 @@ mod envoy;
 mod kubernetes;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -12,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::Exit;
 use crate::document::{Document, Fields};
 use crate::finding;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyFiles};
 use crate::progress::Progress;
 use crate::style::WARNING;
 
@@ -25,11 +24,8 @@ pub(crate) use envoy::write_ecds;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
-    /// Policy file, YAML or JSON
-    policy: PathBuf,
-    /// File with a list `keys`, joined to the policy's own
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
+    #[command(flatten)]
+    files: PolicyFiles,
     /// What to print
     #[arg(long, value_enum)]
     to: Target,
@@ -99,7 +95,7 @@ enum Target {
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let progress = Progress::start();
     progress.step("reading the policy");
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let policy = arguments.files.load()?;
     progress.step("checking the policy");
     if let Err(mut findings) = policy.compile()? {
         drop(progress);

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::Exit;
 use crate::cases::{self, Outcome, Suite};
 use crate::finding::count;
-use crate::policy::{self, Policy};
+use crate::policy::{self, PolicyFiles};
 use crate::style::{ERROR, GOOD};
 
 /// Run a file of cases on a policy
@@ -19,13 +19,10 @@ use crate::style::{ERROR, GOOD};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct Arguments {
-    /// Policy file, YAML or JSON
-    policy: PathBuf,
+    #[command(flatten)]
+    files: PolicyFiles,
     /// File of cases, JSON or YAML
     cases: PathBuf,
-    /// File with a list `keys`, joined to the policy's own
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
 }
 
 const EXAMPLE: &str = r#"Example:
@@ -66,13 +63,13 @@ where cases.json holds
 /// # Errors
 /// A file cannot be read or parsed, the policy is refused, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let policy = Policy::load(&arguments.policy, arguments.keys.as_deref())?;
+    let policy = arguments.files.load()?;
     let mut suite = Suite::load_for_policy(&arguments.cases, policy.to_json()?)?;
     suite.pepper = suite.pepper.or_else(policy::pepper);
     let outcomes = cases::run_on_core(&suite).map_err(|findings| {
         anyhow!(
             "`{}` is refused: `latchkey check` says why ({})",
-            arguments.policy.display(),
+            arguments.files.policy.display(),
             count(findings.len(), "finding")
         )
     })?;
