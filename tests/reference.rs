@@ -156,8 +156,16 @@ fn judge(
     let mut decisive = Vec::new();
     for segments in &readings {
         for method in &methods {
-            let rule = rules.iter().find(|rule| rule_matches(rule, method, asked, segments));
-            decisive.push((segments, method, rule));
+            // One that fits some occurrences of a parameter only does not keep the next from deciding.
+            let mut matching =
+                rules.iter().filter(|rule| rule_matches(rule, method, asked, segments));
+            loop {
+                let rule = matching.next();
+                decisive.push((segments, method, rule));
+                if rule.is_none_or(|rule| fits_every_occurrence(rule, asked)) {
+                    break;
+                }
+            }
         }
     }
     let is_public = |rule: &Option<&Value>| rule.is_some_and(|rule| rule["access"] == "public");
@@ -431,6 +439,13 @@ fn rule_matches(rule: &Value, method: &str, asked: &Asked, segments: &[String]) 
         && rule["query"].as_object().is_none_or(|query| query.iter().all(query_matches))
 }
 
+fn fits_every_occurrence(rule: &Value, asked: &Asked) -> bool {
+    let fits = |(name, values): (&String, &Value)| {
+        asked.parameters(name).iter().all(|value| has(values, "*") || has(values, value))
+    };
+    rule["query"].as_object().is_none_or(|query| query.iter().all(fits))
+}
+
 fn path_matches(template: &str, segments: &[String]) -> bool {
     fn fits(parts: &[&str], segments: &[String]) -> bool {
         match (parts, segments) {
@@ -658,8 +673,13 @@ fn rule() -> impl Strategy<Value = Value> {
         prop::option::weighted(0.8, subsequence(&PATHS[..], 1..3)),
         prop::option::weighted(0.3, subsequence(&["GET", "POST", "DELETE", "BREW"][..], 1..3)),
         prop::option::weighted(
-            0.2,
-            select(vec![json!({"q": ["1"]}), json!({"q": ["*"]}), json!({"q": ["1"], "r": ["a"]})]),
+            0.4,
+            select(vec![
+                json!({"q": ["1"]}),
+                json!({"q": ["2", ""]}),
+                json!({"q": ["*"]}),
+                json!({"q": ["1"], "r": ["a"]}),
+            ]),
         ),
         select(vec!["key", "key", "key", "authenticated", "public", "deny"]),
         0..3_usize,
@@ -801,7 +821,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let path = prop_oneof![3 => good, 1 => path];
     let query = subsequence(
         &["q=1", "q=2", "q", "r=a", "r=b", "r=o1", "r=%61", "r=a%20b", "r=*", "r=", "Q=1", "z"][..],
-        0..3,
+        0..5,
     );
     let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
     let credential = (token, 0..24_usize).prop_map(|(token, way)| match way {
