@@ -1069,6 +1069,21 @@ proptest! {
         }
     }
 
+    /// What is let in is let in whichever occurrence of a parameter an upstream reads.
+    #[test]
+    fn a_repeated_parameter_lets_nobody_in((policy, requests) in scene()) {
+        let engine = Compiled::new(&policy);
+        for asked in requests.iter().filter(|asked| is_allowed(&engine.says(asked, Some(NOW)))) {
+            for index in 0..asked.query.len() {
+                let name = |pair: &str| pair.split('=').next().unwrap().to_owned();
+                let (mut other, kept) = (asked.clone(), asked.query[index]);
+                other.query.retain(|pair| name(pair) != name(kept) || *pair == kept);
+                let says = engine.says(&other, Some(NOW));
+                prop_assert!(is_allowed(&says), "{says}: {other:?} of {asked:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_looked_at_does_not_matter((policy, requests) in scene()) {
         let engine = Compiled::new(&policy);
