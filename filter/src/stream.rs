@@ -1,9 +1,10 @@
 //! One request and its response.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use latchkey::{Body, Decision, Effect, Hold, Request, Verdict};
+use latchkey::{Body, Claims, Decision, Effect, Hold, Request, Verdict};
 
 use crate::abi::{Action, Level};
 use crate::plugin::Policy;
@@ -27,6 +28,8 @@ pub(crate) struct Stream {
 struct Held {
     /// As [`pairs::read`] takes them.
     headers: Box<[u8]>,
+    /// Those that the proxy told when the headers came.
+    claims: Option<Claims>,
     hold: Hold,
 }
 
@@ -46,7 +49,13 @@ impl Stream {
         let Ok(bytes) = host::request_headers() else { return self.refuse_unread() };
         let Some(headers) = pairs::read(&bytes) else { return self.refuse_unread() };
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
-        let request = request(&headers, body);
+        let told = RefCell::new(None);
+        let claims = |payload: &str| {
+            let claims = host::claims(payload);
+            told.replace(claims.clone());
+            claims
+        };
+        let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
         let Verdict::Hold(hold) = decision.verdict else {
             return self.carry_out(&policy, &request, &decision, true);
@@ -56,7 +65,7 @@ impl Stream {
             if hold.headers { Action::Pause } else { self.answer(&policy, &request, &decision) };
         if hold.headers || action == Action::Continue {
             drop((decision, headers));
-            self.held = Some(Held { headers: bytes, hold });
+            self.held = Some(Held { headers: bytes, claims: told.into_inner(), hold });
         }
         action
     }
@@ -106,7 +115,8 @@ impl Stream {
             return Action::Continue;
         };
         let headers = pairs::read(&held.headers).unwrap_or_default();
-        let request = request(&headers, body);
+        let claims = |_: &str| held.claims.clone();
+        let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
         self.carry_out(&policy, &request, &decision, held.hold.headers)
     }
@@ -176,11 +186,6 @@ impl Stream {
         self.is_stuck = host::reply(status, headers, body).is_err();
         Action::Pause
     }
-}
-
-/// The request as the core takes it.
-fn request<'a>(headers: &'a [(&'a str, &'a [u8])], body: Body<'a>) -> Request<'a> {
-    Request { headers, body, clock: &host::now, claims: &host::claims }
 }
 
 fn borrowed<'a>(headers: &'a [(&'a str, Cow<'a, [u8]>)]) -> Vec<(&'a str, &'a [u8])> {

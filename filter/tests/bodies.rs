@@ -133,14 +133,36 @@ fn a_session_costs_one_call_and_only_where_the_policy_has_sessions() {
     assert!(without.calls.len() <= 4, "{:?}", without.calls);
     assert!(beside.calls.len() <= 5, "{:?}", beside.calls);
 
-    let claims = [("sub", "u1"), ("scope", "*:read")];
-    let claims = claims.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let claims = claims();
     host.set_claims("session", Some(&claims));
     assert_eq!(host.exchange(&get).decision(), "deny ambiguous_credential");
     get.retain(|(name, _)| name != "authorization");
     assert_eq!(host.exchange(&get).decision(), "allow session:u1");
     host.set_claims("another", Some(&claims));
     assert_eq!(host.exchange(&get).decision(), "deny missing_credential");
+}
+
+#[test]
+fn a_held_request_keeps_the_session_that_it_began_with() {
+    for hold in ["body", "headers"] {
+        let mut policy = policy(hold);
+        policy["sessions"] = json!({"payload": "session", "id": "sub", "scopes": "scope"});
+        let mut host = configured(&policy);
+        host.set_claims("session", Some(&claims()));
+        let mut stream = host.open();
+        let mut headers = request();
+        headers.retain(|(name, _)| name != "authorization");
+        host.request_headers(&mut stream, &headers, false);
+        host.set_claims("session", None);
+        let end = host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, true);
+        assert!(matches!(end, Outcome::Continue(_)), "{hold}: {end}");
+        assert_eq!(host.close(stream).decision(), "allow session:u1", "{hold}");
+    }
+}
+
+fn claims() -> Headers {
+    let claims = [("sub", "u1"), ("scope", "*:read allowed:read")];
+    claims.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec()
 }
 
 fn policy(hold: &str) -> Value {

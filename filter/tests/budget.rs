@@ -267,6 +267,17 @@ fn measured() -> Costs {
     host.exchange_with_body(&query, &[body]);
     note("allow, GraphQL", "allow key:", &host.exchange_with_body(&query, &[body]));
 
+    let graphql = json!({"require": "{field}:{operation}", "fields": {"items": "items"}});
+    let mut host = changed(json!({
+        "rules": [{"paths": ["/graphql"], "graphql": graphql}],
+        "sessions": {"payload": "session", "id": "sub"},
+    }));
+    note(
+        "allow, GraphQL, sessions configured",
+        "allow key:",
+        &host.exchange_with_body(&query, &[body]),
+    );
+
     let policy = policies::with_keys(1_000);
     let mut host = Host::load();
     host.take_calls();
