@@ -34,9 +34,9 @@ wasm:
 	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src= \
 	    cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
-	wasm-opt --flatten --rereloop -Oz --flatten --rereloop -Oz -Oz --const-hoisting --enable-bulk-memory \
-	    --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int --enable-reference-types \
-	    --enable-sign-ext $(target)/wasm32-wasip1/release/latchkey_filter.wasm -o dist/latchkey.wasm
+	wasm-opt --flatten --rereloop -Oz --flatten --rereloop -Oz -Oz --const-hoisting \
+	    --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
+	    --enable-reference-types --enable-sign-ext $(target)/wasm32-wasip1/release/latchkey_filter.wasm -o dist/latchkey.wasm
 
 cli:
 	@envoy/install-tools rust

@@ -19,11 +19,10 @@ use crate::config::{
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
-use crate::graphql;
 use crate::limits;
 use crate::path::Normalization;
 use crate::query::QueryNames;
-use crate::rule::{Requirement, Rule, RuleAccess, Rules};
+use crate::rule::{Requirement, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
 use crate::template::{Template, TemplateError, Variable, Vocabulary};
@@ -125,7 +124,11 @@ impl Compiler {
             !types.is_empty() && types.iter().all(|own| own.prefix.is_some());
         let (ring, every_key_has_a_type) = self.keys(&policy, types, environment);
         let conditions = self.conditions(&policy, Place::ROOT, &[]);
-        let rules = self.rules(&policy);
+        let mut query_names = QueryNames::default();
+        let choices = conditions.iter().flat_map(|condition| &condition.choices);
+        let conditions_read =
+            choices.flat_map(Template::query_names).map(|name| query_names.add(name)).collect();
+        let rules = Rules::new(self.rules(&policy), &mut query_names);
         let sessions = self.sessions(&policy);
         let preflight = policy.word("cors_preflight", Place::ROOT, &mut self.findings);
         let method_override = policy.word("method_override", Place::ROOT, &mut self.findings);
@@ -137,7 +140,7 @@ impl Compiler {
         let metrics_per_key = self.metrics(&policy);
 
         Some(Engine {
-            query_names: query_names(&rules, &conditions),
+            conditions_read,
             sources,
             forward_credential: forward_credential.unwrap_or(false),
             metrics_per_key: metrics_per_key.unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS),
@@ -146,7 +149,8 @@ impl Compiler {
             conditions,
             methods: std::mem::take(&mut self.methods),
 
-            rules: Rules::new(rules),
+            rules,
+            query_names,
             default_requirement: Requirement::action(),
             sessions,
             preflight: preflight.unwrap_or(RawPreflight::Allow),
@@ -446,30 +450,6 @@ impl Compiler {
         let message = format!("more than {most} {what}");
         self.findings.error(place, Code::TooLarge, message);
     }
-}
-
-/// The query parameters that rules and conditions read.
-fn query_names(rules: &[Rule], conditions: &[Condition]) -> QueryNames {
-    let mut names = QueryNames::default();
-    let mut templates: Vec<&Template> = Vec::new();
-    templates.extend(conditions.iter().flat_map(|condition| &condition.choices));
-    for rule in rules {
-        templates.extend(rule.conditions.iter().flat_map(|condition| &condition.choices));
-        rule.query.iter().for_each(|pattern| names.insert(&pattern.name));
-        if let RuleAccess::Key(requirement) = &rule.access {
-            templates.extend(requirement.templates());
-        }
-        if let Some(graphql) = &rule.graphql {
-            templates.push(&graphql.require);
-            graphql::PARAMETERS.iter().for_each(|name| names.insert(name));
-        }
-    }
-    for variable in templates.into_iter().flat_map(Template::variables) {
-        if let Variable::Query(name) = variable {
-            names.insert(name);
-        }
-    }
-    names
 }
 
 /// A text in backticks, or a word for one that may be a token in the wrong place.

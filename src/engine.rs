@@ -19,7 +19,9 @@ use crate::path::{Normalization, Path, PathTemplate};
 use crate::query::{Query, QueryNames};
 use crate::request::{Body, Request, is_spelling, split_target};
 use crate::response::Wordings;
-use crate::rule::{Facts, GraphQlRule, Introspection, Requirement, Rule, RuleAccess, Rules};
+use crate::rule::{
+    AmbiguousQuery, Facts, GraphQlRule, Introspection, Requirement, Rule, RuleAccess, Rules,
+};
 use crate::scope::{self, Scope};
 use crate::session::{Session, Sessions};
 use crate::template::{Part, Template, Values, Variable};
@@ -35,8 +37,10 @@ pub struct Engine {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
     pub(crate) rules: Rules,
-    /// The query parameters that rules and conditions read, which must not stand in another spelling.
+    /// The query parameters that conditions and rules read.
     pub(crate) query_names: QueryNames,
+    /// The places of those that the policy's conditions read.
+    pub(crate) conditions_read: Vec<usize>,
     pub(crate) default_requirement: Requirement,
     pub(crate) sessions: Option<Sessions>,
     pub(crate) preflight: RawPreflight,
@@ -254,7 +258,8 @@ impl Engine {
         let other_segments = path.as_ref().and_then(|path| path.without_parameters.as_deref());
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let query = if self.reads_query() { request.parameters() } else { Query::default() };
-        if query.is_ambiguous(&self.query_names) {
+        let ambiguous = self.query_names.ambiguous(&query);
+        if self.conditions_read.iter().any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
             return Err(Reason::MalformedPath);
         }
         let host = if self.rules.look_at_hosts() {
@@ -262,23 +267,19 @@ impl Engine {
         } else {
             String::new()
         };
-        let facts = Facts { host, query: &query };
+        let facts = Facts { host, query: &query, ambiguous };
         let other_methods = self.other_methods(request);
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
         for segments in iter::once(segments).chain(other_segments.map(Some)) {
             let methods =
                 iter::once(request.method()).chain(other_methods.iter().map(String::as_str));
             for method in methods {
-                let rules = self.rules.find(&facts, segments, method);
-                matched.extend(rules.take(limits::READINGS + 1).map(|rule| Match {
-                    method,
-                    segments,
-                    rule,
-                }));
+                self.rules
+                    .find(&facts, segments, method, |rule| {
+                        matched.push(Match { method, segments, rule });
+                    })
+                    .map_err(|AmbiguousQuery| Reason::MalformedPath)?;
             }
-        }
-        if matched.len() > limits::READINGS {
-            return Err(Reason::MalformedPath);
         }
         decision.rule = matched.first().and_then(|matched| matched.rule);
         if matched.iter().all(Match::is_public) {

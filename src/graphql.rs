@@ -124,10 +124,9 @@ struct Url {
 /// The members and parameters by which a request names a document that the upstream keeps.
 const KEPT: [&str; 4] = ["doc_id", "documentId", "id", "queryId"];
 
-/// The parameters that no other spelling may stand for. An `id` in another one is not told from what other
-/// requests have.
-pub(crate) const PARAMETERS: [&str; 5] =
-    ["doc_id", "documentId", "operationName", "query", "queryId"];
+/// The parameters that decide.
+pub(crate) const PARAMETERS: [&str; 6] =
+    ["doc_id", "documentId", "id", "operationName", "query", "queryId"];
 
 fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     let parameters = request.parameters();

@@ -52,11 +52,13 @@ pub const IDENTIFIER_BYTES: usize = 64;
 /// tells of.
 pub const REQUIRED_SCOPES: usize = 256;
 
-/// Most ways to read one request, by its methods, its path and its parameters; a request with more is
-/// refused.
+/// Most rules that may match by some occurrences of a parameter only; a request with more is refused.
 pub const READINGS: usize = 32;
 
-/// Most parameters of a query that rules are matched with; a request with more is refused.
+/// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.
+pub const OCCURRENCES: usize = 64;
+
+/// Most pieces of a query that a rule looks at, empty ones included; a request with more is refused.
 pub const PARAMETERS: usize = 1_000;
 
 /// Longest list of scopes that a challenge tells, in bytes.

@@ -1,8 +1,6 @@
 //! A request's query, read and cut without re-encoding what stays.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use percent_encoding::percent_decode;
 
@@ -13,10 +11,7 @@ use crate::limits;
 #[derive(Clone, Default)]
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
-    /// How many parameters there are.
-    count: usize,
-    /// By name, those of one name in their order.
-    parameters: BTreeMap<Cow<'a, [u8]>, Vec<Cow<'a, [u8]>>>,
+    parameters: Vec<Parameter<'a>>,
 }
 
 /// Name and value, decoded.
@@ -24,34 +19,27 @@ type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
-        let mut query = Query { raw, ..Query::default() };
-        for (name, value) in pieces(raw).map(parameter) {
-            query.count += 1;
-            query.parameters.entry(name).or_default().push(value);
-        }
-        query
+        Query { raw, parameters: pieces(raw).map(parameter).collect() }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
     ///
     /// A name that ends in `[]` stands for every index, as it does for the upstreams that read it so:
     /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::has`] and
-    /// [`Query::is_ambiguous`].
+    /// [`QueryNames::ambiguous`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let first = list_of(name).unwrap_or(name).as_bytes();
-        let rest = self.parameters.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
-        let own = rest.take_while(move |(own, _)| is_named(own, name));
-        own.flat_map(|(_, values)| values).map(|value| &**value)
+        let own = self.parameters.iter().filter(move |(own, _)| is_named(own, name));
+        own.map(|(_, value)| &**value)
     }
 
-    /// Whether a parameter occurs in this very spelling, which no upstream can miss.
+    /// Whether a parameter occurs in this very spelling.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.parameters.contains_key(name.as_bytes())
+        self.parameters.iter().any(|(own, _)| **own == *name.as_bytes())
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
     pub(crate) fn without(&self, is_cut: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        if !self.parameters.keys().any(|name| is_cut(name)) {
+        if !self.parameters.iter().any(|(name, _)| is_cut(name)) {
             return None;
         }
         let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).0);
@@ -59,61 +47,77 @@ impl<'a> Query<'a> {
         Some(kept.join(&b'&'))
     }
 
-    /// Whether an upstream could read one of `names` where we do not: from a name of another
-    /// spelling, or behind a `;`. Also whether there are more parameters than rules are matched with.
-    pub(crate) fn is_ambiguous(&self, names: &QueryNames) -> bool {
-        if names.is_empty() {
-            return false;
+    /// The names that upstreams could read, as [`folded`] makes them, each with the parameter that is read
+    /// so; `None` if some upstream does not read it at all.
+    fn readings(&self) -> Vec<(Vec<u8>, Option<&[u8]>)> {
+        let mut readings = Vec::new();
+        let mut add = |name: &[u8], parameter| {
+            readings.extend(folded(name).map(|reading| (reading, parameter)));
+        };
+        self.parameters.iter().for_each(|(name, _)| add(name, Some(&**name)));
+        for piece in pieces(self.raw) {
+            let parts = piece.split(|byte| *byte == b';');
+            // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
+            if has_broken_encoding(piece) || parts.clone().nth(1).is_some() {
+                parts.for_each(|part| add(&parameter(part).0, None));
+            }
         }
-        let may_be_read = |name: &[u8]| {
-            let is_own = |name: Vec<u8>| {
-                std::str::from_utf8(&name).is_ok_and(|name| names.folded.contains(name))
-            };
-            let (whole, of_list) = folded(name);
-            is_own(whole) || is_own(of_list)
-        };
-        let is_read = |name: &[u8]| names.exact.iter().any(|own| is_plainly_named(name, own));
-        let has_another_spelling =
-            self.parameters.keys().any(|name| may_be_read(name) && !is_read(name));
-        let is_behind_semicolon = |piece: &[u8]| {
-            let mut parts = piece.split(|byte| *byte == b';').skip(1);
-            parts.any(|part| may_be_read(&parameter(part).0))
-        };
-        self.count > limits::PARAMETERS
-            || has_another_spelling
-            // Some upstream reads `%u0061`, which is no percent-encoding, as `a`.
-            || self.raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"))
-            || pieces(self.raw).any(is_behind_semicolon)
+        readings
     }
 }
 
-/// The names of parameters that decide something.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct QueryNames {
-    exact: BTreeSet<Box<str>>,
-    /// As [`folded`] has them, without the brackets of a list.
-    folded: BTreeSet<Box<str>>,
+/// The names of the parameters that decide something.
+#[derive(Debug, Default)]
+pub(crate) struct QueryNames(Vec<QueryName>);
+
+#[derive(Debug)]
+struct QueryName {
+    exact: Box<str>,
+    /// As [`folded`] makes it, without the brackets of a list.
+    folded: Vec<u8>,
 }
 
 impl QueryNames {
-    pub(crate) fn insert(&mut self, name: &str) {
-        let (_, of_list) = folded(name.as_bytes());
-        self.folded.extend(String::from_utf8(of_list).ok().map(Into::into));
-        self.exact.insert(name.into());
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty()
+    /// The place of a name, which is added if it is new.
+    pub(crate) fn add(&mut self, name: &str) -> usize {
+        let known = self.0.iter().position(|own| *own.exact == *name);
+        known.unwrap_or_else(|| {
+            let [_, folded, _] = folded(name.as_bytes());
+            self.0.push(QueryName { exact: name.into(), folded });
+            self.0.len() - 1
+        })
+    }
+
+    /// Whether some upstream could read a parameter where we do not, or not where we do: for each name, in
+    /// their order.
+    pub(crate) fn ambiguous(&self, query: &Query<'_>) -> Vec<bool> {
+        // Express counts empty pieces, and sees no parameter behind its thousandth piece. Some upstream
+        // reads `%u0061`, which is no percent-encoding, as `a`.
+        let is_unclear = query.raw.split(is_ampersand).nth(limits::PARAMETERS).is_some()
+            || query.raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"));
+        let readings = if self.is_empty() || is_unclear { Vec::new() } else { query.readings() };
+        let is_ambiguous = |own: &QueryName| {
+            let is_doubtful = |(name, parameter): &(Vec<u8>, Option<&[u8]>)| {
+                *name == own.folded
+                    && parameter.is_none_or(|name| !is_plainly_named(name, &own.exact))
+            };
+            is_unclear || readings.iter().any(is_doubtful)
+        };
+        self.0.iter().map(is_ambiguous).collect()
     }
 }
 
 /// The names that some upstream takes a parameter's for, in one letter case, as ASP.NET reads them: the
-/// whole of it, and the one before its brackets or in them.
+/// whole of it, the one before its brackets or in them, and that one before its first dot.
 ///
 /// PHP ends a name at a zero byte, trims it, reads `.` and a blank as `_`, `[…]` as an index, and a
-/// bracket that nothing closes as `_`. Express' qs takes `[name]` for `name`; some take a second `?`
-/// for the first.
-fn folded(name: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// bracket that nothing closes as `_`. Express' qs takes `[name]` for `name`, and `name.x` for a part of
+/// it, as Spring does, which takes `!name` for its default. Some take a second `?` for the first.
+fn folded(name: &[u8]) -> [Vec<u8>; 3] {
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let fold = |name: &[u8]| {
         let plain = |byte: &u8| match byte {
@@ -121,10 +125,13 @@ fn folded(name: &[u8]) -> (Vec<u8>, Vec<u8>) {
             byte => byte.to_ascii_lowercase(),
         };
         let name = name.trim_ascii();
-        name.strip_prefix(b"?").unwrap_or(name).iter().map(plain).collect()
+        let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
+        name.iter().map(plain).collect()
     };
     let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
-    (fold(name), fold(parts.find(|part| !part.is_empty()).unwrap_or_default()))
+    let part = parts.find(|part| !part.is_empty()).unwrap_or_default();
+    let before_dot = part.split(|byte| *byte == b'.').next().unwrap_or_default();
+    [fold(name), fold(part), fold(before_dot)]
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
@@ -147,6 +154,13 @@ fn is_plainly_named(name: &[u8], own: &str) -> bool {
 /// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.
 fn list_of(name: &str) -> Option<&str> {
     name.strip_suffix(']').filter(|list| list.len() > 1 && list.ends_with('['))
+}
+
+/// Whether a `%` is not followed by two hexadecimal digits.
+fn has_broken_encoding(piece: &[u8]) -> bool {
+    let is_encoded =
+        |rest: &[u8]| rest.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    !piece.split(|byte| *byte == b'%').skip(1).all(is_encoded)
 }
 
 fn pieces(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -205,40 +219,56 @@ mod tests {
 
     #[test]
     fn what_an_upstream_could_read_as_one_of_the_names_is_ambiguous() {
-        let mut names = QueryNames::default();
-        names.insert("hydrate");
-        names.insert("type[]");
-        names.insert("ty_pe");
-        for query in [
-            "hydrate[]=1",
-            "[hydrate]=1",
-            "][hydrate=1",
-            "[[hydrate]]=1",
-            "?hydrate=1",
-            "%u0068ydrate=1",
-            "type[=a",
-            "type[x]=a",
-            "type[0][]=a",
-            "type[constructor]=a",
-            "ty[pe=a",
-            "+hydrate=1",
-            "hydrate%00=1",
-            "x;hydrate=1",
-            "Hydrate=1",
-            "TYPE[]=a",
-            "type=a",
-            "type[]=a&type=b",
-            "a=b;type[]=c",
-            " hydrate=1",
+        let is_ambiguous = |query: &str, name: &str| {
+            let mut names = QueryNames::default();
+            let place = names.add(name);
+            names.ambiguous(&Query::parse(query.as_bytes()))[place]
+        };
+        for (query, name) in [
+            ("hydrate[]=1", "hydrate"),
+            ("[hydrate]=1", "hydrate"),
+            ("][hydrate=1", "hydrate"),
+            ("[[hydrate]]=1", "hydrate"),
+            ("?hydrate=1", "hydrate"),
+            ("!hydrate=1", "hydrate"),
+            ("hydrate.x=1", "hydrate"),
+            ("na.me=1", "na_me"),
+            ("%u0068ydrate=1", "hydrate"),
+            ("+hydrate=1", "hydrate"),
+            ("hydrate%00=1", "hydrate"),
+            ("hydrate=%zz", "hydrate"),
+            ("hydrate=%4", "hydrate"),
+            ("hydrate=1;x", "hydrate"),
+            ("x;hydrate=1", "hydrate"),
+            ("Hydrate=1", "hydrate"),
+            (" hydrate=1", "hydrate"),
+            ("TYPE[]=a", "type[]"),
+            ("type=a", "type[]"),
+            ("type[]=a&type=b", "type[]"),
+            ("type[]=a&type=b", "type"),
+            ("a=b;type[]=c", "type[]"),
+            ("type[=a", "type[]"),
+            ("type[x]=a", "type[]"),
+            ("type[0][]=a", "type[]"),
+            ("type[constructor]=a", "type[]"),
+            ("ty[pe=a", "ty_pe"),
         ] {
-            assert!(Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
+            assert!(is_ambiguous(query, name), "{query}");
         }
-        for query in ["hydrate=1&hydrate=0", "type[]=a&type[0]=b", "x=a;b", "q=1;2&hydrated=1", ""]
-        {
-            assert!(!Query::parse(query.as_bytes()).is_ambiguous(&names), "{query}");
+        for (query, name) in [
+            ("hydrate=1&hydrate=0", "hydrate"),
+            ("type[]=a&type[0]=b", "type[]"),
+            ("x=a;b&y=%zz&hydrate=1", "hydrate"),
+            ("q=1;2&hydrated=1", "hydrate"),
+            ("filter[type]=a", "type"),
+            ("filter.type=a", "type"),
+            ("na.me=a", "na.me"),
+            ("", "hydrate"),
+        ] {
+            assert!(!is_ambiguous(query, name), "{query}");
         }
-        let many = "a&".repeat(limits::PARAMETERS + 1);
-        assert!(Query::parse(many.as_bytes()).is_ambiguous(&names));
-        assert!(!Query::parse(many.as_bytes()).is_ambiguous(&QueryNames::default()));
+        assert!(is_ambiguous(&"a&".repeat(limits::PARAMETERS), "b"));
+        assert!(is_ambiguous(&"&".repeat(limits::PARAMETERS), "b"));
+        assert!(!is_ambiguous(&"&".repeat(limits::PARAMETERS - 1), "b"));
     }
 }

@@ -9,8 +9,9 @@ use hashbrown::HashTable;
 use crate::condition::Condition;
 use crate::graphql;
 use crate::keyring::{hash_of, insert};
+use crate::limits;
 use crate::path::{PathTemplate, Segment};
-use crate::query::Query;
+use crate::query::{Query, QueryNames};
 use crate::response::RuleWording;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
@@ -24,6 +25,8 @@ pub struct Rule {
     pub(crate) paths: Vec<PathTemplate>,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) query: Vec<QueryPattern>,
+    /// Every parameter that the rule reads, by its place among the policy's; [`Rules::new`] sees to it.
+    pub(crate) query_names: Vec<usize>,
     pub(crate) access: RuleAccess,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) graphql: Option<GraphQlRule>,
@@ -46,18 +49,58 @@ impl Rule {
         self.methods.iter().any(|own| &**own == method)
     }
 
-    fn matches(&self, facts: &Facts<'_>, method: &str) -> bool {
-        (self.methods.is_empty() || self.lists(method))
+    /// How a rule whose path matches fits a request.
+    fn fit(&self, facts: &Facts<'_>, method: &str) -> Result<Fit, AmbiguousQuery> {
+        let matches = (self.methods.is_empty() || self.lists(method))
             && (self.hosts.is_empty()
-                || self.hosts.iter().any(|pattern| pattern.matches(&facts.host)))
-            && self.query.iter().all(|pattern| pattern.matches(facts.query))
+                || self.hosts.iter().any(|pattern| pattern.matches(&facts.host)));
+        if !matches {
+            return Ok(Fit::No);
+        }
+        let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|own| *own);
+        let is_crowded =
+            |own: &QueryPattern| facts.query.values(&own.name).nth(limits::OCCURRENCES).is_some();
+        if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
+            return Err(AmbiguousQuery);
+        }
+        Ok(if !self.query.iter().all(|pattern| pattern.matches(facts.query)) {
+            Fit::No
+        } else if self.query.iter().all(|pattern| pattern.matches_surely(facts.query)) {
+            Fit::Surely
+        } else {
+            Fit::Partly
+        })
     }
 
-    /// Whether a rule that matches does so whatever occurrence of a parameter an upstream reads.
-    fn matches_surely(&self, facts: &Facts<'_>) -> bool {
-        self.query.iter().all(|pattern| pattern.matches_surely(facts.query))
+    /// The query parameters that the rule reads.
+    fn names_read(&self, names: &mut QueryNames) -> Vec<usize> {
+        let conditions = self.conditions.iter().flat_map(|condition| &condition.choices);
+        let mut templates: Vec<&Template> = conditions.collect();
+        if let RuleAccess::Key(requirement) = &self.access {
+            templates.extend(requirement.templates());
+        }
+        let mut read: Vec<&str> = self.query.iter().map(|pattern| &*pattern.name).collect();
+        if let Some(graphql) = &self.graphql {
+            templates.push(&graphql.require);
+            read.extend(graphql::PARAMETERS);
+        }
+        read.extend(templates.into_iter().flat_map(Template::query_names));
+        read.into_iter().map(|name| names.add(name)).collect()
     }
 }
+
+/// How a rule fits a request.
+enum Fit {
+    No,
+    /// By some occurrences of a repeated parameter only.
+    Partly,
+    /// Whatever occurrence an upstream reads.
+    Surely,
+}
+
+/// Upstreams could read a query in more ways than can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AmbiguousQuery;
 
 /// Who a rule lets through.
 #[derive(Clone, Debug)]
@@ -157,6 +200,8 @@ pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
     pub(crate) host: String,
     pub(crate) query: &'r Query<'r>,
+    /// As [`QueryNames::ambiguous`] tells.
+    pub(crate) ambiguous: Vec<bool>,
 }
 
 /// All rules, with an index of their paths.
@@ -170,14 +215,17 @@ pub(crate) struct Rules {
     pathless: Vec<usize>,
     /// Whether any rule looks at the host.
     look_at_hosts: bool,
+
     tree: Tree,
 }
 
 impl Rules {
-    pub(crate) fn new(all: Vec<Rule>) -> Rules {
+    /// Rules in order, whose parameters are added to the policy's `names`.
+    pub(crate) fn new(all: Vec<Rule>, names: &mut QueryNames) -> Rules {
         let look_at_hosts = all.iter().any(|rule| !rule.hosts.is_empty());
         let mut rules = Rules { all, look_at_hosts, ..Rules::default() };
-        for rule in &rules.all {
+        for rule in &mut rules.all {
+            rule.query_names = rule.names_read(names);
             if rule.paths.is_empty() {
                 rules.pathless.push(rule.index);
             }
@@ -198,38 +246,48 @@ impl Rules {
         self.look_at_hosts
     }
 
-    /// The rules that decide: the first that matches, `None` being what holds where none does. One that
-    /// matches by some occurrences of a parameter only is followed by the next, which an upstream comes
-    /// to that reads another occurrence.
+    /// Tells `decides` of the rules that decide: of the first that matches, `None` being what holds where
+    /// none does. One that matches by some occurrences of a parameter only is followed by the next, which
+    /// an upstream comes to that reads another occurrence.
     ///
     /// A request without a path has no segments, not an empty list of them, and no path template
     /// matches it.
-    pub(crate) fn find<'s, 'r>(
+    pub(crate) fn find<'s>(
         &'s self,
-        facts: &'r Facts<'_>,
-        segments: Option<&'r [Cow<'_, str>]>,
-        method: &'r str,
-    ) -> impl Iterator<Item = Option<&'s Rule>> {
-        let mut found = Vec::new();
+        facts: &Facts<'_>,
+        segments: Option<&[Cow<'_, str>]>,
+        method: &str,
+        mut decides: impl FnMut(Option<&'s Rule>),
+    ) -> Result<(), AmbiguousQuery> {
+        let mut by_path = Vec::new();
         if let Some(segments) = segments.filter(|_| self.look_at_paths()) {
-            self.tree.collect(Tree::ROOT, segments, &mut found);
+            self.tree.collect(Tree::ROOT, segments, &mut by_path);
         }
-        let mut first = Some(0);
-        iter::from_fn(move || {
-            let from = first?;
-            let matches = |index: &usize| {
-                *index >= from
-                    && self.all.get(*index).is_some_and(|rule| rule.matches(facts, method))
-            };
-            let by_path = found.iter().copied().filter(matches).min();
-            // These stand in order.
-            let without_path = self.pathless.iter().copied().find(matches);
-            let index = by_path.into_iter().chain(without_path).min();
-            let rule = index.and_then(|index| self.all.get(index));
-            let doubtful = rule.filter(|rule| !rule.matches_surely(facts));
-            first = doubtful.map(|rule| rule.index + 1);
-            Some(rule)
-        })
+        // Both stand in order.
+        let (mut by_path, mut pathless) =
+            (by_path.iter().peekable(), self.pathless.iter().peekable());
+        let candidates = iter::from_fn(|| match (by_path.peek(), pathless.peek()) {
+            (Some(one), Some(other)) if other < one => pathless.next(),
+            (None, _) => pathless.next(),
+            _ => by_path.next(),
+        });
+        let mut doubtful = 0;
+        for rule in candidates.filter_map(|index| self.all.get(*index)) {
+            match rule.fit(facts, method)? {
+                Fit::No => {}
+                Fit::Partly if doubtful == limits::READINGS => return Err(AmbiguousQuery),
+                Fit::Partly => {
+                    doubtful += 1;
+                    decides(Some(rule));
+                }
+                Fit::Surely => {
+                    decides(Some(rule));
+                    return Ok(());
+                }
+            }
+        }
+        decides(None);
+        Ok(())
     }
 }
 
@@ -320,12 +378,19 @@ impl Tree {
         literal(index).map(|literal| literal.child)
     }
 
-    /// Collects the rules whose paths match. It goes no deeper than the longest path of a rule.
+    /// Collects the rules whose paths match, in order. It goes no deeper than the longest path of a rule.
     fn collect(&self, node: usize, segments: &[Cow<'_, str>], found: &mut Vec<usize>) {
         let Some(here) = self.nodes.get(node) else { return };
-        found.extend(&here.rest);
+        let mut add = |rules: &[usize]| {
+            for rule in rules {
+                if let Err(place) = found.binary_search(rule) {
+                    found.insert(place, *rule);
+                }
+            }
+        };
+        add(&here.rest);
         let Some((first, rest)) = segments.split_first() else {
-            found.extend(&here.here);
+            add(&here.here);
             return;
         };
         for child in [self.child(node, first), here.one].into_iter().flatten() {

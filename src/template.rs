@@ -163,6 +163,14 @@ impl Template {
         })
     }
 
+    /// The query parameters among its variables.
+    pub(crate) fn query_names(&self) -> impl Iterator<Item = &str> {
+        self.variables().filter_map(|variable| match variable {
+            Variable::Query(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// The text of a template without placeholders.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match self.parts.as_slice() {

@@ -148,7 +148,7 @@ fn judge(
         readings = vec![segments, without_parameters];
         readings.dedup();
     }
-    if is_read_in_another_letter_case(policy, asked) {
+    if reads_in_another_letter_case(&policy["where"], asked) {
         return Err("malformed_path");
     }
 
@@ -156,15 +156,23 @@ fn judge(
     let mut decisive = Vec::new();
     for segments in &readings {
         for method in &methods {
-            // One that fits some occurrences of a parameter only does not keep the next from deciding.
-            let mut matching =
-                rules.iter().filter(|rule| rule_matches(rule, method, asked, segments));
-            loop {
-                let rule = matching.next();
-                decisive.push((segments, method, rule));
-                if rule.is_none_or(|rule| fits_every_occurrence(rule, asked)) {
+            let mut is_decided = false;
+            for rule in rules.iter().filter(|rule| is_about(rule, method, asked, segments)) {
+                if reads_in_another_letter_case(rule, asked) {
+                    return Err("malformed_path");
+                }
+                // One that fits some occurrences of a parameter only does not keep the next from deciding.
+                if query_fits(rule, asked, |mut occurrences, fits| occurrences.any(fits)) {
+                    decisive.push((segments, method, Some(rule)));
+                    is_decided =
+                        query_fits(rule, asked, |mut occurrences, fits| occurrences.all(fits));
+                }
+                if is_decided {
                     break;
                 }
+            }
+            if !is_decided {
+                decisive.push((segments, method, None));
             }
         }
     }
@@ -366,18 +374,15 @@ impl Asks<'_> {
     }
 }
 
-/// Whether a query holds a parameter that some rule reads, but for its letter case.
-fn is_read_in_another_letter_case(policy: &Value, asked: &Asked) -> bool {
-    let rules = items(&policy["rules"]);
-    let is_read = |name: &str| {
-        rules.iter().any(|rule| {
-            rule["query"].get(name).is_some()
-                || rule.to_string().contains(&format!("{{query.{name}"))
-        })
+/// Whether a query holds a parameter that a rule, or the policy's condition, reads, but for its letter case.
+fn reads_in_another_letter_case(reader: &Value, asked: &Asked) -> bool {
+    let reads = |name: &str| {
+        reader["query"].get(name).is_some()
+            || reader.to_string().contains(&format!("{{query.{name}"))
     };
     asked.query.iter().any(|pair| {
         let name = decoded(pair.split('=').next().unwrap_or_default());
-        !is_read(&name) && is_read(&name.to_lowercase())
+        !reads(&name) && reads(&name.to_lowercase())
     })
 }
 
@@ -422,26 +427,29 @@ fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
     Some(segments)
 }
 
-fn rule_matches(rule: &Value, method: &str, asked: &Asked, segments: &[String]) -> bool {
+/// Whether host, path and method are a rule's.
+fn is_about(rule: &Value, method: &str, asked: &Asked, segments: &[String]) -> bool {
     let host = asked.host.to_ascii_lowercase();
     let host = host.split(':').next().unwrap_or_default();
     let host_matches = |pattern: &Value| match text(pattern).split_once("*.") {
         Some((_, domain)) => host.ends_with(&format!(".{domain}")),
         None => host == text(pattern),
     };
-    let query_matches = |(name, values): (&String, &Value)| {
-        asked.parameters(name).iter().any(|value| has(values, "*") || has(values, value))
-    };
     (rule["hosts"].is_null() || items(&rule["hosts"]).iter().any(host_matches))
         && (rule["paths"].is_null()
             || items(&rule["paths"]).iter().any(|path| path_matches(text(path), segments)))
         && (rule["methods"].is_null() || has(&rule["methods"], method))
-        && rule["query"].as_object().is_none_or(|query| query.iter().all(query_matches))
 }
 
-fn fits_every_occurrence(rule: &Value, asked: &Asked) -> bool {
+/// Whether enough occurrences of each parameter that a rule names fit.
+fn query_fits(
+    rule: &Value,
+    asked: &Asked,
+    enough: impl Fn(std::slice::Iter<'_, String>, &dyn Fn(&String) -> bool) -> bool,
+) -> bool {
     let fits = |(name, values): (&String, &Value)| {
-        asked.parameters(name).iter().all(|value| has(values, "*") || has(values, value))
+        let fits = |value: &String| has(values, "*") || has(values, value);
+        enough(asked.parameters(name).iter(), &fits)
     };
     rule["query"].as_object().is_none_or(|query| query.iter().all(fits))
 }

@@ -85,6 +85,7 @@ impl Compiler {
             paths,
             methods,
             query,
+            query_names: Vec::new(),
             access,
             conditions,
             graphql,
