@@ -101,8 +101,15 @@ impl Sources {
 
     /// The query without its credentials, or `None` if it carries none.
     pub(crate) fn query_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
-        let is_credential = |name: &[u8]| self.query.iter().any(|own| query::is_named(name, own));
-        if self.query.is_empty() { None } else { request.parameters().without(is_credential) }
+        if self.query.is_empty() {
+            return None;
+        }
+        request.parameters().without(|name| self.read_query(name))
+    }
+
+    /// Whether a query parameter of that name carries a credential.
+    pub(crate) fn read_query(&self, name: &[u8]) -> bool {
+        self.query.iter().any(|own| query::is_named(name, own))
     }
 
     /// The cookie header without its credentials, or `None` if it carries none.

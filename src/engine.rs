@@ -257,8 +257,9 @@ impl Engine {
         let segments = path.as_ref().map(|path| path.segments.as_slice());
         let other_segments = path.as_ref().and_then(|path| path.without_parameters.as_deref());
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        let query = if self.reads_query() { request.parameters() } else { Query::default() };
+        let mut query = if self.reads_query() { request.parameters() } else { Query::default() };
         let ambiguous = self.query_names.ambiguous(&query);
+        query.keep(|name| self.query_names.read(name) || self.sources.read_query(name));
         if self.conditions_read.iter().any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
             return Err(Reason::MalformedPath);
         }

@@ -32,6 +32,12 @@ impl<'a> Query<'a> {
         own.map(|(_, value)| &**value)
     }
 
+    /// Forgets the parameters whose name `is_read` does not name, so that each rule passes over them at no
+    /// cost.
+    pub(crate) fn keep(&mut self, is_read: impl Fn(&[u8]) -> bool) {
+        self.parameters.retain(|(name, _)| is_read(name));
+    }
+
     /// Whether a parameter occurs in this very spelling.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.parameters.iter().any(|(own, _)| **own == *name.as_bytes())
@@ -80,6 +86,11 @@ struct QueryName {
 impl QueryNames {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a parameter's name is an occurrence of one of them.
+    pub(crate) fn read(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|own| is_named(name, &own.exact))
     }
 
     /// The place of a name, which is added if it is new.
