@@ -74,13 +74,13 @@ impl<'a> Report<'a> {
         println!("{table}");
     }
 
-    fn added(&self, id: &str) -> f64 {
-        self.rows.iter().find(|row| row.variant.id == id).unwrap().added
+    fn row(&self, id: &str) -> &Row<'a> {
+        self.rows.iter().find(|row| row.variant.id == id).unwrap()
     }
 
     fn targets(&self) -> Vec<Target> {
         let ratio = |what, one: &str, other: &str, most: f64| {
-            let reached = self.added(one) / self.added(other);
+            let reached = self.row(one).added / self.row(other).added;
             Target {
                 what,
                 aim: format!("at most {most}"),
@@ -89,6 +89,10 @@ impl<'a> Report<'a> {
             }
         };
         let size = fs::metadata(wasm()).unwrap().len() as f64 / 1e3;
+        // What a body takes beyond the request that brings it, of what it takes without a filter. A megabyte
+        // is 64 calls of the module, which no-op filters get as well.
+        let body = self.row("allow-1m").added - self.row("allow-0k").added;
+        let body = body / self.row("none-1m").processor;
         vec![
             ratio("an allowed request, of what the no-op adds", "allow", "noop", 2.0),
             ratio("the same with 25 headers", "allow-25", "noop-25", 2.0),
@@ -96,7 +100,12 @@ impl<'a> Report<'a> {
             ratio("refusing an unknown key, of allowing", "unknown", "allow", 1.0),
             ratio("1,000,000 keys, of 10", "keys-1000000", "allow", 1.2),
             ratio("10,000 rules, of 1", "rules-10000", "allow", 1.5),
-            ratio("a body of 1 MB, of what the no-op adds", "allow-1m", "noop-1m", 1.0),
+            Target {
+                what: "a body of 1 MB beside its request, of what it costs without a filter",
+                aim: "nothing: at most 0.05".to_owned(),
+                reached: format!("{body:.2}"),
+                is_met: body <= 0.05,
+            },
             Target {
                 what: "the module",
                 aim: "below 350 KB".to_owned(),
