@@ -104,11 +104,11 @@ impl Sources {
         if self.query.is_empty() {
             return None;
         }
-        request.parameters().without(|name| self.read_query(name))
+        request.parameters().without(|name| self.is_query_credential(name))
     }
 
     /// Whether a query parameter of that name carries a credential.
-    pub(crate) fn read_query(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_query_credential(&self, name: &[u8]) -> bool {
         self.query.iter().any(|own| query::is_named(name, own))
     }
 

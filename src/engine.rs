@@ -259,7 +259,8 @@ impl Engine {
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let mut query = if self.reads_query() { request.parameters() } else { Query::default() };
         let ambiguous = self.query_names.ambiguous(&query);
-        query.keep(|name| self.query_names.read(name) || self.sources.read_query(name));
+        query
+            .keep(|name| self.query_names.contains(name) || self.sources.is_query_credential(name));
         if self.conditions_read.iter().any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
             return Err(Reason::MalformedPath);
         }

@@ -89,7 +89,7 @@ impl QueryNames {
     }
 
     /// Whether a parameter's name is an occurrence of one of them.
-    pub(crate) fn read(&self, name: &[u8]) -> bool {
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
         self.0.iter().any(|own| is_named(name, &own.exact))
     }
 

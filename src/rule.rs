@@ -207,7 +207,7 @@ pub(crate) struct Facts<'r> {
 /// All rules, with an index of their paths.
 ///
 /// The index is a tree of segments. It yields the rules whose paths match, a few, whatever the
-/// number of rules; the first of them that matches in every other way decides.
+/// number of rules.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) all: Vec<Rule>,
@@ -215,7 +215,6 @@ pub(crate) struct Rules {
     pathless: Vec<usize>,
     /// Whether any rule looks at the host.
     look_at_hosts: bool,
-
     tree: Tree,
 }
 

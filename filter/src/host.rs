@@ -1,7 +1,7 @@
 //! What the proxy is asked to do, in the filter's words; `abi` carries it over.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::panic;
 
 use hashbrown::HashMap;
@@ -104,8 +104,11 @@ pub(crate) fn set_response_header(name: &str, value: &str) {
 }
 
 /// Writes filter state `wasm.NAME`, where the guard, access logs and others read it.
-pub(crate) fn publish(name: &str, value: &str) {
-    let _ = abi::set_property(name, value.as_bytes());
+pub(crate) fn publish(name: &str, value: impl fmt::Display) {
+    // Room for a reason and a key's id.
+    let mut text = String::with_capacity(96);
+    let _ = write!(text, "{value}");
+    let _ = abi::set_property(name, text.as_bytes());
 }
 
 thread_local! {

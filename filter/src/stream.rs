@@ -158,11 +158,11 @@ impl Stream {
                     // Nobody goes on with the credential, or with identity headers of their own.
                     return self.refuse_unread();
                 }
-                host::publish("latchkey", &decision.to_string());
+                host::publish("latchkey", decision);
                 Action::Continue
             }
             Effect::Reply { status, headers, body } => {
-                host::publish("latchkey", &decision.to_string());
+                host::publish("latchkey", decision);
                 // On a request that goes on, the account stands in the headers that the policy sets.
                 if let Some(account) = decision.account() {
                     host::publish("latchkey.account", account);
