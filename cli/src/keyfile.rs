@@ -19,7 +19,7 @@ use crate::policy::Policy;
 
 mod edit;
 mod layout;
-mod replace;
+mod lock;
 
 pub(crate) use edit::Change;
 
@@ -30,7 +30,7 @@ pub(crate) struct KeyFile {
     text: String,
     document: Document,
     /// Whoever changes the file has it from before reading to after writing.
-    lock: Option<replace::Lock>,
+    lock: Option<lock::Lock>,
 }
 
 impl KeyFile {
@@ -54,12 +54,12 @@ impl KeyFile {
 
     /// As [`KeyFile::lock`]; a file that is not there is made by [`Checked::write`].
     pub(crate) fn lock_or_create(file: &Path) -> Result<KeyFile> {
-        let lock = replace::Lock::acquire(file)
+        let lock = lock::Lock::acquire(file)
             .with_context(|| format!("cannot change `{}`", file.display()))?;
         KeyFile::read(file, Some(lock))
     }
 
-    fn read(file: &Path, lock: Option<replace::Lock>) -> Result<KeyFile> {
+    fn read(file: &Path, lock: Option<lock::Lock>) -> Result<KeyFile> {
         let text = match fs::read_to_string(file) {
             Err(error) if lock.is_some() && error.kind() == io::ErrorKind::NotFound => {
                 String::new()
@@ -83,7 +83,7 @@ impl KeyFile {
 
     /// Whether others than the file's owner and group may read or write it.
     pub(crate) fn is_open_to_others(&self) -> bool {
-        replace::is_open_to_others(&self.file)
+        lock::is_open_to_others(&self.file)
     }
 
     /// Its keys in the order in which they stand.

@@ -19,6 +19,7 @@ use crate::document::Document;
 use crate::finding;
 use crate::keyfile::{Change, Key, KeyFile};
 use crate::policy;
+use crate::style::warn;
 use crate::time;
 use crate::token::{Charset, Format, PREFIX_BYTES, Shape, Token};
 
@@ -196,11 +197,6 @@ fn text(text: impl Into<String>) -> Document {
 /// Says something beside the output.
 fn tell(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{message}");
-}
-
-fn warn(message: fmt::Arguments<'_>) {
-    let style = crate::style::WARNING;
-    let _ = writeln!(anstream::stderr(), "{style}warning:{style:#} {message}");
 }
 
 /// When a key ends.

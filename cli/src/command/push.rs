@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -11,7 +12,11 @@ use crate::document::{self, Document};
 use crate::finding::{self, count};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
+use crate::style::warn;
 use crate::{Exit, atomic};
+
+/// The mode of a file that was not there before: Envoy may be another user.
+const MODE: u32 = 0o644;
 
 /// Put a policy into force: replace the file that Envoy watches
 ///
@@ -63,9 +68,14 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     progress.step("writing");
     let mut rendered = Vec::new();
     render::write_ecds(&policy.into_served(), &wasm, &mut rendered)?;
-    atomic::replace(&arguments.ecds, &rendered, None)
+    // Of a name that no other push has.
+    let temporary = atomic::beside(&arguments.ecds, &format!("{}.new", process::id()));
+    let replaced = atomic::replace(&arguments.ecds, &temporary, &rendered, MODE)
         .with_context(|| format!("cannot replace `{target}`"))?;
     drop(progress);
+    if let Err(error) = replaced {
+        warn(format_args!("{target} is replaced, but a power failure may undo that: {error}"));
+    }
     writeln!(output, "replaced {target}: {}, {} bytes", count(keys, "key"), rendered.len())?;
     Ok(Exit::Fine)
 }

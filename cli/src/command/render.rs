@@ -13,7 +13,7 @@ use crate::document::{Document, Fields};
 use crate::finding;
 use crate::policy::{Policy, PolicyFiles};
 use crate::progress::Progress;
-use crate::style::WARNING;
+use crate::style::warn;
 
 pub(crate) use envoy::write_ecds;
 
@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     }
     drop(progress);
     for limit in LIMITS.iter().filter(|limit| limit.ends(arguments.to, output.bytes)) {
-        warn(&format!("{} bytes are {}", output.bytes, limit.message));
+        warn(format_args!("{} bytes are {}", output.bytes, limit.message));
     }
     Ok(Exit::Fine)
 }
@@ -187,10 +187,6 @@ impl Limit {
     fn ends(&self, target: Target, bytes: usize) -> bool {
         bytes > self.bytes && self.targets.contains(&target)
     }
-}
-
-fn warn(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{WARNING}warning{WARNING:#}: {message}");
 }
 
 /// A path that Envoy opens itself.

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use super::{Arguments, GUARD, quoted, warn, write_lines};
+use super::{Arguments, GUARD, quoted, write_lines};
 use crate::policy::Policy;
+use crate::style::warn;
 
 /// Writes a `WasmPlugin`, and the `EnvoyFilter` that carries the guard. An `AuthorizationPolicy`
 /// could not: it knows no filter state.
@@ -209,7 +210,7 @@ impl Module {
         let sha256 = arguments.sha256.as_deref().map(checked).transpose()?;
         let is_fetched = !matches!(source, Source::File);
         if is_fetched && sha256.is_none() && !url.contains("@sha256:") {
-            warn("without `--sha256` the proxy runs whatever that URL serves");
+            warn(format_args!("without `--sha256` the proxy runs whatever that URL serves"));
         }
         Ok(Module { source, url, sha256 })
     }
