@@ -1,8 +1,9 @@
-# Each target makes sure of the tools that it needs: on Debian as root it installs them, elsewhere it says in one line what
-# to install.
+# Each target makes sure of the tools that it needs: Rust comes with rustup, all else on Debian as root; elsewhere it says
+# in one line what to install.
 
-# rustup's folder, for a shell that was open before Rust was installed.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup puts Rust, for a shell that was open before that.
+rust_home := $(or $(CARGO_HOME),$(HOME)/.cargo)
+export PATH := $(PATH):$(rust_home)/bin
 
 # The policy that `make demo` shows: a name in envoy/systems.
 SYSTEM ?= flokit
@@ -31,7 +32,7 @@ tools:
 # eighth smaller.
 wasm:
 	@envoy/install-tools rust wasm-opt
-	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src= \
+	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=--remap-path-prefix=$(rust_home)/registry/src= \
 	    cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
 	wasm-opt --flatten --rereloop -Oz --flatten --rereloop -Oz -Oz --const-hoisting \
