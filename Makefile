@@ -57,10 +57,13 @@ bench: tools wasm
 	cargo bench --bench envoy
 
 lint:
-	@envoy/install-tools rust
+	@envoy/install-tools rust c++
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path benches/noop/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --target wasm32-wasip1 -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
 demo: tools wasm

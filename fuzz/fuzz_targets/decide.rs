@@ -26,10 +26,10 @@ static TWO: LazyLock<Engine> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let names = [":method", ":path", ":authority", "authorization", "cookie", "content-type", "origin"];
+    let names =
+        [":method", ":path", ":authority", "authorization", "cookie", "content-type", "origin"];
     let mut parts = bytes.split(|byte| *byte == b'\n');
-    let headers: Vec<_> =
-        names.into_iter().zip(&mut parts).collect();
+    let headers: Vec<_> = names.into_iter().zip(&mut parts).collect();
     let body = parts.next().unwrap_or_default();
     let mut request = Request::new(&headers, &|| Some(0));
     request.body = Body::Whole(body);
