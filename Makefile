@@ -46,6 +46,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm
+	@envoy/install-tools curl
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 
