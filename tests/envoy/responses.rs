@@ -164,6 +164,24 @@ fn the_access_log_joins_request_id_key_and_account_on_refusals_too() {
     check_request_id(&exchange, "preflight");
 }
 
+#[test]
+fn an_account_that_the_policy_does_not_set_is_nobodys_word() {
+    let key = Key::new("good");
+    let policy = json!({
+        "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+        "keys": [{"id": key.id, "hash": key.hash(), "scopes": ["*:read"], "account": "ws_own"}],
+        "upstream_headers": {"x-workspace-id": "{key.account}"},
+    });
+    let gateway = Setup::new(policy).start();
+    let headers = [("x-account-id", "ws_forged"), ("authorization", &key.bearer())];
+    let exchange = gateway.get("/", &headers);
+    assert_eq!(exchange.outcome(), ("allow key:good", 200));
+    assert_eq!(exchange.log.account, None);
+    let upstream = gateway.report();
+    assert_eq!(upstream.values("x-workspace-id"), ["ws_own"]);
+    assert!(upstream.values("x-account-id").is_empty());
+}
+
 fn value(text: &str) -> Value {
     Value(text.as_bytes().to_vec())
 }
