@@ -469,7 +469,7 @@ fn whole(value: f64) -> Option<i64> {
 
 /// A point in time in Unix seconds, written as RFC 3339 or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Instant(pub(crate) i64);
+pub struct Instant(pub i64);
 
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

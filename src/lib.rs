@@ -53,7 +53,7 @@ mod session;
 mod template;
 
 pub use compile::Environment;
-pub use config::{Json, parse_timestamp};
+pub use config::{Instant, Json, parse_timestamp};
 pub use decision::{Access, Class, Decision, Hold, Reason, Verdict};
 pub use engine::{Effect, Engine};
 pub use finding::{Code, Finding, Severity};

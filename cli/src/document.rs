@@ -59,6 +59,13 @@ impl Document {
         })
     }
 
+    /// The point in time that this is in a policy, in Unix seconds.
+    #[must_use]
+    pub fn instant(&self) -> Option<i64> {
+        let instant: latchkey::Instant = serde_json::from_str(&self.to_json().ok()?).ok()?;
+        Some(instant.0)
+    }
+
     /// The text, where this is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -288,6 +295,22 @@ mod tests {
         assert_eq!(document("p.json", json).to_json().unwrap(), json);
         let yaml = "z: 1\na: {y: [2, {x: 3, b: }], c: 1.5}\nm: true\n";
         assert_eq!(document("p.yaml", yaml).to_json().unwrap(), json);
+    }
+
+    #[test]
+    fn an_instant_is_what_the_core_takes_for_one() {
+        for (text, seconds) in [
+            ("a: 2026-01-01T00:00:00Z", Some(1_767_225_600)),
+            ("a: 1767225600", Some(1_767_225_600)),
+            ("a: 1767225600.0", Some(1_767_225_600)),
+            ("a: '1767225600'", Some(1_767_225_600)),
+            ("a: 1767225600000", None),
+            ("a: 2026-01-01", None),
+            ("a: true", None),
+        ] {
+            let document = document("p.yaml", text);
+            assert_eq!(document.field("a").unwrap().instant(), seconds, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use latchkey::parse_timestamp;
 
 use crate::document::{self, Document, Fields};
 use crate::finding::Finding;
@@ -232,14 +231,7 @@ impl<'a> Key<'a> {
 
     /// The field `name`, where it is a point in time, in Unix seconds.
     pub(crate) fn time(self, name: &str) -> Option<i64> {
-        match self.document.field(name)? {
-            Document::String(text) => parse_timestamp(text),
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, which is as far away")]
-            Document::Number(seconds) => {
-                seconds.as_i64().or_else(|| seconds.as_f64().map(|seconds| seconds as i64))
-            }
-            _ => None,
-        }
+        self.document.field(name)?.instant()
     }
 
     /// Its fields in the order in which they were written.

@@ -21,6 +21,7 @@ pub mod place;
 pub mod policy;
 mod progress;
 mod style;
+mod table;
 mod time;
 mod token;
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anstyle::Style;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Exit;
 use crate::document::{self, Document};
 use crate::style::{BOLD, WARNING};
-use crate::time;
+use crate::{table, time};
 
 /// Say how keys are used: what a running Envoy counted
 ///
@@ -124,16 +125,12 @@ fn known_keys(file: &Path) -> Result<Vec<KeyUsage>> {
     let Some(Document::Array(keys)) = document.field("keys") else {
         bail!("`{}` has no list `keys`", file.display());
     };
-    let text = |key: &Document, field| match key.field(field)? {
-        Document::String(text) => Some(text.clone()),
-        Document::Number(number) => number.as_i64().map(time::display),
-        _ => None,
-    };
+    let text = |key: &Document, field| Some(key.field(field)?.as_str()?.to_owned());
     let known = |key: &Document| {
         Some(KeyUsage {
             id: text(key, "id")?,
             name: text(key, "name"),
-            created: text(key, "created"),
+            created: key.field("created").and_then(Document::instant).map(time::display),
             last_used: None,
             requests: 0,
             denied: 0,
@@ -219,10 +216,10 @@ impl Usage {
             writeln!(output, "this Envoy serves no Latchkey policy")?;
             return Ok(());
         };
-        let mut rows =
-            vec![["KEY", "NAME", "CREATED", "LAST USED", "REQUESTS", "REFUSED"].map(str::to_owned)];
+        let head = ["KEY", "NAME", "CREATED", "LAST USED", "REQUESTS", "REFUSED"];
+        let mut rows = vec![(BOLD, head.map(str::to_owned))];
         rows.extend(self.keys.iter().map(KeyUsage::row));
-        print_table(&rows, output)?;
+        table::write(&rows, 4, output)?;
         if served > 0 && self.keys.iter().all(|key| key.state == State::NotServed) {
             writeln!(
                 output,
@@ -262,47 +259,22 @@ impl KeyUsage {
         self.state = if self.requests > 0 { State::Used } else { State::NeverUsed };
     }
 
-    fn row(&self) -> [String; 6] {
+    fn row(&self) -> (Style, [String; 6]) {
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let style = if self.state == State::NeverUsed { WARNING } else { Style::new() };
         let last_used = match self.state {
             State::NeverUsed => "never".to_owned(),
             State::NotServed => "not served".to_owned(),
             State::Used => text(&self.last_used),
         };
-        [
+        let cells = [
             self.id.clone(),
             text(&self.name),
             text(&self.created),
             last_used,
             self.requests.to_string(),
             self.denied.to_string(),
-        ]
+        ];
+        (style, cells)
     }
-}
-
-fn print_table(rows: &[[String; 6]], output: &mut dyn Write) -> Result<()> {
-    let width = |column: usize| {
-        let lengths = rows.iter().filter_map(|row| row.get(column));
-        lengths.map(|text| text.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    for (index, row) in rows.iter().enumerate() {
-        let mut line = String::new();
-        for (text, width) in row.iter().zip(&widths) {
-            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-            line.push_str(&match is_number {
-                true => format!("{text:>width$}  "),
-                false => format!("{text:<width$}  "),
-            });
-        }
-        let line = line.trim_end();
-        match row {
-            _ if index == 0 => writeln!(output, "{BOLD}{line}{BOLD:#}")?,
-            [_, _, _, last_used, ..] if last_used == "never" => {
-                writeln!(output, "{WARNING}{line}{WARNING:#}")?;
-            }
-            _ => writeln!(output, "{line}")?,
-        }
-    }
-    Ok(())
 }

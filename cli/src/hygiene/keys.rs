@@ -39,7 +39,7 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
                  write `scopes: []`",
             );
         }
-        let ends = key.field("expires_at").and_then(instant);
+        let ends = key.field("expires_at").and_then(Document::instant);
         match ends {
             Some(ends) if ends <= now => {
                 remark(
@@ -125,17 +125,9 @@ fn publishable(name: &str, own: &Document, remarks: &mut Vec<Remark>) {
     }
 }
 
-/// An RFC 3339 time or Unix seconds.
-fn instant(document: &Document) -> Option<i64> {
-    match document {
-        Document::String(text) => latchkey::parse_timestamp(text),
-        document => whole(document),
-    }
-}
-
 fn whole(document: &Document) -> Option<i64> {
     match document {
-        #[expect(clippy::cast_possible_truncation, reason = "a time that doubles cannot hold")]
+        #[expect(clippy::cast_possible_truncation, reason = "a number that doubles cannot hold")]
         Document::Number(number) => {
             number.as_i64().or_else(|| number.as_f64().map(|number| number as i64))
         }

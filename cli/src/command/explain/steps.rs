@@ -194,14 +194,7 @@ impl Story<'_> {
     }
 
     fn state(&self) -> String {
-        let instant = |field| {
-            let seconds = match self.of_key(field)? {
-                Document::String(text) => latchkey::parse_timestamp(text)?,
-                Document::Number(number) => number.as_i64()?,
-                _ => return None,
-            };
-            Some(time::display(seconds))
-        };
+        let instant = |field| self.of_key(field)?.instant().map(time::display);
         match self.decision.reason() {
             Some(Reason::ExpiredKey) => {
                 format!("it expired at {}", instant("expires_at").unwrap_or_default())

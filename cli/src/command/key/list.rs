@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anstyle::Style;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::tell;
 use crate::Exit;
 use crate::keyfile::{Key, KeyFile};
-use crate::time;
+use crate::{table, time};
 
 /// List keys and the state that they are in
 ///
@@ -50,11 +51,14 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
             writeln!(output)?;
         }
         ListFormat::Table => {
-            let rows: Vec<_> = rows.map(Row::cells).collect();
-            if rows.is_empty() {
+            // Without a style: this output is for programs, too.
+            let head = std::iter::once(COLUMNS.map(str::to_owned));
+            let rows: Vec<_> =
+                head.chain(rows.map(Row::cells)).map(|row| (Style::new(), row)).collect();
+            if rows.len() == 1 {
                 tell(format_args!("{} has no keys", file.file().display()));
             } else {
-                table(&rows, output)?;
+                table::write(&rows, COLUMNS.len(), output)?;
             }
         }
     }
@@ -89,7 +93,7 @@ impl<'a> Row<'a> {
     }
 
     fn cells(self) -> [String; COLUMNS.len()] {
-        let own = |text: Option<&str>| printable(text.unwrap_or("-"));
+        let own = |text: Option<&str>| text.unwrap_or("-").to_owned();
         [
             own(Some(self.id)),
             own(self.name),
@@ -104,30 +108,3 @@ impl<'a> Row<'a> {
 }
 
 const COLUMNS: [&str; 8] = ["ID", "NAME", "TYPE", "ACCOUNT", "HINT", "CREATED", "EXPIRES", "STATE"];
-
-/// Columns as wide as their widest cell, two blanks apart.
-fn table(rows: &[[String; COLUMNS.len()]], output: &mut dyn Write) -> Result<()> {
-    let mut widths = COLUMNS.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut line = |cells: &[&str]| -> Result<()> {
-        let mut text = String::new();
-        for (cell, width) in cells.iter().zip(widths) {
-            text.push_str(&format!("{cell:width$}  "));
-        }
-        Ok(writeln!(output, "{}", text.trim_end())?)
-    };
-    line(&COLUMNS)?;
-    for row in rows {
-        line(&row.each_ref().map(String::as_str))?;
-    }
-    Ok(())
-}
-
-/// The text without anything that a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
