@@ -162,9 +162,9 @@ reasons! {
     MalformedCredential = "malformed_credential", Unauthorized;
     /// The GraphQL request cannot be read in one way only, or goes beyond a limit.
     MalformedGraphql = "malformed_graphql", BadRequest;
-    /// An upstream could read the path differently.
+    /// An upstream could read the path, the query or the host differently.
     MalformedPath = "malformed_path", BadRequest;
-    /// The method stands for no action, and the rule does not list it.
+    /// The method stands for no action and the rule does not list it, or it carries no GraphQL.
     MethodNotAllowed = "method_not_allowed", Forbidden;
     /// No credential was presented.
     MissingCredential = "missing_credential", Unauthorized;

@@ -161,8 +161,11 @@ fn a_read_only_folder_is_an_error_and_the_file_stays() {
     let file = directory.write("keys.yaml", &before);
     // Root may write everywhere, so the command runs as nobody, who must be able to reach it.
     let binary = directory.path().join("latchkey");
-    fs::copy(env!("CARGO_BIN_EXE_latchkey"), &binary).unwrap();
-    set_mode(&binary, 0o755);
+    // Copied by a process of its own: were it open for writing in this one, a command that another
+    // test starts at that moment would hold it open, and nobody could run it.
+    let mut copy = Command::new("install");
+    copy.args(["-m", "755", env!("CARGO_BIN_EXE_latchkey")]).arg(&binary);
+    assert_eq!(output(copy).0, Some(0));
     set_mode(&file, 0o644);
     set_mode(directory.path(), 0o555);
     let ran = ["new --id a", "revoke old-0", "rotate old-0", "prune --older-than 1d"].map(|verb| {

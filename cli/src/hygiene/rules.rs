@@ -89,10 +89,7 @@ impl<'d> Rule<'d> {
             && (self.hosts.is_empty()
                 || host.is_some_and(|host| self.hosts.iter().any(|own| covers_host(own, host))))
             && self.query.iter().all(|(name, values)| {
-                other
-                    .query
-                    .iter()
-                    .any(|(own, narrower)| own == name && covers_values(values, narrower))
+                other.query.iter().any(|(own, _)| own == name && takes_any_value(name, values))
             })
     }
 }
@@ -201,13 +198,12 @@ fn covers_host(own: &str, other: &str) -> bool {
     own == other || own.strip_prefix('*').is_some_and(|domain| other.ends_with(domain))
 }
 
-/// Whether a parameter that has one of the values `narrower` has one of the values `own`.
-fn covers_values(own: &Document, narrower: &Document) -> bool {
-    let Document::Array(own) = own else { return false };
+/// Whether nothing that a request says of a parameter can make a rule fit in part, so that the
+/// next one is asked as well. A list `name[]` can be written so that only some upstreams read it.
+fn takes_any_value(name: &str, values: &Document) -> bool {
     let is_any = |value: &Document| value.as_str() == Some("*");
-    let Document::Array(narrower) = narrower else { return false };
-    own.iter().any(is_any)
-        || (!narrower.iter().any(is_any) && narrower.iter().all(|value| own.contains(value)))
+    let Document::Array(values) = values else { return false };
+    !name.ends_with("[]") && values.iter().any(is_any)
 }
 
 #[cfg(test)]
@@ -271,6 +267,9 @@ mod tests {
             "- {hosts: [x.org]}\n- {hosts: ['*.x.org']}\n",
             "- {query: {a: ['1']}}\n- {query: {a: ['1', '2']}}\n- {query: {a: ['*']}}\n- {}\n",
             "- {query: {a: ['1']}}\n- {query: {b: ['1']}}\n",
+            // `?a=1&a=3` is for both of them, since it fits the first in part.
+            "- {query: {a: ['1', '2']}}\n- {query: {a: ['1']}, access: deny}\n",
+            "- {query: {'a[]': ['*']}}\n- {query: {'a[]': ['1']}}\n",
         ] {
             assert_eq!(unreachable(rules), [""; 0], "{rules}");
         }

@@ -200,6 +200,18 @@ fn a_request_ends_at_the_step_that_decides() {
             "deny method_not_allowed key:good",
         ),
         (
+            &["-H", &key("1"), "-H", "x-http-method-override: BREW"],
+            "/a",
+            "deny  method      `GET`, or what a header asks for in its place, stands for no action",
+            "deny method_not_allowed key:good",
+        ),
+        (
+            &["-H", &key("1"), "-X", "PUT"],
+            "/graph",
+            "deny  method      `PUT` is none that carries GraphQL",
+            "deny method_not_allowed key:good",
+        ),
+        (
             &["-H", &key("1")],
             "/b",
             "deny  scopes      needs one of `b:read`, `z:read`; the key has `a:read`",
@@ -234,12 +246,31 @@ fn a_request_ends_at_the_step_that_decides() {
         let code = if outcome.starts_with("allow") { 0 } else { 2 };
         assert_eq!(TestCommand::new(&directory, "").arguments(&arguments).code(), code);
     }
-    let arguments = [&["explain", "policy.yaml", "a.org/a"], &session[..]].concat();
+    let key = key("1");
+    for (arguments, told) in [
+        (&session[..], "ok    session     `u1`, account `o1`\n  -     credential\n"),
+        (
+            &session[..],
+            "conditions  {\"plan\":\"pro\"} is not met; a session has `id` and `account`",
+        ),
+        (
+            &session[..2],
+            "ok    session     one is verified\n  deny  credential  the session has no `id`",
+        ),
+        (
+            &[&session[..], &["-H", &key]].concat(),
+            "ok    session     one is verified\n  deny  credential  a key, or more than one",
+        ),
+    ] {
+        let arguments = [&["explain", "policy.yaml", "a.org/a"], arguments].concat();
+        let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+        assert!(output.contains(told), "{told}\n{output}");
+    }
+    directory.write("policy.yaml", &policy.replace("where: {plan: pro}\n", ""));
+    let arguments = [&["explain", "policy.yaml", "a.org/b"], &session[..]].concat();
     let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
-    assert!(
-        output.contains("ok    session     `u1`, account `o1`\n  -     credential\n"),
-        "{output}"
-    );
+    let told = "needs one of `b:read`, `z:read`; the session has `a:read`\n";
+    assert!(output.contains(told), "{output}");
 }
 
 /// SHA-256 of `key-number-1` and so on.

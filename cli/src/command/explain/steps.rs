@@ -116,7 +116,9 @@ impl Story<'_> {
                 "a CORS preflight, by which a browser asks before it sends the request".to_owned()
             }
             "preflight" => "not a CORS preflight".to_owned(),
-            "path" if denied => "an upstream could read this path in another way".to_owned(),
+            "path" if denied => {
+                "an upstream could read its path, its query or its host in another way".to_owned()
+            }
             "path" => match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
                 Some(path) if Some(path.as_slice()) != self.path() => {
                     "goes on changed, see below".to_owned()
@@ -125,6 +127,7 @@ impl Story<'_> {
             },
             "rule" => self.rule(),
             "session" => match &self.decision.session {
+                None if self.has_claims() => "one is verified".to_owned(),
                 None => "none is verified".to_owned(),
                 Some(session) => {
                     let account = session.account();
@@ -143,10 +146,7 @@ impl Story<'_> {
                 _ => "a good key with the scopes".to_owned(),
             },
             "conditions" => self.conditions(),
-            "method" if denied => format!(
-                "`{}` stands for no action, and the rule does not list it",
-                self.request.method
-            ),
+            "method" if denied => self.method_denied(),
             "method" => format!("`{}`", self.request.method),
             "body" if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
             "body" => match self.of_rule("graphql") {
@@ -169,8 +169,32 @@ impl Story<'_> {
         format!("`{}`, {}{public}", rule.name(), self.place(&rule.pointer()))
     }
 
+    /// Whether a filter before this one has verified a session, and the policy looks for one.
+    fn has_claims(&self) -> bool {
+        self.request.claims.is_some() && self.policy.document().field("sessions").is_some()
+    }
+
+    fn method_denied(&self) -> String {
+        let is_override = |name: &str| name.to_ascii_lowercase().contains("method");
+        let other = match self.request.headers.iter().any(|(name, _)| is_override(name)) {
+            true => ", or what a header asks for in its place,",
+            false => "",
+        };
+        let why = match self.of_rule("graphql") {
+            Some(_) => "is none that carries GraphQL",
+            None => "stands for no action, and the rule does not list it",
+        };
+        format!("`{}`{other} {why}", self.request.method)
+    }
+
     fn credential(&self) -> String {
         match self.decision.reason() {
+            Some(Reason::AmbiguousCredential) if self.has_claims() => {
+                "a key, or more than one credential, is presented beside the session"
+            }
+            Some(Reason::MalformedCredential) if self.has_claims() => {
+                "the session has no `id`, or no `account`, as the policy's `sessions` name them"
+            }
             Some(Reason::MissingCredential) => "none is presented",
             Some(Reason::AmbiguousCredential) => "more than one is presented",
             Some(Reason::MalformedCredential) => {
@@ -235,6 +259,9 @@ impl Story<'_> {
         if self.mark != Mark::Denied {
             return format!("{conditions} is met");
         }
+        if self.decision.session.is_some() {
+            return format!("{conditions} is not met; a session has `id` and `account`");
+        }
         let attributes = self.of_key("attributes").and_then(|own| own.to_json().ok());
         let attributes = attributes.unwrap_or_else(|| "none".to_owned());
         format!("{conditions} is not met; the key's attributes: {attributes}")
@@ -254,12 +281,27 @@ impl Story<'_> {
             Some(_) if required.len() > 1 => "one of ",
             _ => "",
         };
+        format!("needs {any}{}; {}", required.join(", "), self.own_scopes())
+    }
+
+    fn own_scopes(&self) -> String {
+        if self.decision.session.is_some() {
+            let claimed = self.claimed_scopes().unwrap_or_default();
+            return format!("the session has {}", listed(claimed.split_whitespace()));
+        }
         let of_type = || {
             let name = self.decision.key?.key_type()?;
             self.policy.document().field("key_types")?.field(name)?.field("scopes")
         };
         let own = self.of_key("scopes").or_else(of_type).map_or("none".to_owned(), words);
-        format!("needs {any}{}; the key has {own}", required.join(", "))
+        format!("the key has {own}")
+    }
+
+    /// The claim that `sessions.scopes` names.
+    fn claimed_scopes(&self) -> Option<String> {
+        let name = self.policy.document().field("sessions")?.field("scopes")?.as_str()?;
+        let claim = self.request.claims.as_ref()?.value(name)?;
+        Some(String::from_utf8_lossy(&claim.0).into_owned())
     }
 
     fn of_key(&self, field: &str) -> Option<&Document> {
@@ -292,7 +334,10 @@ fn words(document: &Document) -> String {
         Document::Object(Fields(_)) => &[],
         single => std::slice::from_ref(single),
     };
-    let words: Vec<String> =
-        items.iter().filter_map(Document::as_str).map(|word| format!("`{word}`")).collect();
+    listed(items.iter().filter_map(Document::as_str))
+}
+
+fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
