@@ -13,7 +13,8 @@ use latchkey::{Decision, Request};
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
-use crate::cases::{self, Observation};
+use crate::cases::{self, Observation, Value};
+use crate::document::Fields;
 use crate::finding;
 use crate::policy::PolicyFiles;
 use crate::style::{BOLD, DIM, ERROR, GOOD};
@@ -34,14 +35,14 @@ pub struct Arguments {
     now: Option<i64>,
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
-    claims: Vec<(String, Vec<u8>)>,
+    claims: Vec<(String, Value)>,
     #[command(flatten)]
     request: request::RequestArguments,
 }
 
-fn claim(text: &str) -> Result<(String, Vec<u8>), String> {
+fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("a claim is `name=value`")?;
-    Ok((name.to_owned(), value.as_bytes().to_vec()))
+    Ok((name.to_owned(), Value(value.as_bytes().to_vec())))
 }
 
 const EXAMPLE: &str = "Example:\n  \
@@ -64,7 +65,8 @@ Exit codes: 0 allowed, 2 denied, 1 failed.";
 /// A file cannot be read or parsed, the policy is refused, the request is none, or the output
 /// cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let (url, request) = arguments.request.request()?;
+    let (url, mut request) = arguments.request.request()?;
+    request.claims = (!arguments.claims.is_empty()).then(|| Fields(arguments.claims.clone()));
     let policy = arguments.files.load()?;
     let engine = match policy.compile()? {
         Ok(engine) => engine,
@@ -78,7 +80,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let headers = request.header_map();
     let borrowed = cases::borrowed(&headers);
     let clock = || Some(now);
-    let claims = |_: &str| (!arguments.claims.is_empty()).then(|| arguments.claims.clone());
+    let claims = |_: &str| request.verified();
     let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
     let body = request.body.as_deref().unwrap_or_default();
     let decision = cases::decide(&engine, own, body.as_bytes());
