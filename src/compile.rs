@@ -510,7 +510,7 @@ fn is_token(text: &str) -> bool {
 
 /// Whether `text` can stand in a header: no control characters, no blanks at its ends (RFC 9110
 /// section 5.5).
-fn is_field_value(text: &str) -> bool {
+pub(crate) fn is_field_value(text: &str) -> bool {
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     if text.bytes().all(is_plain) {
         return !text.starts_with(' ') && !text.ends_with(' ');

@@ -58,7 +58,7 @@ pub use decision::{Access, Class, Decision, Hold, Reason, Verdict};
 pub use engine::{Effect, Engine};
 pub use finding::{Code, Finding, Severity};
 pub use key::Key;
-pub use request::{Body, Claims, Request};
+pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;

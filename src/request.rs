@@ -5,8 +5,21 @@ use std::fmt;
 use crate::query::Query;
 use crate::scope::is_word;
 
-/// The claims of a verified token: names, and values as the proxy writes them. A text is its bytes.
-pub type Claims = Vec<(String, Vec<u8>)>;
+/// The claims of a verified token, by name.
+pub type Claims = Vec<(String, Claim)>;
+
+/// What a claim says, where that can be who asks or what they may.
+#[derive(Clone, PartialEq)]
+pub enum Claim {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// A list of texts.
+    List(Vec<String>),
+    /// Anything else.
+    Other,
+}
 
 /// One request.
 #[derive(Clone, Copy)]
@@ -49,6 +62,18 @@ impl fmt::Debug for Body<'_> {
             Body::TooLarge => "TooLarge",
             Body::Unread => "Unread",
             Body::Whole(_) => "Whole(…)",
+        })
+    }
+}
+
+impl fmt::Debug for Claim {
+    /// Shows nothing that a client sent.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Claim::Text(_) => "Text(…)",
+            Claim::Number(_) => "Number(…)",
+            Claim::List(_) => "List(…)",
+            Claim::Other => "Other",
         })
     }
 }

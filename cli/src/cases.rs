@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use latchkey::{
-    Body, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope, Verdict,
+    Body, Claim, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope, Verdict,
 };
 use serde::Deserialize;
 
@@ -128,9 +128,9 @@ pub struct CaseRequest {
     pub body: Option<String>,
     /// In place of `body`: one sent in these pieces, without a length.
     pub chunks: Vec<String>,
-    /// The claims of a session that a filter before this one has verified. On Envoy it takes a
-    /// token to have them.
-    pub claims: Option<Fields<Value>>,
+    /// The claims of a session that a filter before this one has verified: texts, numbers, lists of
+    /// texts. On Envoy it takes a token to have them.
+    pub claims: Option<Fields<Document>>,
     /// On Envoy: send this over HTTP/2.
     pub http2: bool,
 }
@@ -196,11 +196,23 @@ impl CaseRequest {
         self.body.iter().chain(&self.chunks).map(String::as_str).collect()
     }
 
-    /// The verified claims, as a proxy hands them over.
+    /// The verified claims.
     #[must_use]
     pub fn verified(&self) -> Option<Claims> {
         let claims = self.claims.as_ref()?;
-        Some(claims.0.iter().map(|(name, Value(value))| (name.clone(), value.clone())).collect())
+        Some(claims.0.iter().map(|(name, value)| (name.clone(), claim(value))).collect())
+    }
+}
+
+fn claim(value: &Document) -> Claim {
+    let text = |item: &Document| item.as_str().map(str::to_owned);
+    match value {
+        Document::String(text) => Claim::Text(text.clone()),
+        Document::Number(number) => number.as_f64().map_or(Claim::Other, Claim::Number),
+        Document::Array(items) => {
+            items.iter().map(text).collect::<Option<_>>().map_or(Claim::Other, Claim::List)
+        }
+        Document::Boolean(_) | Document::Null | Document::Object(_) => Claim::Other,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::panic;
 
 use hashbrown::HashMap;
-use latchkey::Claims;
+use latchkey::{Claim, Claims};
 use rustc_hash::FxBuildHasher;
 
 use crate::abi::{self, Buffer, Level, Map, Metric, Refused};
@@ -64,8 +64,27 @@ pub(crate) fn request_body(size: usize) -> Result<Box<[u8]>, Refused> {
 pub(crate) fn claims(payload: &str) -> Option<Claims> {
     let path = format!("metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0{payload}");
     let claims = abi::property(&path).ok()?;
-    let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_owned());
+    let owned = |(name, value): (&str, &[u8])| (name.to_owned(), claim(value));
     Some(pairs::read(&claims).unwrap_or_default().into_iter().map(owned).collect())
+}
+
+/// A claim's value. The proxy does not tell of what kind it is, but only a text is without control
+/// characters: a list is pairs whose values are empty, with their number and lengths before them, and
+/// a number is a double, eight bytes, of which one is zero in every whole number below 2^45.
+fn claim(value: &[u8]) -> Claim {
+    let text = str::from_utf8(value).ok().filter(|text| !text.contains(char::is_control));
+    if let Some(text) = text {
+        return Claim::Text(text.to_owned());
+    }
+    if let Ok(bytes) = value.try_into() {
+        return Claim::Number(f64::from_le_bytes(bytes));
+    }
+    match pairs::read(value) {
+        Some(items) if items.iter().all(|(_, value)| value.is_empty()) => {
+            Claim::List(items.into_iter().map(|(item, _)| item.to_owned()).collect())
+        }
+        _ => Claim::Other,
+    }
 }
 
 /// Changes the request that goes on: one by one where no more than `calls` calls do it, else by writing

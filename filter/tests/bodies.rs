@@ -5,6 +5,7 @@
 mod host;
 
 use host::{Headers, Host, Outcome, Stream};
+use latchkey::{Claim, Claims};
 use serde_json::{Value, json};
 
 /// The token of the only key, and `sha256:` of it.
@@ -160,9 +161,9 @@ fn a_held_request_keeps_the_session_that_it_began_with() {
     }
 }
 
-fn claims() -> Headers {
+fn claims() -> Claims {
     let claims = [("sub", "u1"), ("scope", "*:read allowed:read")];
-    claims.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec()
+    claims.map(|(name, value)| (name.to_owned(), Claim::Text(value.to_owned()))).to_vec()
 }
 
 fn policy(hold: &str) -> Value {

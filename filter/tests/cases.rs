@@ -40,7 +40,7 @@ fn every_case_holds_on_the_built_filter() {
 /// Sends one request; an error says that it was neither let through nor answered.
 fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Observation, String> {
     let pieces: Vec<&[u8]> = request.pieces().into_iter().map(str::as_bytes).collect();
-    host.set_claims(payload, request.verified().as_deref());
+    host.set_claims(payload, request.verified().as_ref());
     let exchange = host.exchange_with_body(&request.header_map(), &pieces);
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),

@@ -204,7 +204,8 @@ fn what_the_issuer_did_not_sign_is_no_session() {
             ("another issuer's name", with("iss", json!("https://evil.example"))),
             ("other claims under a good signature", tampered),
             ("no subject", with("sub", json!(""))),
-            ("no organization", with("org_id", json!(5))),
+            ("no organization", with("org_id", json!(5.5))),
+            ("several organizations", with("org_id", json!(["org_demo"]))),
         ];
         for none in ["none", "None", "NONE"] {
             let header = json!({"alg": none, "kid": "1", "typ": "JWT"});
@@ -222,6 +223,43 @@ fn what_the_issuer_did_not_sign_is_no_session() {
             assert!(outcome.1.starts_with("deny "), "{algorithm}, {what}: {outcome:?}");
         }
         assert!(gateway.reports().is_empty());
+    }
+}
+
+#[test]
+fn claims_are_read_by_their_kind() {
+    let issuer = Issuer::es256(7);
+    let gateway = gateway(&issuer);
+    let (agents, demo) = (json!("agents:read"), json!("org_demo"));
+    for (scope, organization, account, status) in [
+        (json!(["openid", "agents:read"]), demo.clone(), Some("org_demo"), 200),
+        // Each item is one scope, whatever words it has.
+        (json!(["may agents:read that"]), demo.clone(), None, 403),
+        (json!({"x agents:read y": []}), demo.clone(), None, 403),
+        (json!(["agents:read", 1]), demo.clone(), None, 403),
+        (json!(true), demo.clone(), None, 403),
+        (json!([]), demo, None, 403),
+        (agents.clone(), json!("Ärzte & Co"), Some("Ärzte & Co"), 200),
+        (agents.clone(), json!(0), Some("0"), 200),
+        (agents.clone(), json!(42), Some("42"), 200),
+        (agents.clone(), json!(35_184_372_088_831_u64), Some("35184372088831"), 200),
+        (agents.clone(), json!(35_184_372_088_832_u64), None, 401),
+        (agents.clone(), json!(-1), None, 401),
+        (agents, json!({"id": "org_demo"}), None, 401),
+    ] {
+        let mut claims = claims();
+        claims["scope"] = scope;
+        claims["org_id"] = organization;
+        let bearer = issuer.bearer(&claims);
+        let exchange = gateway.get("/v1/agents", &[("authorization", &bearer)]);
+        assert_eq!(exchange.response.status, status, "{claims}: {}", exchange.decision());
+        if status == 200 {
+            let report = gateway.report();
+            // The upstream says each byte as a character.
+            let told: Vec<u8> =
+                report.values("x-account-id").concat().chars().map(|byte| byte as u8).collect();
+            assert_eq!(str::from_utf8(&told).ok(), account, "{claims}");
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use latchkey::{Decision, Request};
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
-use crate::cases::{self, Observation, Value};
-use crate::document::Fields;
+use crate::cases::{self, Observation};
+use crate::document::{Document, Fields};
 use crate::finding;
 use crate::policy::PolicyFiles;
 use crate::style::{BOLD, DIM, ERROR, GOOD};
@@ -35,14 +35,14 @@ pub struct Arguments {
     now: Option<i64>,
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
-    claims: Vec<(String, Value)>,
+    claims: Vec<(String, Document)>,
     #[command(flatten)]
     request: request::RequestArguments,
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+fn claim(text: &str) -> Result<(String, Document), String> {
     let (name, value) = text.split_once('=').ok_or("a claim is `name=value`")?;
-    Ok((name.to_owned(), Value(value.as_bytes().to_vec())))
+    Ok((name.to_owned(), Document::String(value.to_owned())))
 }
 
 const EXAMPLE: &str = "Example:\n  \

@@ -22,6 +22,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use latchkey::{Claim, Claims};
 use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, Val};
 
 use headers::HeaderMap;
@@ -289,11 +290,15 @@ impl Host {
 
     /// From now on the proxy has these claims to tell, under the name that a session's payload has
     /// in `jwt_authn`; or none.
-    pub(crate) fn set_claims(&mut self, payload: &str, claims: Option<&[(String, Vec<u8>)]>) {
+    pub(crate) fn set_claims(&mut self, payload: &str, claims: Option<&Claims>) {
         let path = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
         let properties = &mut self.store.data_mut().properties;
         properties.clear();
-        properties.extend(claims.map(|claims| (path.join("\0"), imports::serialized(claims))));
+        let owned = |(name, claim): &(String, Claim)| (name.clone(), value(claim));
+        properties.extend(claims.map(|claims| {
+            let pairs: Headers = claims.iter().map(owned).collect();
+            (path.join("\0"), imports::serialized(&pairs))
+        }));
     }
 
     /// Asks the module for memory, as the proxy does before it hands bytes over.
@@ -464,4 +469,18 @@ fn module() -> &'static Module {
         config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
         Module::new(&Engine::new(&config), bytes).unwrap()
     })
+}
+
+/// A claim's value as the proxy writes it.
+fn value(claim: &Claim) -> Vec<u8> {
+    match claim {
+        Claim::Text(text) => text.clone().into_bytes(),
+        Claim::Number(number) => number.to_le_bytes().to_vec(),
+        Claim::List(items) => {
+            let pairs: Headers = items.iter().map(|item| (item.clone(), Vec::new())).collect();
+            imports::serialized(&pairs)
+        }
+        // As `true` is.
+        Claim::Other => vec![1],
+    }
 }

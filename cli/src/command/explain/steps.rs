@@ -300,8 +300,7 @@ impl Story<'_> {
     /// The claim that `sessions.scopes` names.
     fn claimed_scopes(&self) -> Option<String> {
         let name = self.policy.document().field("sessions")?.field("scopes")?.as_str()?;
-        let claim = self.request.claims.as_ref()?.value(name)?;
-        Some(String::from_utf8_lossy(&claim.0).into_owned())
+        Some(self.request.claims.as_ref()?.value(name)?.as_str()?.to_owned())
     }
 
     fn of_key(&self, field: &str) -> Option<&Document> {
