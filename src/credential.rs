@@ -88,6 +88,19 @@ impl Sources {
         candidates.into_presented()
     }
 
+    /// Whether some upstream could read a credential where we read none, such as `X_Auth_Token` for
+    /// `x-auth-token` or `?auth.token` for `auth_token`.
+    pub(crate) fn are_misspelt(&self, request: Request<'_>) -> bool {
+        let headers = self.headers.iter().map(|header| &*header.name);
+        request.misspells(headers)
+            || (!self.query.is_empty() && request.parameters().misspells(&self.query))
+            || self.cookie_pairs(request).any(|pair| {
+                let mut names = self.cookies.iter();
+                !self.is_credential_cookie(pair)
+                    && names.any(|own| query::is_alike(cookie_name(pair), own))
+            })
+    }
+
     /// The names of the headers that carry a credential, to be removed.
     pub(crate) fn headers_to_remove<'a>(
         &'a self,
@@ -134,9 +147,12 @@ impl Sources {
     }
 
     fn is_credential_cookie(&self, pair: &[u8]) -> bool {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        self.cookies.iter().any(|cookie| cookie.as_bytes() == name)
+        self.cookies.iter().any(|cookie| cookie.as_bytes() == cookie_name(pair))
     }
+}
+
+fn cookie_name(pair: &[u8]) -> &[u8] {
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 /// The value of a cookie pair (RFC 6265 section 4.1.1), without the quotes it may stand in.

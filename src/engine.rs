@@ -319,7 +319,12 @@ impl Engine {
         query: &Query<'_>,
         decision: &mut Decision<'e>,
     ) -> Result<Holder<'e>, Reason> {
-        let presented = self.sources.find(request, query);
+        let presented = match self.sources.find(request, query) {
+            Presented::Nothing => Presented::Nothing,
+            // Beside a credential of ours it is another, which would reach the upstream.
+            _ if self.sources.are_misspelt(request) => Presented::Ambiguous,
+            presented => presented,
+        };
         let claims =
             self.sessions.as_ref().and_then(|own| Some((own, (request.claims)(&own.payload)?)));
         decision.presented = presented != Presented::Nothing || claims.is_some();
@@ -426,8 +431,8 @@ impl Engine {
             Body::TooLarge => return Err(Reason::MalformedGraphql),
             Body::Whole(body) => body,
         };
-        let fields =
-            graphql::fields(request, body, graphql.limits).map_err(|_| Reason::MalformedGraphql)?;
+        let fields = graphql::fields(request, matched.method, body, graphql.limits)
+            .map_err(|_| Reason::MalformedGraphql)?;
         for (position, fields) in fields.positions() {
             for field in fields {
                 graphql.authorize(position, field, values, identity, decision)?;
@@ -469,7 +474,10 @@ impl GraphQlRule {
     /// The resource that a field stands for, or the whole scope that it needs; `None` if it needs none.
     fn needed<'f>(&'f self, position: Position, field: &'f str) -> Option<&'f str> {
         if position != Position::Nested {
-            return Some(self.fields.get(field).map_or(field, |own| &**own));
+            let own = self.fields.get(field).map_or(field, |own| &**own);
+            // A scope to read with stands for a query's field; a mutation's may have the same name.
+            let resource = own.strip_suffix(":read").filter(|_| position == Position::Mutation);
+            return Some(resource.unwrap_or(own));
         }
         // What nobody named may lead to anything.
         let own = self.nested.as_ref()?.get(field).map_or("*:read", |own| &**own);
@@ -590,7 +598,9 @@ fn value_of<'v>(
 ) -> Values<'v> {
     match variable {
         Variable::Action => action.map_or(Values::Absent, |action| Values::One(action.into())),
-        Variable::Header(name) => texts(request.values_of_any_spelling(name)),
+        Variable::Header(name) => {
+            missable(texts(request.values_of_any_spelling(name)), request.has(name))
+        }
         Variable::Method => Values::One(matched.method.into()),
         Variable::Parameter(name) => {
             let value = template
@@ -601,11 +611,16 @@ fn value_of<'v>(
                 _ => Values::Absent,
             }
         }
-        Variable::Query(name) => match texts(facts.query.values(name)) {
-            Values::Several(values) if !facts.query.has(name) => Values::Missable(values),
-            values => values,
-        },
+        Variable::Query(name) => missable(texts(facts.query.values(name)), facts.query.has(name)),
         _ => Values::Unusable,
+    }
+}
+
+/// Values that some upstreams do not see, unless one of them stands in the very spelling.
+fn missable(values: Values<'_>, has_own_spelling: bool) -> Values<'_> {
+    match values {
+        Values::Several(values) if !has_own_spelling => Values::Missable(values),
+        values => values,
     }
 }
 
@@ -650,7 +665,9 @@ fn host(request: Request<'_>) -> Option<String> {
     let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => {
-            port.parse::<u16>().ok()?;
+            if !port.is_empty() {
+                port.parse::<u16>().ok()?;
+            }
             host
         }
         _ => authority.as_str(),

@@ -81,13 +81,19 @@ pub(crate) struct MalformedGraphQl;
 /// the module's stack bears many times over.
 const NESTING: usize = 128;
 
-/// The fields of every operation that a request could make the upstream execute.
+/// The fields of every operation that a request could make the upstream execute, as a request of that
+/// method.
 pub(crate) fn fields(
     request: Request<'_>,
+    method: &str,
     body: &[u8],
     limits: Limits,
 ) -> Result<Fields, MalformedGraphQl> {
     let url = documents_of_url(request)?;
+    // Upstreams read a GET's URL only, and there a hash in `extensions` could name a kept document.
+    if url.documents.is_empty() && (method != "POST" || url.has_extensions) {
+        return Err(MalformedGraphQl);
+    }
     let body = documents_of_body(request, body, limits)?;
     if url.documents.is_empty() && body.is_empty() {
         return Err(MalformedGraphQl);
@@ -119,14 +125,15 @@ struct Url {
     documents: Vec<Document>,
     /// How many `operationName` parameters there are.
     names: usize,
+    has_extensions: bool,
 }
 
-/// The members and parameters by which a request names a document that the upstream keeps.
-const KEPT: [&str; 4] = ["doc_id", "documentId", "id", "queryId"];
+/// The members and parameters by which a request asks for another document than its `query`: one that
+/// the upstream keeps or, of Rails, the items of a batch.
+const OTHERS: [&str; 5] = ["_json", "doc_id", "documentId", "id", "queryId"];
 
 /// The parameters that decide.
-pub(crate) const PARAMETERS: [&str; 6] =
-    ["doc_id", "documentId", "id", "operationName", "query", "queryId"];
+pub(crate) const PARAMETERS: [&[&str]; 2] = [&OTHERS, &["extensions", "operationName", "query"]];
 
 fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     let parameters = request.parameters();
@@ -141,10 +148,10 @@ fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
     };
     let document = |text| Document { text, operation: name.clone() };
     let documents = texts("query")?.into_iter().map(document).collect();
-    if KEPT.iter().any(|name| parameters.has(name)) {
+    if OTHERS.iter().any(|name| parameters.has(name)) {
         return Err(MalformedGraphQl);
     }
-    Ok(Url { documents, names: names.len() })
+    Ok(Url { documents, names: names.len(), has_extensions: parameters.has("extensions") })
 }
 
 /// The documents of the body: JSON, a batch of it, or GraphQL itself.
@@ -220,7 +227,7 @@ fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedG
 fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
     let member = |name| member(json, name);
     let Some(Json::String(text)) = member("query")? else { return Err(MalformedGraphQl) };
-    for name in KEPT {
+    for name in OTHERS {
         if member(name)?.is_some() {
             return Err(MalformedGraphQl);
         }
@@ -427,7 +434,8 @@ mod tests {
     ) -> Result<Vec<String>, MalformedGraphQl> {
         let mut headers = vec![(":path", target.as_bytes())];
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
-        let fields = fields(Request::new(&headers, &|| None), body.as_bytes(), LIMITS)?;
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let fields = fields(Request::new(&headers, &|| None), method, body.as_bytes(), LIMITS)?;
         let texts = fields.positions().into_iter().flat_map(|(position, names)| {
             let text = move |name: &str| match position {
                 Position::Nested => format!("below: {name}"),

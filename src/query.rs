@@ -53,12 +53,24 @@ impl<'a> Query<'a> {
         Some(kept.join(&b'&'))
     }
 
+    /// Whether some upstream could read one of these parameters in one that is none of them.
+    pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
+        let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
+        let is_alike =
+            |name: &[u8]| names.iter().any(|own| fold(plain(own)).eq(name.iter().copied()));
+        !names.is_empty()
+            && self
+                .readings()
+                .iter()
+                .any(|(reading, parameter)| is_alike(reading) && !parameter.is_some_and(is_one))
+    }
+
     /// The names that upstreams could read, as [`folded`] makes them, each with the parameter that is read
     /// so; `None` if some upstream does not read it at all.
     fn readings(&self) -> Vec<(Vec<u8>, Option<&[u8]>)> {
         let mut readings = Vec::new();
         let mut add = |name: &[u8], parameter| {
-            readings.extend(folded(name).map(|reading| (reading, parameter)));
+            readings.extend(folded(name).map(|reading| (reading.collect(), parameter)));
         };
         self.parameters.iter().for_each(|(name, _)| add(name, Some(&**name)));
         for piece in pieces(self.raw) {
@@ -97,8 +109,7 @@ impl QueryNames {
     pub(crate) fn add(&mut self, name: &str) -> usize {
         let known = self.0.iter().position(|own| *own.exact == *name);
         known.unwrap_or_else(|| {
-            let [_, folded, _] = folded(name.as_bytes());
-            self.0.push(QueryName { exact: name.into(), folded });
+            self.0.push(QueryName { exact: name.into(), folded: fold(plain(name)).collect() });
             self.0.len() - 1
         })
     }
@@ -128,21 +139,37 @@ impl QueryNames {
 /// PHP ends a name at a zero byte, trims it, reads `.` and a blank as `_`, `[…]` as an index, and a
 /// bracket that nothing closes as `_`. Express' qs takes `[name]` for `name`, and `name.x` for a part of
 /// it, as Spring does, which takes `!name` for its default. Some take a second `?` for the first.
-fn folded(name: &[u8]) -> [Vec<u8>; 3] {
+fn folded(name: &[u8]) -> [impl Iterator<Item = u8>; 3] {
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let fold = |name: &[u8]| {
-        let plain = |byte: &u8| match byte {
-            b'.' | b' ' | b'+' | b'[' => b'_',
-            byte => byte.to_ascii_lowercase(),
-        };
-        let name = name.trim_ascii();
-        let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
-        name.iter().map(plain).collect()
-    };
-    let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
-    let part = parts.find(|part| !part.is_empty()).unwrap_or_default();
+    let part = before_brackets(name);
     let before_dot = part.split(|byte| *byte == b'.').next().unwrap_or_default();
     [fold(name), fold(part), fold(before_dot)]
+}
+
+/// A name in one letter case, and with one character for those that pass for each other: `a.b` and
+/// `a[b]` are one parameter to ASP.NET.
+fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
+    let name = name.trim_ascii();
+    let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
+    name.iter().filter(|byte| **byte != b']').map(|byte| match byte {
+        b'.' | b' ' | b'+' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    })
+}
+
+/// A name of ours without the brackets of a list.
+fn plain(name: &str) -> &[u8] {
+    before_brackets(name.as_bytes())
+}
+
+fn before_brackets(name: &[u8]) -> &[u8] {
+    let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
+    parts.find(|part| !part.is_empty()).unwrap_or_default()
+}
+
+/// Whether some upstream takes a name, percent-encoded as it may be, for one of ours.
+pub(crate) fn is_alike(name: &[u8], own: &str) -> bool {
+    folded(&decode(name)).into_iter().any(|name| name.eq(fold(plain(own))))
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.

@@ -107,6 +107,14 @@ impl<'a> Request<'a> {
         headers.iter().filter(move |(own, _)| is_spelling(own, name)).map(|(_, value)| *value)
     }
 
+    /// Whether a header could be taken for one of those that is none of them.
+    pub(crate) fn misspells<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> bool {
+        self.headers.iter().any(|(name, _)| {
+            names.clone().any(|own| is_spelling(name, own))
+                && !names.clone().any(|own| own == *name)
+        })
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }

@@ -82,7 +82,9 @@ impl Rule {
         let mut read: Vec<&str> = self.query.iter().map(|pattern| &*pattern.name).collect();
         if let Some(graphql) = &self.graphql {
             templates.push(&graphql.require);
-            read.extend(graphql::PARAMETERS);
+            for name in graphql::PARAMETERS.into_iter().flatten() {
+                read.push(name);
+            }
         }
         read.extend(templates.into_iter().flat_map(Template::query_names));
         read.into_iter().map(|name| names.add(name)).collect()
