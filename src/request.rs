@@ -109,9 +109,9 @@ impl<'a> Request<'a> {
 
     /// Whether a header could be taken for one of those that is none of them.
     pub(crate) fn misspells<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> bool {
-        self.headers.iter().any(|(name, _)| {
-            names.clone().any(|own| is_spelling(name, own))
-                && !names.clone().any(|own| own == *name)
+        names.clone().filter(|own| own.contains(['-', '_'])).any(|own| {
+            let mut spellings = self.headers.iter().filter(|(name, _)| is_spelling(name, own));
+            spellings.any(|(name, _)| names.clone().all(|own| own != *name))
         })
     }
 
