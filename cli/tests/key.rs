@@ -368,6 +368,48 @@ fn a_rotation_with_an_overlap_lets_both_keys_through_until_it_is_over() {
     assert_eq!(lifetime(&directory, "b"), Some(3600));
 }
 
+/// The second successor would live as long as the overlap of the first.
+#[test]
+fn a_key_is_rotated_once() {
+    let directory = directory();
+    run(&directory, "key new --keys keys.yaml --id ci --scope read").token();
+    run(&directory, "key rotate ci --keys keys.yaml --overlap 24h").token();
+    let before = read(&directory, "keys.yaml");
+    let refused = |old: &str, heir: &str| {
+        format!(
+            "error: the key `{old}` was rotated before: its successor is `{heir}` (rotate that \
+             one, or say with `--expires` when the new key ends)\n"
+        )
+    };
+    for more in ["", " --overlap 24h", " --id other", " --prefix p_"] {
+        run(&directory, &format!("key rotate ci --keys keys.yaml{more}"))
+            .fails(1, &refused("ci", "ci-2"));
+    }
+    assert_eq!(read(&directory, "keys.yaml"), before);
+
+    // Its successor is not refused, and then it is.
+    run(&directory, "key rotate ci-2 --keys keys.yaml --overlap 24h").token();
+    assert_eq!(lifetime(&directory, "ci-3"), None);
+    for old in ["ci", "ci-2"] {
+        run(&directory, &format!("key rotate {old} --keys keys.yaml"))
+            .fails(1, &refused(old, "ci-3"));
+    }
+    // A lifetime that is given is not read from the old key.
+    run(&directory, "key rotate ci --keys keys.yaml --expires 90d").token();
+    assert_eq!(lifetime(&directory, "ci-4"), Some(90 * 86400));
+    // A successor that is over stands in nobody's way.
+    for id in ["ci-3", "ci-4"] {
+        run(&directory, &format!("key revoke {id} --keys keys.yaml"));
+    }
+    run(&directory, "key rotate ci-2 --keys keys.yaml").token();
+    // What does not end was not rotated, whatever other keys are called.
+    for id in ["d", "d-2"] {
+        run(&directory, &format!("key new --keys keys.yaml --id {id}")).token();
+    }
+    run(&directory, "key rotate d --keys keys.yaml").token();
+    assert_eq!(lifetime(&directory, "d-3"), None);
+}
+
 #[test]
 fn what_is_over_has_no_successor() {
     let directory = directory();

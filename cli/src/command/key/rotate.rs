@@ -20,7 +20,8 @@ use crate::{policy, time};
 /// The successor is like the old key in everything but its id, its token and its window. The old
 /// key ends after the overlap; without one it is revoked at once, which no clock can get wrong. A
 /// key that expires has a successor that lives as long as it was to live itself, unless `--expires`
-/// says otherwise.
+/// says otherwise. A key that was rotated before no longer tells how long that was: rotate its
+/// successor.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -63,6 +64,15 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     let hash = old.text("hash").unwrap_or_default();
     if hash.starts_with("hmac-sha256:") && policy::pepper().is_none_or(|pepper| pepper.is_empty()) {
         bail!("the key `{id}` is hashed with a pepper, so its successor needs LATCHKEY_PEPPER");
+    }
+    if arguments.expires.is_none()
+        && let Some(heir) = heir(&file, old, now)
+    {
+        bail!(
+            "the key `{id}` was rotated before: its successor is `{}` (rotate that one, or say with \
+             `--expires` when the new key ends)",
+            heir.id()
+        );
     }
     let new = match &arguments.new {
         Some(new) if file.keys().any(|key| key.id() == new) => {
@@ -151,9 +161,35 @@ fn successors_end(old: Key<'_>, now: i64) -> Result<Option<i64>> {
     Ok(Some(later(start_of_new, end.saturating_sub(start))?))
 }
 
+/// The key that has taken the place of `old` already, as far as ids tell: the last one that lives and
+/// counts on from it. The overlap has then cut the life of `old` short, and with it what a second
+/// successor would take for its own. A key without an end was not cut.
+fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
+    old.time("expires_at")?;
+    let (stem, number) = counted(old.id());
+    file.keys()
+        .filter(|key| matches!(key.state(now), State::Active | State::NotYetValid))
+        .filter(|key| {
+            let (own_stem, own_number) = counted(key.id());
+            own_stem == stem && own_number > number
+        })
+        .max_by_key(|key| counted(key.id()).1)
+}
+
 /// `ci-2` after `ci`, `ci-3` after `ci-2`; the first that no key has.
 fn next_id(file: &KeyFile, id: &str) -> Result<String> {
-    let (stem, number) = match id.rsplit_once('-') {
+    let (stem, number) = counted(id);
+    let taken: std::collections::HashSet<&str> = file.keys().map(Key::id).collect();
+    let next = (number + 1..)
+        .map(|number| format!("{stem}-{number}"))
+        .find(|next| !taken.contains(next.as_str()))
+        .filter(|next| next.len() <= latchkey::limits::IDENTIFIER_BYTES);
+    next.with_context(|| format!("`{id}` is too long to be counted on (give `--id`)"))
+}
+
+/// What an id counts, and its number: `ci` and 2 of `ci-2`, `ci` and 1 of `ci`.
+fn counted(id: &str) -> (&str, usize) {
+    match id.rsplit_once('-') {
         // A longer number is rather a year or a date.
         Some((stem, digits)) if digits.len() <= 3 && !stem.is_empty() => {
             match digits.parse::<usize>() {
@@ -162,11 +198,5 @@ fn next_id(file: &KeyFile, id: &str) -> Result<String> {
             }
         }
         _ => (id, 1),
-    };
-    let taken: std::collections::HashSet<&str> = file.keys().map(Key::id).collect();
-    let next = (number + 1..)
-        .map(|number| format!("{stem}-{number}"))
-        .find(|next| !taken.contains(next.as_str()))
-        .filter(|next| next.len() <= latchkey::limits::IDENTIFIER_BYTES);
-    next.with_context(|| format!("`{id}` is too long to be counted on (give `--id`)"))
+    }
 }
