@@ -54,7 +54,8 @@ Warnings:
   public_everything            a rule lets every request in without a key
   publishable_without_origins  a type that looks publishable has no `origins_required`
   too_many_active_keys         an account has more keys than `max_active_per_account` of their
-                               type; keys that have an `expires_at` do not count
+                               type; a key that ends within 30 days after the next one started,
+                               as in a rotation's overlap, does not count
   unknown_attribute            a condition or a header names an attribute that no key has
   unreachable_rule             rules before this one take all that it would match
   unused_scope                 a scope that no rule asks for

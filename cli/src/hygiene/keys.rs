@@ -6,7 +6,7 @@ use super::{Remark, escaped, fields, items};
 use crate::document::Document;
 use crate::time;
 
-/// A key that ends within so many seconds is about to: 30 days.
+/// A key that ends within so many seconds is about to: 30 days. An overlap is no longer, either.
 const SOON: i64 = 30 * 24 * 60 * 60;
 
 pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
@@ -17,7 +17,7 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
     for (name, own) in fields(policy, "key_types") {
         publishable(name, own, remarks);
     }
-    let mut lasting: HashMap<(&str, &str), i64> = HashMap::new();
+    let mut accounts: HashMap<(&str, &str), (usize, Vec<Active>)> = HashMap::new();
     for (index, key) in items(policy, "keys").iter().enumerate() {
         if key.field("disabled") == Some(&Document::Boolean(true)) {
             continue;
@@ -70,30 +70,66 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
             );
             continue;
         };
-        // A key that will end is on its way out: a rotation's overlap.
-        if ends.is_none() {
-            let number = lasting.entry((name, account)).or_default();
-            *number += 1;
-            if *number > most {
-                let (number, account) = (*number, account);
-                remark(
-                    "too_many_active_keys",
-                    "",
-                    format!(
-                        "active key {number} of type `{name}` for account `{account}`, \
-                         which may have {most}"
-                    ),
-                    "revoke the others, or give them an `expires_at` until when both may be used",
-                );
-            }
+        let start = ["not_before", "created"].iter().find_map(|name| key.field(name)?.instant());
+        let active = Active { index, start, ends: ends.unwrap_or(i64::MAX) };
+        let (_, active_keys) = accounts.entry((name, account)).or_insert((most, Vec::new()));
+        active_keys.push(active);
+    }
+    let mut too_many = Vec::new();
+    for ((name, account), (most, active)) in accounts {
+        let counted = counted(&active, now);
+        for (number, index) in counted.iter().enumerate().skip(most) {
+            let remark = Remark {
+                code: "too_many_active_keys",
+                pointer: format!("/keys/{index}"),
+                message: format!(
+                    "active key {} of type `{name}` for account `{account}`, which may have {most}",
+                    number + 1
+                ),
+                help: "revoke what is not needed; only a key that ends within 30 days after the \
+                       next one started is an overlap",
+            };
+            too_many.push((*index, remark));
         }
     }
+    too_many.sort_by_key(|(index, _)| *index);
+    remarks.extend(too_many.into_iter().map(|(_, remark)| remark));
+}
+
+/// A key of an account that is not over yet.
+struct Active {
+    index: usize,
+    /// When it became good or was made, where the file says so.
+    start: Option<i64>,
+    /// When it ends; the end of time if it does not.
+    ends: i64,
+}
+
+/// The keys that count: all but those of a rotation's overlap, which end within 30 days after one
+/// started that outlives them.
+fn counted(active: &[Active], now: i64) -> Vec<usize> {
+    let start = |key: &Active| key.start.unwrap_or(now);
+    let mut by_start: Vec<&Active> = active.iter().collect();
+    by_start.sort_by_key(|key| start(key));
+    // From each on, the one that lives longest; of those that end together the last.
+    let mut longest = Vec::with_capacity(by_start.len());
+    for key in by_start.iter().rev() {
+        let own = (key.ends, key.index);
+        longest.push(longest.last().map_or(own, |longest| own.max(*longest)));
+    }
+    longest.reverse();
+    let is_overlap = |key: &&Active| {
+        let earliest = key.ends.saturating_sub(SOON).max(key.start.unwrap_or(i64::MIN));
+        let heirs = by_start.partition_point(|other| start(other) < earliest);
+        longest.get(heirs).is_some_and(|longest| *longest > (key.ends, key.index))
+    };
+    active.iter().filter(|key| !is_overlap(key)).map(|key| key.index).collect()
 }
 
 /// What a key must know of its type.
 struct Type {
     has_scopes: bool,
-    most_active: Option<i64>,
+    most_active: Option<usize>,
 }
 
 impl Type {
@@ -125,12 +161,14 @@ fn publishable(name: &str, own: &Document, remarks: &mut Vec<Remark>) {
     }
 }
 
-fn whole(document: &Document) -> Option<i64> {
+fn whole(document: &Document) -> Option<usize> {
     match document {
-        #[expect(clippy::cast_possible_truncation, reason = "a number that doubles cannot hold")]
-        Document::Number(number) => {
-            number.as_i64().or_else(|| number.as_f64().map(|number| number as i64))
-        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the core refuses what is not whole"
+        )]
+        Document::Number(number) => number.as_f64().map(|number| number as usize),
         _ => None,
     }
 }
@@ -177,25 +215,95 @@ mod tests {
     }
 
     #[test]
-    fn an_account_may_have_more_keys_than_its_type_says_if_they_end() {
+    fn an_account_may_have_more_keys_than_its_type_says_while_they_overlap() {
         let yaml = "key_types: {live: {scopes: [], max_active_per_account: 1}}\n\
                     keys:\n\
                     - {type: live, account: a}\n\
-                    - {type: live, account: a, expires_at: 2027-01-01T00:00:00Z}\n\
+                    - {type: live, account: a, expires_at: 2026-06-15T00:00:00Z}\n\
                     - {type: live, account: a, disabled: true}\n\
+                    - {type: live, account: a, expires_at: 2026-05-01T00:00:00Z}\n\
                     - {type: live, account: b}\n\
                     - {type: live, account: b}\n\
+                    - {type: live, account: c}\n\
+                    - {type: other, account: c}\n\
                     - {type: live}\n\
                     - {scopes: []}\n";
+        let remarks = remarks(yaml);
+        let about = |code: &str| remarks.iter().filter(|remark| remark.contains(code)).collect();
+        let too_many: Vec<&String> = about("too_many_active_keys");
         assert_eq!(
-            remarks(yaml),
+            too_many,
             [
-                "/keys/4 too_many_active_keys: active key 2 of type `live` for account `b`, \
-                 which may have 1",
-                "/keys/5 missing_account: the type `live` counts keys per account, \
-                 and this key has none",
+                "/keys/5 too_many_active_keys: active key 2 of type `live` for account `b`, which may have 1"
             ]
         );
+        let nobodys: Vec<&String> = about("missing_account");
+        assert_eq!(
+            nobodys,
+            [
+                "/keys/8 missing_account: the type `live` counts keys per account, and this key has none"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_overlap_ends_within_30_days_after_the_next_key_started() {
+        for (most, keys, too_many) in [
+            // A rotation, and one after another.
+            (
+                1,
+                &["created: 2026-01-01, expires_at: 2026-06-02", "created: 2026-06-01"][..],
+                &[][..],
+            ),
+            (1, &["created: 2026-01-01, expires_at: 2026-07-01", "created: 2026-06-01"], &[]),
+            (
+                1,
+                &[
+                    "created: 2026-01-01, expires_at: 2026-06-20",
+                    "created: 2026-05-30, expires_at: 2026-06-21",
+                    "created: 2026-05-31, expires_at: 2026-08-30",
+                ],
+                &[],
+            ),
+            // In any order, and by `not_before` rather than by `created`.
+            (1, &["created: 2026-06-01", "created: 2026-01-01, expires_at: 2026-06-02"], &[]),
+            (
+                1,
+                &[
+                    "created: 2026-01-01, expires_at: 2026-12-15",
+                    "created: 2026-06-01, not_before: 2026-12-01",
+                ],
+                &[],
+            ),
+            // An end far off is no overlap, nor is a day too many.
+            (1, &["created: 2026-05-30, expires_at: 2036-05-30"; 3], &[1, 2]),
+            (2, &["created: 2026-05-30, expires_at: 2036-05-30"; 3], &[2]),
+            (1, &["created: 2026-01-01, expires_at: 2026-07-02", "created: 2026-06-01"], &[1]),
+            // What started later is nobody's predecessor.
+            (1, &["created: 2026-05-01", "created: 2026-05-20, expires_at: 2026-05-30"], &[]),
+            (1, &["created: 2026-05-10", "created: 2026-05-20, expires_at: 2026-06-05"], &[1]),
+            // The last to end has no successor.
+            (1, &["expires_at: 2026-06-05", "expires_at: 2026-06-05"], &[]),
+            // Where no start is known, now is the start.
+            (1, &["expires_at: 2026-07-01", ""], &[]),
+            (1, &["expires_at: 2026-07-02", ""], &[1]),
+        ] {
+            let mut yaml = format!(
+                "key_types: {{live: {{scopes: [], max_active_per_account: {most}.0}}}}\nkeys:\n"
+            );
+            for key in keys {
+                let key = key.replace(", expires_at", "T00:00:00Z, expires_at");
+                let key = key.replace(", not_before", "T00:00:00Z, not_before");
+                let end = if key.is_empty() { "" } else { "T00:00:00Z" };
+                yaml.push_str(&format!("- {{type: live, account: a, {key}{end}}}\n"));
+            }
+            let mut told = remarks(&yaml);
+            told.retain(|remark| remark.contains("too_many_active_keys"));
+            let places: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
+            let expected: Vec<String> =
+                too_many.iter().map(|index: &usize| format!("/keys/{index}")).collect();
+            assert_eq!(places, expected, "{yaml}");
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ policy.yaml:9:19: warning[plaintext_token]: this looks like a token in plaintext
 policy.yaml:10:3: warning[public_everything]: this rule lets every request in without a key (at /rules/2)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
-  help: revoke the others, or give them an `expires_at` until when both may be used
+  help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
 keys.yaml:4:3: warning[missing_account]: the type `live` counts keys per account, and this key has none (at /keys/2)
   help: say whose key it is with `account`
 keys.yaml:5:3: warning[no_scopes]: a key without scopes and without a type (at /keys/3)
