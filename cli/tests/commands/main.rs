@@ -152,6 +152,10 @@ fn no_output_names_a_token() {
             "a.org/?k=demo-token&l=demo-token",
         ],
         vec!["explain", "policy.yaml", "-H", &bearer, "-H", &bearer, "a.org/demo-token"],
+        vec!["explain", "policy.yaml", "-u", "demo-token:", "a.org/demo-token?x=demo-token"],
+        vec!["explain", "policy.yaml", "-u", "x:demo-token", "a.org/demo-token"],
+        vec!["explain", "policy.yaml", "-u", "demo-token", "a.org"],
+        vec!["explain", "forwarding.yaml", "-G", "--data-urlencode", "k=demo-token", "a.org"],
     ] {
         let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
         assert!(!output.contains(TOKEN), "{output}");

@@ -1,5 +1,6 @@
 //! What an explanation must not show: the tokens that the request presents.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use percent_encoding::percent_decode_str;
 
 use crate::cases::Headers;
@@ -48,6 +49,7 @@ impl Redaction {
                     let inner = [' ', '='].map(|mark| part.split_once(mark));
                     tokens
                         .extend(inner.into_iter().flatten().map(|(_, own)| own.trim().to_owned()));
+                    tokens.extend(part.split_once(' ').into_iter().flat_map(|(_, own)| basic(own)));
                 }
             }
         }
@@ -99,4 +101,15 @@ impl Redaction {
         let decoded = percent_decode_str(name).decode_utf8_lossy();
         self.parameters.iter().any(|own| **own == *decoded).then_some((name, value))
     }
+}
+
+/// User and password, as `Basic` encodes them; none in what is no base64.
+fn basic(encoded: &str) -> Vec<String> {
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok();
+    let Some(decoded) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        return Vec::new();
+    };
+    let sides =
+        decoded.split_once(':').map(|(user, password)| [user.to_owned(), password.to_owned()]);
+    sides.into_iter().flatten().chain([decoded]).collect()
 }

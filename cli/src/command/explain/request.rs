@@ -1,33 +1,71 @@
 //! A request as it is written for curl.
 
-use std::path::Path;
+use std::io::{self, Read};
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use clap::{Arg, ArgAction, ArgMatches};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cases::{CaseRequest, Value};
 
 /// The arguments that make a request.
 #[derive(clap::Args, Debug)]
 pub(super) struct RequestArguments {
-    /// The method; default GET, with -d POST, with -I HEAD
+    /// The method; default GET, with a body POST, with -I HEAD
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<String>,
     /// A header, `name: value`; @FILE reads them from a file
-    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    #[arg(short = 'H', long = "header", value_name = "HEADER", allow_hyphen_values = true)]
     headers: Vec<String>,
     /// A body; @FILE reads it from a file
-    #[arg(short = 'd', long = "data", value_name = "BODY")]
+    #[arg(
+        short = 'd',
+        long = "data",
+        alias = "data-ascii",
+        value_name = "BODY",
+        allow_hyphen_values = true
+    )]
     data: Vec<String>,
-    /// Cookies, `name=value; …`
-    #[arg(short = 'b', long = "cookie", value_name = "COOKIES")]
-    cookies: Vec<String>,
+    /// A body as it is, a first @ too
+    #[arg(long, value_name = "BODY", allow_hyphen_values = true)]
+    data_raw: Vec<String>,
+    /// A body; @FILE reads it from a file with its line ends
+    #[arg(long, value_name = "BODY", allow_hyphen_values = true)]
+    data_binary: Vec<String>,
+    /// A field of a form, `name=text`, which is encoded; `name@FILE` reads the text from a file
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    data_urlencode: Vec<String>,
+    /// A body of JSON; @FILE reads it from a file
+    #[arg(long, value_name = "BODY", allow_hyphen_values = true)]
+    json: Vec<String>,
+    /// A part of a form, `name=value`; its body is not made up
+    #[arg(short = 'F', long = "form", alias = "form-string", value_name = "PART")]
+    form: Vec<String>,
+    /// Ask with GET, what -d says behind the URL's `?`
+    #[arg(short = 'G', long = "get")]
+    get: bool,
     /// Ask with HEAD
     #[arg(short = 'I', long = "head")]
     head: bool,
+    /// Cookies, `name=value; …`
+    #[arg(short = 'b', long = "cookie", value_name = "COOKIES")]
+    cookies: Vec<String>,
+    /// User and password, for a Basic `authorization`
+    #[arg(short = 'u', long = "user", value_name = "USER:PASSWORD", allow_hyphen_values = true)]
+    user: Option<String>,
+    /// The header `user-agent`
+    #[arg(short = 'A', long = "user-agent", value_name = "NAME")]
+    user_agent: Option<String>,
+    /// The header `referer`
+    #[arg(short = 'e', long = "referer", value_name = "URL")]
+    referer: Option<String>,
     /// The URL, in place of the argument
     #[arg(long = "url", value_name = "URL", conflicts_with = "url")]
     url_option: Option<String>,
-    /// The URL
+    #[command(flatten)]
+    _ignored: Ignored,
+    /// The URL; what else curl is told, of transport and output, is taken and ignored
     #[arg(value_name = "URL", required_unless_present = "url_option")]
     url: Option<String>,
 }
@@ -36,12 +74,53 @@ impl RequestArguments {
     /// The URL and the request for it.
     pub(super) fn request(&self) -> Result<(String, CaseRequest)> {
         let url = self.url.as_ref().or(self.url_option.as_ref()).context("there is no URL")?;
-        let (authority, path) = split_url(url)?;
+        let mut url = url.clone();
+        let mut body = self.body()?;
+        if self.get {
+            ensure!(self.form.is_empty(), "`-G` and `-F` exclude each other");
+            if let Some(data) = body.take() {
+                let address = url.split_once('#').map_or(&*url, |(address, _)| address);
+                let mark = if address.contains('?') { '&' } else { '?' };
+                url = format!("{address}{mark}{data}");
+            }
+        }
+        let (authority, path) = split_url(&url)?;
         let mut request = CaseRequest {
             authority: authority.to_owned(),
             path: Some(path),
             ..CaseRequest::default()
         };
+        let mut headers = self.headers()?;
+        if body.is_some() {
+            let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+            if !self.form.is_empty() {
+                add(&mut headers, "content-type", "multipart/form-data; boundary=latchkey");
+            } else if self.json.is_empty() {
+                add(&mut headers, "content-type", form);
+            } else {
+                add(&mut headers, "content-type", json);
+                add(&mut headers, "accept", json);
+            }
+        }
+        request.body = body;
+        if let Some((_, host)) = headers.iter().find(|(name, _)| name == "host") {
+            request.authority.clone_from(host);
+        }
+        request.method = match &self.method {
+            Some(method) => method.clone(),
+            None if self.head => "HEAD".to_owned(),
+            None if request.body.is_some() => "POST".to_owned(),
+            None => "GET".to_owned(),
+        };
+        // The proxy gives each request an id of its own.
+        headers.retain(|(name, _)| name != "host" && name != "x-request-id");
+        request.headers =
+            headers.into_iter().map(|(name, value)| (name, Value(value.into_bytes()))).collect();
+        Ok((url, request))
+    }
+
+    /// The headers, names in lower case. One that is given by its name wins over an option's.
+    fn headers(&self) -> Result<Vec<(String, String)>> {
         let mut headers = Vec::new();
         for header in &self.headers {
             match header.strip_prefix('@') {
@@ -63,25 +142,21 @@ impl RequestArguments {
             }
             headers.push(("cookie".to_owned(), self.cookies.join("; ")));
         }
-        request.body = self.body()?;
-        if request.body.is_some() && !has(&headers, "content-type") {
-            let form = "application/x-www-form-urlencoded";
-            headers.push(("content-type".to_owned(), form.to_owned()));
+        if let Some(user) = &self.user {
+            ensure!(user.contains(':'), "`-u` takes `user:password`");
+            let basic = format!("Basic {}", BASE64_STANDARD.encode(user));
+            add(&mut headers, "authorization", &basic);
         }
-        if let Some((_, host)) = headers.iter().find(|(name, _)| name == "host") {
-            request.authority.clone_from(host);
+        for (name, value) in [("user-agent", &self.user_agent), ("referer", &self.referer)] {
+            if let Some(value) = value {
+                ensure!(
+                    !value.contains(['\r', '\n', '\0']),
+                    "the value of `{name}` has a line end, which HTTP forbids"
+                );
+                add(&mut headers, name, value);
+            }
         }
-        request.method = match &self.method {
-            Some(method) => method.clone(),
-            None if self.head => "HEAD".to_owned(),
-            None if request.body.is_some() => "POST".to_owned(),
-            None => "GET".to_owned(),
-        };
-        // The proxy gives each request an id of its own.
-        headers.retain(|(name, _)| name != "host" && name != "x-request-id");
-        request.headers =
-            headers.into_iter().map(|(name, value)| (name, Value(value.into_bytes()))).collect();
-        Ok((url.clone(), request))
+        Ok(headers)
     }
 
     fn body(&self) -> Result<Option<String>> {
@@ -92,16 +167,131 @@ impl RequestArguments {
                 None => data.clone(),
             });
         }
+        pieces.extend(self.data_raw.iter().cloned());
+        for data in &self.data_binary {
+            pieces.push(text_or_file(data)?);
+        }
+        for field in &self.data_urlencode {
+            pieces.push(encoded(field)?);
+        }
+        if !self.json.is_empty() {
+            ensure!(pieces.is_empty(), "`--json` and `--data` exclude each other");
+            let pieces = self.json.iter().map(|data| text_or_file(data));
+            return pieces.collect::<Result<String>>().map(Some);
+        }
+        if !self.form.is_empty() {
+            ensure!(pieces.is_empty(), "`--form` and `--data` exclude each other");
+            pieces.push("--latchkey--".to_owned());
+        }
         Ok((!pieces.is_empty()).then(|| pieces.join("&")))
     }
 }
 
-fn has(headers: &[(String, String)], name: &str) -> bool {
-    headers.iter().any(|(own, _)| own == name)
+/// What curl is told of transport and output, so that a command line can stay as it was copied.
+#[derive(Debug)]
+struct Ignored;
+
+/// Long and short names of switches.
+const IGNORED: [(&str, Option<char>); 22] = [
+    ("compressed", None),
+    ("fail", Some('f')),
+    ("fail-with-body", None),
+    ("globoff", Some('g')),
+    ("http1.0", Some('0')),
+    ("http1.1", None),
+    ("http2", None),
+    ("http2-prior-knowledge", None),
+    ("http3", None),
+    ("include", Some('i')),
+    ("insecure", Some('k')),
+    ("ipv4", Some('4')),
+    ("ipv6", Some('6')),
+    ("location", Some('L')),
+    ("no-buffer", Some('N')),
+    ("no-progress-meter", None),
+    ("path-as-is", None),
+    ("progress-bar", Some('#')),
+    ("remote-name", Some('O')),
+    ("show-error", Some('S')),
+    ("silent", Some('s')),
+    ("verbose", Some('v')),
+];
+
+/// Long and short names of options with a value.
+const IGNORED_VALUES: [(&str, Option<char>); 9] = [
+    ("cacert", None),
+    ("connect-timeout", None),
+    ("max-redirs", None),
+    ("max-time", Some('m')),
+    ("output", Some('o')),
+    ("proxy", Some('x')),
+    ("resolve", None),
+    ("retry", None),
+    ("write-out", Some('w')),
+];
+
+impl clap::Args for Ignored {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let arg = |(long, short): (&'static str, Option<char>), action| {
+            let arg = Arg::new(long).long(long).action(action).hide(true);
+            short.map_or(arg.clone(), |short| arg.short(short))
+        };
+        command
+            .args(IGNORED.map(|names| arg(names, ArgAction::Count)))
+            .args(IGNORED_VALUES.map(|names| arg(names, ArgAction::Append)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Ignored {
+    fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Ignored)
+    }
+
+    fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+        Ok(())
+    }
+}
+
+/// Adds a header, unless there is one of that name.
+fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
+    if headers.iter().all(|(own, _)| own != name) {
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+/// Text, or `@FILE`.
+fn text_or_file(data: &str) -> Result<String> {
+    data.strip_prefix('@').map_or_else(|| Ok(data.to_owned()), read)
+}
+
+/// A field of a form: `text`, `=text`, `name=text`, `@FILE` or `name@FILE`. The text is encoded, with
+/// `+` for a blank, the name is not.
+fn encoded(field: &str) -> Result<String> {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let (name, text) = match field.find(['=', '@']).and_then(|mark| field.split_at_checked(mark)) {
+        None => ("", field.to_owned()),
+        Some((name, rest)) => match rest.strip_prefix('=') {
+            Some(text) => (name, text.to_owned()),
+            None => (name, text_or_file(rest)?),
+        },
+    };
+    let text = utf8_percent_encode(&text, ENCODED).to_string().replace("%20", "+");
+    Ok(if name.is_empty() { text } else { format!("{name}={text}") })
 }
 
 fn read(file: &str) -> Result<String> {
-    std::fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read `{file}`"))
+    let text = if file == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.with_context(|| format!("cannot read `{file}`"))
 }
 
 /// A header as curl takes it: `name: value`, `name;` for an empty one, `name:` for none.
@@ -136,7 +326,7 @@ fn split_url(url: &str) -> Result<(&str, String)> {
     let (authority, target) =
         rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len())).unwrap_or((rest, ""));
     ensure!(!authority.is_empty(), "the URL names no host");
-    ensure!(!authority.contains('@'), "a user in the URL is not understood: use `-H`");
+    ensure!(!authority.contains('@'), "a user in the URL is not understood: use `-u`");
     let is_sent = |byte: u8| byte > b' ' && byte != 0x7f;
     ensure!(target.bytes().all(is_sent), "the URL has a blank: write `%20`");
     let slash = if target.starts_with('/') { "" } else { "/" };
@@ -186,6 +376,133 @@ mod tests {
         assert_eq!(of(&["-d", "a=1", "-d", "b"]), ("POST".into(), "a=1&b".into()));
         assert_eq!(of(&["-d", "a", "-X", "PUT"]), ("PUT".into(), "a".into()));
         assert_eq!(of(&["-I"]), ("HEAD".into(), String::new()));
+    }
+
+    /// Method, path, body and headers, one a line.
+    fn shown(arguments: &[&str]) -> String {
+        let CaseRequest { method, path, body, headers, .. } = request(arguments).unwrap();
+        let mut shown = format!("{method} {}", path.unwrap());
+        for (name, value) in headers {
+            shown.push_str(&format!("\n{name}: {}", std::str::from_utf8(&value.0).unwrap()));
+        }
+        shown + &body.map(|body| format!("\n\n{body}")).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_kind_of_body_is_taken() {
+        const FORM: &str = "POST /\ncontent-type: application/x-www-form-urlencoded\n\n";
+        for (arguments, body) in [
+            (&["--data-raw", "@a", "--data-raw", "--b"][..], "@a&--b"),
+            (&["--data-ascii", "a"], "a"),
+            (&["--data-binary", "a\nb"], "a\nb"),
+            (&["--data-urlencode", "a=b c&d", "--data-urlencode", "=é"], "a=b+c%26d&%C3%A9"),
+            (&["--data-urlencode", "a~b"], "a~b"),
+            (&["-d", ""], ""),
+        ] {
+            assert_eq!(shown(&[arguments, &["a.org"]].concat()), format!("{FORM}{body}"));
+        }
+        assert_eq!(
+            shown(&["--json", "{", "--json", "}", "-H", "Accept: x", "a.org"]),
+            "POST /\naccept: x\ncontent-type: application/json\n\n{}"
+        );
+        assert!(
+            shown(&["-F", "a=@b", "a.org"]).starts_with("POST /\ncontent-type: multipart/form-")
+        );
+        for wrong in [["--json", "a", "-d", "b"], ["--form", "a", "--data-raw", "b"]] {
+            assert!(request(&[&wrong[..], &["a.org"]].concat()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_its_option_says() {
+        let file = std::env::temp_dir().join(format!("latchkey-body-{}", std::process::id()));
+        std::fs::write(&file, "a\n b\n").unwrap();
+        let at = format!("@{}", file.display());
+        let named = format!("n{at}");
+        for (option, value, body) in [
+            ("-d", &at, "a b"),
+            ("--data-raw", &at, at.as_str()),
+            ("--data-binary", &at, "a\n b\n"),
+            ("--data-urlencode", &named, "n=a%0A+b%0A"),
+            ("--json", &at, "a\n b\n"),
+        ] {
+            let request = request(&[option, value, "a.org"]).unwrap();
+            assert_eq!(request.body.as_deref(), Some(body), "{option}");
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn a_get_has_its_data_in_the_url() {
+        for (url, path) in [("a.org/x", "/x?a=1&b=2"), ("a.org/x?y#z", "/x?y&a=1&b=2")] {
+            assert_eq!(shown(&["-G", "-d", "a=1", "-d", "b=2", url]), format!("GET {path}"));
+        }
+        assert_eq!(shown(&["--get", "-I", "-d", "a", "a.org"]), "HEAD /?a");
+        assert_eq!(shown(&["-G", "a.org"]), "GET /");
+    }
+
+    #[test]
+    fn options_that_stand_for_headers_give_way_to_headers() {
+        let options = ["-A", "me", "-e", "https://b.org", "-u", "a:b"];
+        assert_eq!(
+            shown(&[&options[..], &["a.org"]].concat()),
+            "GET /\nauthorization: Basic YTpi\nuser-agent: me\nreferer: https://b.org"
+        );
+        let headers = ["-H", "Authorization: x", "-H", "user-agent: y", "-H", "Referer: z"];
+        assert_eq!(
+            shown(&[&options[..], &headers[..], &["a.org"]].concat()),
+            "GET /\nauthorization: x\nuser-agent: y\nreferer: z"
+        );
+        let error = request(&["-u", "secret", "a.org"]).unwrap_err();
+        assert_eq!(error.to_string(), "`-u` takes `user:password`");
+    }
+
+    #[test]
+    fn what_curl_is_told_of_transport_and_output_is_ignored() {
+        let arguments = "-isSvkfL -vv --location --compressed --insecure --silent --show-error --fail \
+                         --http1.1 --http2 -o /dev/null -m 5 --connect-timeout 2 --max-time 3.5 -XPUT a.org";
+        assert_eq!(shown(&arguments.split_whitespace().collect::<Vec<_>>()), "PUT /");
+    }
+
+    /// As copied from the network panel of Chrome, and from Postman.
+    #[test]
+    fn a_command_line_may_stay_as_it_was_copied() {
+        assert_eq!(
+            shown(&[
+                "https://a.org/v1/x?y=1",
+                "-X",
+                "PATCH",
+                "-H",
+                "accept: */*",
+                "-H",
+                "content-type: application/json",
+                "-b",
+                "a=b; c=d",
+                "-H",
+                r#"sec-ch-ua: "Chromium";v="140""#,
+                "--data-raw",
+                "------WebKit",
+                "--insecure"
+            ]),
+            "PATCH /v1/x?y=1\naccept: */*\ncontent-type: application/json\n\
+             sec-ch-ua: \"Chromium\";v=\"140\"\ncookie: a=b; c=d\n\n------WebKit"
+        );
+        assert_eq!(
+            shown(&[
+                "--location",
+                "--globoff",
+                "--request",
+                "POST",
+                "https://a.org/v1",
+                "--header",
+                "Authorization: Bearer x",
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                "{\n}"
+            ]),
+            "POST /v1\nauthorization: Bearer x\ncontent-type: application/json\n\n{\n}"
+        );
     }
 
     #[test]
