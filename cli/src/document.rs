@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
+
+use crate::place::Place;
 
 /// Any JSON value, its fields in the order in which they were written.
 ///
@@ -108,20 +110,82 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T> {
 /// Parses `text`, which came from `file`.
 ///
 /// # Errors
-/// `text` is not such a document: one line, `FILE:LINE:COLUMN: message`.
+/// `text` is not such a document: a [`Malformed`], in one line `FILE:LINE:COLUMN: message`.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
-    if is_json(file, text) {
+    let parsed = if is_json(file, text) {
         serde_json::from_str(text).map_err(|error| {
-            let place = (error.line() > 0).then(|| (error.line(), error.column()));
-            located(file, place, &error.to_string())
+            let place = Place { line: error.line(), column: error.column() };
+            Malformed::new(
+                file,
+                (place.line > 0).then_some(place),
+                &error.to_string(),
+                "invalid_json",
+            )
         })
     } else {
         yaml_serde::from_str(text).map_err(|error| {
-            let place = error.location().map(|place| (place.line(), place.column()));
-            located(file, place, &error.to_string())
+            let place = error.location().map(|at| Place { line: at.line(), column: at.column() });
+            Malformed::new(file, place, &error.to_string(), "invalid_yaml")
         })
+    };
+    Ok(parsed?)
+}
+
+/// Why a file is no such document as it should be.
+#[derive(Debug)]
+pub(crate) struct Malformed {
+    pub(crate) file: PathBuf,
+    pub(crate) place: Option<Place>,
+    /// Where in the document, as a JSON pointer; empty where it does not parse.
+    pub(crate) pointer: &'static str,
+    /// What kind of mistake it is, as findings name it.
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Malformed {
+    /// A document that parses, with something else at `pointer` than there should be.
+    pub(crate) fn wrong_type(file: &Path, pointer: &'static str, message: &str) -> Malformed {
+        let (file, message) = (file.to_owned(), message.to_owned());
+        Malformed { file, place: None, pointer, code: "wrong_type", message }
+    }
+
+    /// Both parsers put the place into their message; it is wanted once, in front. What is not one
+    /// of the mistakes that findings know is `otherwise`.
+    fn new(file: &Path, place: Option<Place>, message: &str, otherwise: &'static str) -> Malformed {
+        let mut message = message.to_owned();
+        if let Some(Place { line, column }) = place {
+            message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
+        }
+        let is = |mistake: &str| {
+            // Behind the path to it, in YAML.
+            message.starts_with(mistake) || message.contains(&format!(": {mistake}"))
+        };
+        let code = [
+            ("duplicate field `", "duplicate"),
+            ("invalid type: ", "wrong_type"),
+            ("missing field `", "missing_field"),
+            ("unknown field `", "unknown_field"),
+            (NOT_FINITE, "invalid_value"),
+        ];
+        let code = code.into_iter().find(|(mistake, _)| is(mistake));
+        let code = code.map_or(otherwise, |(_, code)| code);
+        Malformed { file: file.to_owned(), place, pointer: "", code, message }
     }
 }
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Malformed { file, place, message, .. } = self;
+        write!(formatter, "{}", file.display())?;
+        if let Some(Place { line, column }) = place {
+            write!(formatter, ":{line}:{column}")?;
+        }
+        write!(formatter, ": {message}")
+    }
+}
+
+impl std::error::Error for Malformed {}
 
 pub(crate) fn is_json(file: &Path, text: &str) -> bool {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -129,18 +193,6 @@ pub(crate) fn is_json(file: &Path, text: &str) -> bool {
         "json" => true,
         "yaml" | "yml" => false,
         _ => text.trim_start().starts_with(['{', '[']),
-    }
-}
-
-/// Both parsers put the place into their message; it is wanted once, in front.
-fn located(file: &Path, place: Option<(usize, usize)>, message: &str) -> anyhow::Error {
-    let file = file.display();
-    match place {
-        None => anyhow!("{file}: {message}"),
-        Some((line, column)) => {
-            let message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
-            anyhow!("{file}:{line}:{column}: {message}")
-        }
     }
 }
 
@@ -173,6 +225,8 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
+const NOT_FINITE: &str = "a number must be finite";
+
 struct DocumentVisitor;
 
 impl<'de> de::Visitor<'de> for DocumentVisitor {
@@ -197,7 +251,7 @@ impl<'de> de::Visitor<'de> for DocumentVisitor {
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Document, E> {
         serde_json::Number::from_f64(value)
             .map(Document::Number)
-            .ok_or_else(|| E::custom("a number must be finite"))
+            .ok_or_else(|| E::custom(NOT_FINITE))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Document, E> {
@@ -341,6 +395,20 @@ mod tests {
         );
         assert_eq!(error("p.json", "{\"a\": }"), "p.json:1:7: expected value");
         assert_eq!(error("p.yaml", "a: .nan\n"), "p.yaml:1:4: a: a number must be finite");
+    }
+
+    #[test]
+    fn a_mistake_has_the_code_of_its_kind() {
+        for (file, text, code) in [
+            ("p.yaml", "a: 1\na: 2\n", "duplicate"),
+            ("p.json", r#"{"a": {"b": 1, "b": 2}}"#, "duplicate"),
+            ("p.yaml", "a: [1\n", "invalid_yaml"),
+            ("p.json", "{", "invalid_json"),
+            ("p.yaml", "a: {b: .inf}\n", "invalid_value"),
+        ] {
+            let error = parse::<Document>(Path::new(file), text).unwrap_err();
+            assert_eq!(error.downcast::<Malformed>().unwrap().code, code, "{text}");
+        }
     }
 
     #[test]

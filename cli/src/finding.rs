@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use latchkey::Severity;
 use serde::Serialize;
 
+use crate::document::Malformed;
 use crate::place::{self, Place};
 use crate::style::{BOLD, ERROR, HELP, WARNING};
 
@@ -15,7 +16,7 @@ use crate::style::{BOLD, ERROR, HELP, WARNING};
 pub struct Finding {
     /// The policy file or the keys file.
     pub file: PathBuf,
-    /// Where in the file, once [`locate`] has looked.
+    /// Where in the file, if that is known or [`locate`] has looked.
     pub place: Option<Place>,
     /// Its place as a JSON pointer, which starts at that file's root.
     pub pointer: String,
@@ -37,6 +38,14 @@ impl Finding {
     }
 }
 
+impl From<Malformed> for Finding {
+    fn from(malformed: Malformed) -> Finding {
+        let Malformed { file, place, pointer, code, message } = malformed;
+        let (pointer, severity) = (pointer.to_owned(), Severity::Error);
+        Finding { file, place, pointer, code, severity, message, help: None }
+    }
+}
+
 /// Finds the lines and columns of findings, and puts the findings into their order.
 ///
 /// A file that can no longer be read leaves its findings without.
@@ -50,7 +59,7 @@ pub fn locate(findings: &mut [Finding]) {
     for file in &files {
         let places = places(file, findings);
         for finding in findings.iter_mut().filter(|finding| finding.file == *file) {
-            finding.place = places.get(&finding.pointer).copied();
+            finding.place = finding.place.or_else(|| places.get(&finding.pointer).copied());
         }
     }
     let position = |file: &PathBuf| files.iter().position(|own| own == file);

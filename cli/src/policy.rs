@@ -7,7 +7,7 @@ use clap::Args;
 use latchkey::{Engine, Environment};
 use serde::Deserialize;
 
-use crate::document::{self, Document, Fields};
+use crate::document::{self, Document, Fields, Malformed};
 use crate::finding::Finding;
 
 /// The files that a command takes a policy from.
@@ -150,9 +150,9 @@ impl Policy {
     }
 
     fn join(&mut self, file: &Path, keys: Vec<Document>) -> Result<()> {
-        let place = self.file.display();
+        let place = &self.file;
         let Document::Object(Fields(fields)) = &mut self.document else {
-            bail!("{place}: a policy must be an object");
+            bail!(Malformed::wrong_type(place, "", "a policy must be an object"));
         };
         let first = match fields.iter_mut().find(|(name, _)| name == "keys") {
             None => {
@@ -164,7 +164,7 @@ impl Policy {
                 own.extend(keys);
                 first
             }
-            Some(_) => bail!("{place}: `keys` must be a list"),
+            Some(_) => bail!(Malformed::wrong_type(place, "/keys", "`keys` must be a list")),
         };
         self.joined = Some(JoinedKeys { file: file.to_owned(), first });
         Ok(())

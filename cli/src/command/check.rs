@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::Exit;
+use crate::document::Malformed;
 use crate::finding::{self, Finding};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
@@ -14,7 +15,7 @@ use crate::{hygiene, time};
 /// Find what is wrong with a policy
 ///
 /// Prints every finding with its file, line and column, code, message and help. Errors refuse the
-/// policy, in the filter as well; warnings do not.
+/// policy, in the filter as well; warnings do not. A file that does not parse is one finding.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
@@ -69,15 +70,16 @@ The JSON is a list of objects, in the order of files and places:
   line      from 1, or null where the file could not be read again
   column    from 1, in characters, or null
   severity  \"error\" or \"warning\"
-  code      stable name of the kind of finding
-  pointer   JSON pointer (RFC 6901) into the file; \"\" is the whole of it
+  code      stable name of the kind of finding; \"invalid_json\", \"invalid_yaml\" and \"duplicate\" tell
+            of a file that does not parse or has a field twice, and nothing else is told of it
+  pointer   JSON pointer (RFC 6901) into the file; \"\" is the whole of it, or a file that does not parse
   message   what is wrong, one line
   help      what to do about it, or null";
 
 /// Prints the findings; an error among them ends with [`Exit::Findings`].
 ///
 /// # Errors
-/// A file cannot be read or parsed, or the output cannot be written.
+/// A file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let findings = findings(arguments)?;
     match arguments.format {
@@ -91,7 +93,14 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
     let progress = Progress::start();
     progress.step("reading the policy");
-    let policy = arguments.files.load()?;
+    let policy = match arguments.files.load() {
+        Ok(policy) => policy,
+        Err(error) => {
+            let mut findings = vec![error.downcast::<Malformed>()?.into()];
+            finding::locate(&mut findings);
+            return Ok(findings);
+        }
+    };
     progress.step("checking the policy");
     let mut findings = policy.findings()?;
     progress.step("looking for what is doubtful");

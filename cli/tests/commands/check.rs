@@ -39,6 +39,65 @@ fn check_prints_json() {
 }
 
 #[test]
+fn a_file_that_does_not_parse_is_a_finding() {
+    let directory = directory();
+    for (name, text, code, line, column, message) in [
+        ("a.yaml", "realm: a\nrealm: b\n", "duplicate", 2, 1, "duplicate field `realm`"),
+        ("b.json", "{\"realm\": 1,\n \"realm\": 2}", "duplicate", 2, 8, "duplicate field `realm`"),
+        (
+            "c.yaml",
+            "realm: [a\nkeys: []\n",
+            "invalid_yaml",
+            2,
+            5,
+            "did not find expected ',' or ']', while parsing a flow sequence at line 1 column 8",
+        ),
+        ("d.json", "{\"realm\": }", "invalid_json", 1, 11, "expected value"),
+        ("e.yaml", "keys: {}\n", "wrong_type", 1, 1, "`keys` must be a list"),
+    ] {
+        directory.write(name, text);
+        let pointer = if name == "e.yaml" { "/keys" } else { "" };
+        let at = if pointer.is_empty() { String::new() } else { format!(" (at {pointer})") };
+        let command = format!("check {name} --keys keys.yaml");
+        TestCommand::new(&directory, &command).prints(
+            3,
+            &format!("{name}:{line}:{column}: error[{code}]: {message}{at}\n1 error, 0 warnings\n"),
+            "",
+        );
+        let json = TestCommand::new(&directory, &format!("{command} --format json"));
+        let findings: serde_json::Value = serde_json::from_str(&json.everything()).unwrap();
+        assert_eq!(
+            findings,
+            serde_json::json!([{
+                "file": name, "line": line, "column": column, "severity": "error", "code": code,
+                "pointer": pointer, "message": message, "help": null,
+            }])
+        );
+    }
+    for (keys, finding) in [
+        ("keys:\n- id: a\n  id: b\n", "3:3: error[duplicate]: keys[0]: duplicate field `id`"),
+        (
+            "- id: a\n",
+            "1:1: error[wrong_type]: invalid type: sequence, expected an object with a list `keys`",
+        ),
+        ("keys: []\na: 1\n", "2:1: error[unknown_field]: unknown field `a`, expected `keys`"),
+        ("{}\n", "1:1: error[missing_field]: missing field `keys`"),
+    ] {
+        directory.write("keys.yaml", keys);
+        TestCommand::new(&directory, "check policy.yaml --keys keys.yaml").prints(
+            3,
+            &format!("keys.yaml:{finding}\n1 error, 0 warnings\n"),
+            "",
+        );
+    }
+    TestCommand::new(&directory, "check none.yaml --format json").prints(
+        1,
+        "",
+        "error: cannot read `none.yaml`: No such file or directory (os error 2)\n",
+    );
+}
+
+#[test]
 fn check_names_the_file_that_a_key_came_from() {
     let directory = directory();
     directory.write(

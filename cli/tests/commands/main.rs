@@ -81,7 +81,7 @@ fn systems() -> Vec<PathBuf> {
 fn a_file_that_does_not_parse_is_a_failure_with_its_place() {
     let directory = directory();
     directory.write("twice.yaml", "realm: a\nrealm: b\n");
-    for command in ["check twice.yaml", "render twice.yaml --to json", "explain twice.yaml a.org"] {
+    for command in ["render twice.yaml --to json", "explain twice.yaml a.org"] {
         TestCommand::new(&directory, command).prints(
             1,
             "",
