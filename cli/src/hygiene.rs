@@ -1,6 +1,7 @@
 //! What is doubtful in a policy that the core accepts: keys that nobody looks after, rules that
 //! never match, secrets that stand where they must not. All of it warns and refuses nothing.
 
+mod conditions;
 mod keys;
 mod plaintext;
 mod rules;
@@ -21,6 +22,7 @@ pub(crate) fn findings(policy: &Policy, now: i64) -> Vec<Finding> {
     keys::look(document, now, &mut remarks);
     rules::look(document, &mut remarks);
     scopes::look(document, &mut remarks);
+    conditions::look(document, &mut remarks);
     plaintext::look(document, &mut remarks);
     let located = |remark: Remark| {
         let (file, pointer) = policy.source(&remark.pointer);
@@ -44,6 +46,11 @@ struct Remark {
     pointer: String,
     message: String,
     help: &'static str,
+}
+
+/// Whether the policy says who there is: it has keys, and no sessions, of which a token tells.
+fn knows_identities(policy: &Document) -> bool {
+    !items(policy, "keys").is_empty() && policy.field("sessions").is_none()
 }
 
 /// The items of the list `name`, none where there is no such list.

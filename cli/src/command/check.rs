@@ -48,6 +48,8 @@ Example:
 
 Warnings:
   expired_key                  a key is over and still there
+  hash_of_nothing              a key's hash is that of an empty text
+  invalid_path                 a path has a segment such as `:id`, which is taken as it stands
   key_expires_soon             a key ends within 30 days
   missing_account              its type counts keys per account, and the key names none
   no_scopes                    a key has scopes neither of its own nor of its type
@@ -57,9 +59,14 @@ Warnings:
   too_many_active_keys         an account has more keys than `max_active_per_account` of their
                                type; a key that ends within 30 days after the next one started,
                                as in a rotation's overlap, does not count
+  ungranted_scope              a rule asks for a scope that neither a key nor a key type covers
   unknown_attribute            a condition or a header names an attribute that no key has
+  unmet_condition              a condition asks for a value that no key has
   unreachable_rule             rules before this one take all that it would match
   unused_scope                 a scope that no rule asks for
+
+Who has what is known only where the policy has keys and no `sessions`: elsewhere no condition and no
+scope of a rule is doubted.
 
 Keys that are disabled are passed over, and comments are not read. What a file cannot show is not
 found: a hash tells nothing of its token, so one made of a short or guessable token, on purpose or

@@ -9,6 +9,10 @@ use crate::time;
 /// A key that ends within so many seconds is about to: 30 days. An overlap is no longer, either.
 const SOON: i64 = 30 * 24 * 60 * 60;
 
+/// What `printf %s "$TOKEN" | sha256sum` makes of a variable that is not set.
+const HASH_OF_NOTHING: &str =
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
     let types: HashMap<&str, Type> = fields(policy, "key_types")
         .iter()
@@ -25,6 +29,15 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
         let mut remark = |code, field: &str, message: String, help| {
             remarks.push(Remark { code, pointer: format!("/keys/{index}{field}"), message, help });
         };
+        let hash = key.field("hash").and_then(Document::as_str);
+        if hash.is_some_and(|hash| hash.eq_ignore_ascii_case(HASH_OF_NOTHING)) {
+            remark(
+                "hash_of_nothing",
+                "/hash",
+                "this is the SHA-256 of an empty text, which no token is".to_owned(),
+                "hash the token itself; the variable it stood in was empty",
+            );
+        }
         let name = key.field("type").and_then(Document::as_str);
         let own = name.and_then(|name| types.get(name));
         if key.field("scopes").is_none() && !own.is_some_and(|own| own.has_scopes) {
@@ -194,6 +207,19 @@ mod tests {
                 "/keys/3 no_scopes: a key without scopes, of a type without scopes"
             ]
         );
+    }
+
+    #[test]
+    fn the_hash_of_nothing_is_no_token_s() {
+        let upper = HASH_OF_NOTHING.to_ascii_uppercase().replace("SHA256", "sha256");
+        let other = HASH_OF_NOTHING.replace("e3", "e4");
+        let yaml = format!(
+            "keys:\n- {{scopes: [], hash: '{HASH_OF_NOTHING}'}}\n- {{scopes: [], hash: '{upper}'}}\n\
+             - {{scopes: [], hash: '{other}'}}\n- {{disabled: true, hash: '{upper}'}}\n"
+        );
+        let told = "hash_of_nothing: this is the SHA-256 of an empty text, which no token is";
+        let told = [0, 1].map(|index| format!("/keys/{index}/hash {told}"));
+        assert_eq!(remarks(&yaml), told);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Scopes that keys have and no rule asks for.
+//! Scopes that keys have and no rule asks for, and scopes that rules ask for and no key has.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{Remark, escaped, fields, items};
+use super::{Remark, escaped, fields, items, knows_identities};
 use crate::document::Document;
 
 /// The actions that methods stand for without a table of the policy's own.
@@ -29,6 +29,59 @@ pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
                     help: "without a rule a request needs its action on `*`, which only a scope \
                            such as `*:read` covers",
                 });
+            }
+        }
+    }
+    if knows_identities(policy) {
+        ungranted(policy, &known, remarks);
+    }
+}
+
+/// Looks for what rules ask for and none of the scopes `granted` covers.
+fn ungranted<'d>(policy: &'d Document, granted: &HashSet<&str>, remarks: &mut Vec<Remark>) {
+    let mut judged: HashMap<&'d str, bool> = HashMap::new();
+    // Of a template only a request knows what it asks for.
+    let mut is_ungranted = |text: &'d Document| {
+        let Some(text) = text.as_str().filter(|text| !text.contains('{')) else { return false };
+        *judged.entry(text).or_insert_with(|| {
+            let asked = Asked::new(text);
+            !granted.iter().any(|scope| asked.is_covered_by(scope, &[]))
+        })
+    };
+    let mut remark = |pointer: String, message: &str| {
+        remarks.push(Remark {
+            code: "ungranted_scope",
+            pointer,
+            message: message.to_owned(),
+            help: "nobody gets past it; give the scope to a key or to a key type",
+        });
+    };
+    const NONE: &str = "no key has a scope that covers this one";
+    for (index, rule) in items(policy, "rules").iter().enumerate() {
+        let place = format!("/rules/{index}");
+        for (index, text) in items(rule, "require").iter().enumerate() {
+            if is_ungranted(text) {
+                remark(format!("{place}/require/{index}"), NONE);
+            }
+        }
+        let alternatives = items(rule, "require_any");
+        if !alternatives.is_empty() && alternatives.iter().all(&mut is_ungranted) {
+            let message = "no key has a scope that covers one of these";
+            remark(format!("{place}/require_any"), message);
+        }
+        let Some(graphql) = rule.field("graphql") else { continue };
+        let is_switch = |text: &Document| matches!(text.as_str(), Some("allow" | "deny"));
+        for name in ["require", "introspection"] {
+            if graphql.field(name).is_some_and(|text| !is_switch(text) && is_ungranted(text)) {
+                remark(format!("{place}/graphql/{name}"), NONE);
+            }
+        }
+        for list in ["fields", "nested"] {
+            for (name, text) in fields(graphql, list) {
+                let is_scope = text.as_str().is_some_and(|text| text.contains(':'));
+                if is_scope && is_ungranted(text) {
+                    remark(format!("{place}/graphql/{list}/{}", escaped(name)), NONE);
+                }
             }
         }
     }
@@ -142,8 +195,13 @@ mod tests {
 
     fn unused(rules: &str, scopes: &str) -> Vec<String> {
         let yaml = format!("rules: {rules}\nkeys: [{{scopes: {scopes}}}]\n");
-        let place = |remark: String| remark.split(' ').next().unwrap().to_owned();
-        super::super::remarks(&yaml, look).into_iter().map(place).collect()
+        places(&yaml, "unused_scope")
+    }
+
+    fn places(yaml: &str, code: &str) -> Vec<String> {
+        let mut remarks = super::super::remarks(yaml, look);
+        remarks.retain(|remark| remark.contains(&format!(" {code}: ")));
+        remarks.iter().map(|remark| remark.split(' ').next().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -180,5 +238,41 @@ mod tests {
             super::super::remarks(yaml, look),
             ["/key_types/t/scopes/0 unused_scope: no rule asks for this scope"]
         );
+    }
+
+    #[test]
+    fn a_scope_that_no_key_has_opens_nothing() {
+        for (rule, place) in [
+            ("require: [a:read, b:read]", "/rules/0/require/1"),
+            ("require: ['a:*']", "/rules/0/require/0"),
+            ("require: [read]", "/rules/0/require/0"),
+            ("require_any: [b:read, 'c:write']", "/rules/0/require_any"),
+            ("graphql: {require: b:read}", "/rules/0/graphql/require"),
+            ("graphql: {introspection: b:read}", "/rules/0/graphql/introspection"),
+            ("graphql: {fields: {x: 'b:read', y: b}}", "/rules/0/graphql/fields/x"),
+            ("graphql: {nested: {x: b:read, y: allow}}", "/rules/0/graphql/nested/x"),
+        ] {
+            let yaml = format!("rules: [{{{rule}}}]\nkeys: [{{scopes: ['a:read', 'd:write']}}]\n");
+            assert_eq!(places(&yaml, "ungranted_scope"), [place], "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_somebody_may_have_is_no_finding() {
+        const KEYS: &str = "keys: [{scopes: [a:read, d:write]}]";
+        for (rule, who) in [
+            ("require: [a:read, d:delete, 'd:write']", KEYS),
+            ("require_any: [b:read, a:read]", KEYS),
+            ("require_any: [b:read, '{x}:read']", KEYS),
+            ("require: ['{x}:read'], require_any: []", KEYS),
+            ("graphql: {introspection: deny, fields: {x: b}}", KEYS),
+            ("graphql: {introspection: allow, require: '{field}:{operation}'}", KEYS),
+            ("require: [b:read]", "keys: []"),
+            ("require: [b:read]", "keys: [{scopes: []}]\nsessions: {id: sub}"),
+            ("require: [b:read]", "keys: [{scopes: []}]\nkey_types: {t: {scopes: [read]}}"),
+        ] {
+            let yaml = format!("rules: [{{{rule}}}]\n{who}\n");
+            assert_eq!(places(&yaml, "ungranted_scope"), [""; 0], "{rule}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `latchkey check`.
 
-use super::{BROKEN, HASH, PEPPERED, TestCommand, directory, systems};
+use std::collections::BTreeSet;
+
+use super::{BROKEN, HASH, PEPPERED, TestCommand, directory, repository, systems};
 
 #[test]
 fn check_says_that_nothing_is_wrong() {
@@ -169,6 +171,7 @@ where: {plan: pro}
 rules:
 - {paths: ['/a/**'], require: ['a:{action}']}
 - {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read']}
+- {paths: ['/n/:id'], require: ['n:read'], where: {region: us}}
 - {access: public}
 ",
     );
@@ -186,6 +189,8 @@ rules:
     {
         keys.push_str(&format!("- {{id: k{index}, hash: 'sha256:{index:064}', {fields}}}\n"));
     }
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    keys.push_str(&format!("- {{id: k6, hash: 'sha256:{nothing}', scopes: []}}\n"));
     directory.write("keys.yaml", &keys);
     let command = "check policy.yaml --keys keys.yaml --now 2026-06-01T00:00:00Z";
     TestCommand::new(&directory, command).prints(
@@ -200,7 +205,13 @@ policy.yaml:9:3: warning[unreachable_rule]: this rule never matches: what it mat
   help: the first rule that matches decides; move the narrower one up
 policy.yaml:9:19: warning[plaintext_token]: this looks like a token in plaintext (at /rules/1/name)
   help: keep its hash only; whoever read this file has the token, so rotate it
-policy.yaml:10:3: warning[public_everything]: this rule lets every request in without a key (at /rules/2)
+policy.yaml:10:12: warning[invalid_path]: `/n/:id` has a segment that is taken as it stands (at /rules/2/paths/0)
+  help: a parameter is written `{name}`
+policy.yaml:10:33: warning[ungranted_scope]: no key has a scope that covers this one (at /rules/2/require/0)
+  help: nobody gets past it; give the scope to a key or to a key type
+policy.yaml:10:52: warning[unmet_condition]: no key has the `region` that is asked for here (at /rules/2/where/region)
+  help: nobody gets past it; compare it with the keys, letter case counts
+policy.yaml:11:3: warning[public_everything]: this rule lets every request in without a key (at /rules/3)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
   help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
@@ -212,15 +223,17 @@ keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z 
   help: remove it, or rotate it if it is still needed
 keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
   help: `latchkey key rotate` makes its successor
-0 errors, 11 warnings
+keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
+  help: hash the token itself; the variable it stood in was empty
+0 errors, 15 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 11);
+    assert_eq!(findings.as_array().unwrap().len(), 15);
     assert_eq!(
-        findings[10],
+        findings[13],
         serde_json::json!({
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
@@ -228,6 +241,24 @@ keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00
             "help": "`latchkey key rotate` makes its successor",
         })
     );
+
+    // And the help and the documentation name these and no others.
+    let told: BTreeSet<&str> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect();
+    let help = TestCommand::new(&directory, "check --help").output();
+    let help = help.split("Warnings:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named = help.lines().filter(|line| !line.starts_with("   "));
+    let named: BTreeSet<&str> = named.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(named, told);
+    let documentation = std::fs::read_to_string(repository("docs/configuration.md")).unwrap();
+    let rows = documentation.split("\n## Warnings\n").nth(1).unwrap().lines();
+    let documented: BTreeSet<&str> =
+        rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(documented, told);
 }
 
 #[test]
