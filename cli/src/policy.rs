@@ -106,9 +106,9 @@ impl Policy {
     ///
     /// # Errors
     /// Everything that the core finds, if one finding is an error.
-    pub fn compile(&self) -> Result<Result<Engine, Vec<Finding>>> {
+    pub(crate) fn compile(&self) -> Result<Result<Engine, Vec<Finding>>> {
         let pepper = pepper();
-        let environment = Environment { pepper: pepper.as_ref().map(String::as_bytes) };
+        let environment = Environment { pepper: pepper.as_deref() };
         let compiled = Engine::compile(&self.to_json()?, &environment);
         Ok(compiled.map_err(|findings| self.locate(findings)))
     }
@@ -117,7 +117,7 @@ impl Policy {
     ///
     /// # Errors
     /// None that a policy can cause; serializing is fallible by type.
-    pub fn findings(&self) -> Result<Vec<Finding>> {
+    pub(crate) fn findings(&self) -> Result<Vec<Finding>> {
         Ok(match self.compile()? {
             Ok(engine) => self.locate(engine.warnings().to_vec()),
             Err(findings) => findings,
@@ -190,11 +190,11 @@ impl Policy {
 /// The fields of a key that no proxy needs.
 const FOR_PEOPLE: [&str; 3] = ["name", "created", "hint"];
 
-/// The value of the environment variable `LATCHKEY_PEPPER`, which keys hashed with
-/// `hmac-sha256` need.
-#[must_use]
-pub fn pepper() -> Option<String> {
-    std::env::var("LATCHKEY_PEPPER").ok()
+/// The bytes of the environment variable `LATCHKEY_PEPPER`, which keys hashed with `hmac-sha256` need.
+/// Empty is the same as none.
+pub(crate) fn pepper() -> Option<Vec<u8>> {
+    let pepper = std::env::var_os("LATCHKEY_PEPPER")?.into_encoded_bytes();
+    (!pepper.is_empty()).then_some(pepper)
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,11 @@ pub(crate) fn display(seconds: i64) -> String {
         .unwrap_or_else(|| seconds.to_string())
 }
 
+/// Whether RFC 3339 can write a time: its calendar ends with the year 9999.
+pub(crate) fn is_writable(seconds: i64) -> bool {
+    OffsetDateTime::from_unix_timestamp(seconds).is_ok_and(|time| time.format(&Rfc3339).is_ok())
+}
+
 /// Reads the value of `--now`.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     latchkey::parse_timestamp(text)

@@ -9,6 +9,7 @@
 mod support;
 
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
@@ -293,6 +294,24 @@ fn a_pepper_makes_the_hash() {
         "error: the key `a` is hashed with a pepper, so its successor needs LATCHKEY_PEPPER\n",
     );
     assert_eq!(run(&directory, "key revoke a --keys keys.yaml").error, "key `a` is revoked\n");
+}
+
+/// A pepper is bytes; without it the key would be made, and less safe than it was meant to be.
+#[test]
+fn a_pepper_need_not_be_text() {
+    let directory = directory();
+    let pepper = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    for arguments in
+        ["key new --keys keys.yaml --id a --scope read", "key rotate a --keys keys.yaml"]
+    {
+        let mut command = command(&directory, &arguments.split(' ').collect::<Vec<_>>());
+        command.env("LATCHKEY_PEPPER", pepper);
+        finish(command).token();
+    }
+    assert_eq!(read(&directory, "keys.yaml").matches("hash: \"hmac-sha256:").count(), 2);
+    let mut check = command(&directory, &["check", "policy.yaml", "--keys", "keys.yaml"]);
+    check.env("LATCHKEY_PEPPER", pepper);
+    assert_eq!(finish(check).code, Some(0));
 }
 
 #[test]
@@ -613,6 +632,8 @@ fn what_would_not_be_valid_is_not_written() {
         let ran = run(&directory, &format!("{new} {wrong}"));
         assert_eq!((ran.code, ran.output.as_str()), (Some(2), ""), "{wrong}: {}", ran.error);
     }
+    run(&directory, &format!("{new} --expires 9000y"))
+        .fails(1, "error: that is after the year 9999\n");
     let ran = run(&directory, &format!("{new} --expires 2020-01-01T00:00:00Z"));
     assert!(ran.error.starts_with("error: `--expires` is not in the future: it is "));
     assert_eq!(names(&directory), ["policy.yaml"]);

@@ -165,9 +165,8 @@ fn print(token: &Token, id: &str, output: &mut dyn Write) -> Result<Exit> {
 
 /// The fields of a key that come from its token and the time.
 fn secret_fields(token: &Token, now: i64) -> Result<[(String, Document); 3]> {
-    let pepper = policy::pepper().filter(|pepper| !pepper.is_empty());
     Ok([
-        ("hash".to_owned(), text(token.hash(pepper.as_deref().map(str::as_bytes))?)),
+        ("hash".to_owned(), text(token.hash(policy::pepper().as_deref())?)),
         ("hint".to_owned(), text(token.hint())),
         ("created".to_owned(), text(time::display(now))),
     ])
@@ -224,9 +223,8 @@ impl Expiry {
 
 /// The time `seconds` after `now`.
 fn later(now: i64, seconds: i64) -> Result<i64> {
-    // What the calendar of RFC 3339 can still write.
-    const LAST: i64 = 253_402_300_799;
-    now.checked_add(seconds).filter(|end| *end <= LAST).context("that is after the year 9999")
+    let end = now.checked_add(seconds).filter(|end| time::is_writable(*end));
+    end.context("that is after the year 9999")
 }
 
 /// Reads `90d`, or an RFC 3339 time.

@@ -65,7 +65,14 @@ where cases.json holds
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let policy = arguments.files.load()?;
     let mut suite = Suite::load_for_policy(&arguments.cases, policy.to_json()?)?;
-    suite.pepper = suite.pepper.or_else(policy::pepper);
+    if suite.pepper.is_none()
+        && policy.needs_pepper()
+        && let Some(pepper) = policy::pepper()
+    {
+        // A file of cases says its own pepper in JSON, so a suite has text.
+        let pepper = String::from_utf8(pepper);
+        suite.pepper = Some(pepper.map_err(|_| anyhow!("LATCHKEY_PEPPER is not UTF-8"))?);
+    }
     let outcomes = cases::run_on_core(&suite).map_err(|findings| {
         anyhow!(
             "`{}` is refused: `latchkey check` says why ({})",

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         bail!("the key `{id}` {over}: it has no successor (mint a key with `latchkey key new`)");
     }
     let hash = old.text("hash").unwrap_or_default();
-    if hash.starts_with("hmac-sha256:") && policy::pepper().is_none_or(|pepper| pepper.is_empty()) {
+    if hash.starts_with("hmac-sha256:") && policy::pepper().is_none() {
         bail!("the key `{id}` is hashed with a pepper, so its successor needs LATCHKEY_PEPPER");
     }
     if arguments.expires.is_none()
