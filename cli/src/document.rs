@@ -51,8 +51,7 @@ impl Document {
     }
 
     /// What a JSON pointer (RFC 6901) names in this document.
-    #[must_use]
-    pub fn pointer(&self, pointer: &str) -> Option<&Document> {
+    pub(crate) fn pointer(&self, pointer: &str) -> Option<&Document> {
         let mut steps = pointer.split('/');
         steps.next();
         steps.try_fold(self, |document, step| match document {
@@ -110,7 +109,7 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T> {
 /// Parses `text`, which came from `file`.
 ///
 /// # Errors
-/// `text` is not such a document: a [`Malformed`], in one line `FILE:LINE:COLUMN: message`.
+/// `text` is not such a document: a `Malformed`, in one line `FILE:LINE:COLUMN: message`.
 pub fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T> {
     let parsed = if is_json(file, text) {
         serde_json::from_str(text).map_err(|error| {
@@ -186,6 +185,20 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+/// JSON as YAML of every version reads it: the characters that JSON lets stand in texts, and YAML
+/// forbids or takes for line ends, are escaped.
+pub(crate) fn json_for_yaml(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, character| {
+        match u32::from(character) {
+            code @ (0x7f..0xa0 | 0x2028 | 0x2029 | 0xfeff | 0xfffe | 0xffff) => {
+                text.push_str(&format!("\\u{code:04x}"));
+            }
+            _ => text.push(character),
+        }
+        text
+    })
+}
 
 pub(crate) fn is_json(file: &Path, text: &str) -> bool {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();

@@ -13,27 +13,26 @@ use crate::style::{BOLD, ERROR, HELP, WARNING};
 
 /// One thing wrong, or doubtful, in a policy file or a keys file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The policy file or the keys file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Where in the file, if that is known or [`locate`] has looked.
-    pub place: Option<Place>,
+    pub(crate) place: Option<Place>,
     /// Its place as a JSON pointer, which starts at that file's root.
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// What kind of mistake it is; stable across releases.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// Whether it refuses the policy.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// What is wrong, in one line.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do about it, where that is known.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 impl Finding {
     /// Whether the finding refuses the policy.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
+    pub(crate) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 }
@@ -49,7 +48,7 @@ impl From<Malformed> for Finding {
 /// Finds the lines and columns of findings, and puts the findings into their order.
 ///
 /// A file that can no longer be read leaves its findings without.
-pub fn locate(findings: &mut [Finding]) {
+pub(crate) fn locate(findings: &mut [Finding]) {
     let mut files: Vec<PathBuf> = Vec::new();
     for finding in findings.iter() {
         if !files.contains(&finding.file) {
@@ -83,7 +82,7 @@ const MOST_SHOWN: usize = 20;
 ///
 /// # Errors
 /// The output cannot be written.
-pub fn print(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
     let mut shown: HashMap<&str, usize> = HashMap::new();
     for finding in findings {
         let shown = shown.entry(finding.code).or_default();
@@ -126,7 +125,7 @@ fn print_one(finding: &Finding, output: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// The output cannot be written.
-pub fn print_json(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn print_json(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
     let findings: Vec<JsonFinding<'_>> = findings.iter().map(JsonFinding::from).collect();
     serde_json::to_writer_pretty(&mut *output, &findings)?;
     writeln!(output)

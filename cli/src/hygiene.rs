@@ -74,11 +74,6 @@ fn fields<'d>(document: &'d Document, name: &str) -> &'d [(String, Document)] {
     }
 }
 
-/// A name as it stands in a JSON pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 fn remarks(yaml: &str, look: impl Fn(&Document, &mut Vec<Remark>)) -> Vec<String> {
     let document = crate::document::parse(std::path::Path::new("p.yaml"), yaml).unwrap();

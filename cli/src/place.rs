@@ -12,18 +12,17 @@ use crate::document::is_json;
 
 /// A line and a column of a file, both from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Place {
     /// The line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column.
-    pub column: usize,
+    pub(crate) column: usize,
 }
 
 /// Finds where the fields and items that `pointers` name stand in `text`, which came from `file`
 /// and parses. A field stands where its name does. What does not stand in the text, a field that
 /// is missing say, stands where what should hold it does.
-#[must_use]
-pub fn find<'p>(
+pub(crate) fn find<'p>(
     file: &Path,
     text: &str,
     pointers: impl IntoIterator<Item = &'p str>,
@@ -46,6 +45,11 @@ pub fn find<'p>(
         Some((*pointer, *place?))
     };
     pointers.iter().filter_map(place).collect()
+}
+
+/// A name as it stands in a JSON pointer (RFC 6901).
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The pointer itself, then what holds it, up to the whole document.
@@ -78,7 +82,7 @@ impl Walk<'_> {
         let length = self.pointer.len();
         self.pointer.push('/');
         if name.contains(['~', '/']) {
-            self.pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+            self.pointer.push_str(&escaped(name));
         } else {
             self.pointer.push_str(name);
         }

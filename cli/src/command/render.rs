@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::Exit;
-use crate::document::{Document, Fields};
+use crate::document::{Document, Fields, json_for_yaml};
 use crate::finding;
 use crate::policy::{Policy, PolicyFiles};
 use crate::progress::Progress;
@@ -202,24 +202,24 @@ fn local(wasm: &str) -> Result<&str> {
 /// a `diff` shows what changed, each line after `indent` blanks.
 fn write_lines(policy: &Document, indent: usize, output: &mut dyn Write) -> Result<()> {
     let Document::Object(Fields(fields)) = policy else {
-        writeln!(output, "{:indent$}{}", "", printable(&policy.to_json()?))?;
+        writeln!(output, "{:indent$}{}", "", json_for_yaml(&policy.to_json()?))?;
         return Ok(());
     };
     writeln!(output, "{:indent$}{{", "")?;
     for (index, (name, value)) in fields.iter().enumerate() {
-        let name = printable(&serde_json::to_string(name)?);
+        let name = json_for_yaml(&serde_json::to_string(name)?);
         let end = comma(index, fields.len());
         match value {
             Document::Array(items) if items.iter().any(|item| item.as_str().is_none()) => {
                 writeln!(output, "{:indent$}  {name}: [", "")?;
                 for (index, item) in items.iter().enumerate() {
                     let end = comma(index, items.len());
-                    writeln!(output, "{:indent$}    {}{end}", "", printable(&item.to_json()?))?;
+                    writeln!(output, "{:indent$}    {}{end}", "", json_for_yaml(&item.to_json()?))?;
                 }
                 writeln!(output, "{:indent$}  ]{end}", "")?;
             }
             value => {
-                let value = printable(&value.to_json()?);
+                let value = json_for_yaml(&value.to_json()?);
                 writeln!(output, "{:indent$}  {name}: {value}{end}", "")?;
             }
         }
@@ -234,19 +234,7 @@ fn comma(index: usize, length: usize) -> &'static str {
 
 /// A text as a YAML scalar.
 fn quoted(text: &str) -> Result<String> {
-    Ok(printable(&serde_json::to_string(text)?))
-}
-
-/// JSON lets characters stand in texts that YAML forbids or takes for line ends.
-fn printable(json: &str) -> String {
-    json.chars().fold(String::with_capacity(json.len()), |mut text, character| {
-        if matches!(u32::from(character), 0x7f..0xa0 | 0x2028 | 0x2029 | 0xfeff | 0xfffe | 0xffff) {
-            text.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            text.push(character);
-        }
-        text
-    })
+    Ok(json_for_yaml(&serde_json::to_string(text)?))
 }
 
 /// The filter that refuses whatever Latchkey has not allowed, by the filter state that Latchkey

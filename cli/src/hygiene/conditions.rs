@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Remark, escaped, fields, items, knows_identities};
+use super::{Remark, fields, items, knows_identities};
 use crate::document::Document;
+use crate::place::escaped;
 
 pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
     if !knows_identities(policy) {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Remark, escaped, fields, items};
+use super::{Remark, fields, items};
 use crate::document::Document;
+use crate::place::escaped;
 use crate::time;
 
 /// A key that ends within so many seconds is about to: 30 days. An overlap is no longer, either.

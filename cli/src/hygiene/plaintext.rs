@@ -1,7 +1,8 @@
 //! Tokens that stand in a file which should hold their hashes only.
 
-use super::{Remark, escaped, fields};
+use super::{Remark, fields};
 use crate::document::{Document, Fields};
+use crate::place::escaped;
 
 /// How the tokens of well-known services start.
 const KNOWN: [&str; 20] = [

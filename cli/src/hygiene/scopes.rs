@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Remark, escaped, fields, items, knows_identities};
+use super::{Remark, fields, items, knows_identities};
 use crate::document::Document;
+use crate::place::escaped;
 
 /// The actions that methods stand for without a table of the policy's own.
 const ACTIONS: [&str; 4] = ["create", "delete", "read", "update"];

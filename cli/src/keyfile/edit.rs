@@ -7,7 +7,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 
 use super::layout::{self, Item, List, line_end, line_up_to};
-use crate::document::{Document, Fields};
+use crate::document::{Document, Fields, json_for_yaml};
 
 /// One change; a key is named by its place in the list before any change.
 #[derive(Clone, Debug)]
@@ -346,17 +346,7 @@ fn is_plain(text: &str) -> bool {
 
 /// A text in double quotes, which JSON and YAML read alike.
 fn quoted(text: &str) -> Result<String> {
-    let json = serde_json::to_string(text).context("cannot write JSON")?;
-    // JSON lets characters stand in texts that YAML forbids or takes for line ends.
-    Ok(json.chars().fold(String::with_capacity(json.len()), |mut text, character| {
-        match u32::from(character) {
-            code @ (0x7f..0xa0 | 0x2028 | 0x2029 | 0xfeff | 0xfffe | 0xffff) => {
-                let _ = write!(text, "\\u{code:04x}");
-            }
-            _ => text.push(character),
-        }
-        text
-    }))
+    Ok(json_for_yaml(&serde_json::to_string(text).context("cannot write JSON")?))
 }
 
 #[cfg(test)]

@@ -106,7 +106,8 @@ const COMMANDS: [&str; 9] =
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in COMMANDS {
+    let keys = ["key list", "key new", "key prune", "key revoke", "key rotate"];
+    for command in COMMANDS.into_iter().chain(keys) {
         for help in ["-h", "--help"] {
             let help = TestCommand::new(&directory(), &format!("{command} {help}")).output();
             let (_, example) = help.split_once("\nExample").unwrap_or_else(|| panic!("{help}"));

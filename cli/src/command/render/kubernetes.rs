@@ -226,5 +226,5 @@ fn sha256_of(file: &Path) -> Result<String> {
     let module = std::fs::read(file).with_context(|| {
         format!("cannot read `{}` for its hash; give it with `--sha256`", file.display())
     })?;
-    Ok(Sha256::digest(&module).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(Sha256::digest(&module)))
 }
