@@ -17,6 +17,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 
+use harness::gateway::replaced;
 use harness::{Gateway, Scratch, Setup, repository};
 use latchkey_cli::policy::Policy;
 
@@ -51,6 +52,7 @@ fn a_page_of_a_listed_origin_chats_and_others_get_no_data() {
     }
     let (listed, other) = (bind(), bind());
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let subdomain = format!("http://eu.shop.example.org:{}/", port(&listed));
     let shop = format!("http://shop.example.test:{}", port(&listed));
     let others = [
         // A look-alike, another port, another host, and a page without an origin of its own (`null`).
@@ -58,6 +60,10 @@ fn a_page_of_a_listed_origin_chats_and_others_get_no_data() {
         format!("http://shop.example.test:{}/", port(&other)),
         format!("http://evil.test:{}/", port(&listed)),
         format!("{shop}/sandboxed"),
+        // What only looks like a subdomain.
+        format!("http://shop.example.org.evil.test:{}/", port(&listed)),
+        format!("http://evilshop.example.org:{}/", port(&listed)),
+        format!("http://shop.example.org:{}/", port(&listed)),
     ];
     let gateway = gateway(&shop);
     let page = PAGE.replace("PORT", &gateway.address.port().to_string());
@@ -80,6 +86,11 @@ fn a_page_of_a_listed_origin_chats_and_others_get_no_data() {
     assert_eq!(log.lines().filter(|line| line.contains("deny missing_credential")).count(), 1);
     assert_eq!(gateway.reports().len(), 1);
 
+    let answers = answers_in(&subdomain);
+    assert!(answers[0].starts_with("200 "), "{answers:#?}");
+    assert!(answers[1..3].iter().all(|answer| answer.contains(refused)), "{answers:#?}");
+    assert_eq!(gateway.reports().len(), 1);
+
     for page in others {
         let answers = answers_in(&page);
         assert_eq!(answers[..3], ["TypeError: Failed to fetch"; 3], "{page}");
@@ -99,7 +110,7 @@ fn the_keys_origins_decide_where_cors_lets_every_page_in() {
     }
     let other = bind();
     let gateway = gateway_with("http://shop.example.test", |text| {
-        harness::gateway::replaced(text, "exact: \"http://shop.example.test\"", "prefix: \"http\"")
+        replaced(text, "exact: http://shop.example.test", "prefix: http")
     });
     let page = PAGE.replace("PORT", &gateway.address.port().to_string());
     let address = format!("http://evil.test:{}/", other.local_addr().unwrap().port());
@@ -118,21 +129,29 @@ fn is_skipped() -> bool {
     is_skipped
 }
 
-/// Flowyte on Envoy, where its demo's publishable key and its CORS policy are for this origin.
+/// Flowyte on Envoy, where its demo's publishable key and its CORS policy are for this origin, and for the
+/// subdomains of `shop.example.org` under its scheme and port.
 fn gateway(origin: &str) -> Gateway {
     gateway_with(origin, str::to_owned)
 }
 
 fn gateway_with(origin: &str, change: impl Fn(&str) -> String + 'static) -> Gateway {
     const DEMO: &str = "https://shop.example.com";
+    const SUBDOMAINS: &str = "*.shop.example.org";
+    const EXPRESSION: &str = r"([a-z0-9_-]+\.)+shop\.example\.org";
+    let on_subdomains = |host: &str| origin.replace("shop.example.test", host);
     let policy = Policy::load(&repository("envoy/systems/flowyte.yaml"), None).unwrap();
     let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
-    let policy = harness::gateway::replaced(&policy, DEMO, origin);
+    let policy = replaced(&policy, DEMO, origin);
+    let policy = replaced(&policy, &format!("https://{SUBDOMAINS}"), &on_subdomains(SUBDOMAINS));
     let keys = std::fs::read_to_string(repository("envoy/systems/flowyte.jwks.json")).unwrap();
-    let origin = origin.to_owned();
+    let (origin, expression) = (origin.to_owned(), on_subdomains(EXPRESSION));
     Setup::new(policy)
         .system("flowyte")
-        .change_bootstrap(move |text| change(&harness::gateway::replaced(text, DEMO, &origin)))
+        .change_bootstrap(move |text| {
+            let text = replaced(text, &format!("https://{EXPRESSION}"), &expression);
+            change(&replaced(&text, DEMO, &origin))
+        })
         .file("jwks.json", keys)
         .start()
 }
@@ -143,7 +162,8 @@ fn answers_in(address: &str) -> Vec<String> {
     let output = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--host-resolver-rules=MAP *.test 127.0.0.1", "--virtual-time-budget=20000"])
+        .args(["--host-resolver-rules=MAP *.test 127.0.0.1,MAP *.example.org 127.0.0.1"])
+        .arg("--virtual-time-budget=20000")
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(["--dump-dom", address])
         .output()

@@ -182,6 +182,65 @@ fn an_account_that_the_policy_does_not_set_is_nobodys_word() {
     assert!(upstream.values("x-account-id").is_empty());
 }
 
+/// Which pages CORS lets read answers, and which ones the widget's key is for, are the same.
+#[test]
+fn the_cors_policy_of_flowyte_fits_its_publishable_key() {
+    let policy = Policy::load(&repository("envoy/systems/flowyte.yaml"), None).unwrap();
+    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
+    let jwks = std::fs::read_to_string(repository("envoy/systems/flowyte.jwks.json")).unwrap();
+    let gateway = Setup::new(policy).system("flowyte").file("jwks.json", jwks).start();
+    let key = ("authorization", "Bearer flowyte_pk_demoWidget0000000000000000000000");
+    for (is_listed, origins) in [
+        (
+            true,
+            &[
+                "https://shop.example.com",
+                "https://eu.shop.example.org",
+                "https://a.b.shop.example.org",
+                "https://a-1_b.shop.example.org",
+            ][..],
+        ),
+        (
+            false,
+            &[
+                "https://shop.example.org",
+                "https://shop.example.org.evil.test",
+                "https://eu.shop.example.org.evil.test",
+                "https://evilshop.example.org",
+                "https://eu.evilshop.example.org",
+                "https://eu.shop.example.com",
+                "https://eu.shop-example.org",
+                "https://eu.shop.exampleworg",
+                "https://eu.shop.example.org:8443",
+                "http://eu.shop.example.org",
+                "http://shop.example.com",
+                "https://.shop.example.org",
+                "https://a..shop.example.org",
+                "https://evil.test/.shop.example.org",
+                "https://evil.test?x.shop.example.org",
+                "https://evil.test:1.shop.example.org",
+                "https://me@eu.shop.example.org",
+                "null",
+            ],
+        ),
+    ] {
+        for origin in origins {
+            let listed: &[&str] = if is_listed { &[origin] } else { &[] };
+            let preflight = format!(
+                "OPTIONS /v1/agents/ag_demo/chat HTTP/1.1\r\nhost: a\r\norigin: {origin}\r\n\
+                 access-control-request-method: POST\r\n\r\n"
+            );
+            let response = gateway.raw(preflight.as_bytes()).response;
+            assert_eq!(response.values("access-control-allow-origin"), listed, "{origin}");
+            let exchange = gateway.get("/v1/agents/ag_demo/chat", &[key, ("origin", origin)]);
+            let status = if is_listed { 200 } else { 403 };
+            assert_eq!(exchange.response.status, status, "{origin}: {}", exchange.decision());
+            let response = exchange.response;
+            assert_eq!(response.values("access-control-allow-origin"), listed, "{origin}");
+        }
+    }
+}
+
 fn value(text: &str) -> Value {
     Value(text.as_bytes().to_vec())
 }

@@ -276,3 +276,36 @@ fn a_known_key_beside_a_session_is_ambiguous() {
         assert_eq!(exchange.outcome(), ("deny ambiguous_credential", 401));
     }
 }
+
+/// Envoy compares the scheme as it is written, so its configuration lists the usual spellings.
+#[test]
+fn the_scheme_of_a_session_may_be_written_in_small_and_in_capital_letters() {
+    let issuer = Issuer::es256(7);
+    let gateway = gateway(&issuer);
+    let session = issuer.bearer(&claims());
+    let (_, token) = session.split_once(' ').unwrap();
+    let forged = Issuer::es256(8).bearer(&claims());
+    let (_, forged) = forged.split_once(' ').unwrap();
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let with = |token: &str| format!("{scheme} {token}");
+        let exchange = gateway.get("/v1/agents", &[("authorization", &with(token))]);
+        assert_eq!(exchange.outcome(), ("allow session:usr_1", 200), "{scheme}");
+        assert!(gateway.report().values("authorization").is_empty(), "{scheme}");
+        let exchange = gateway.get("/v1/agents", &[("authorization", &with(forged))]);
+        assert_eq!(exchange.response.status, 401, "{scheme}: {}", exchange.decision());
+        // A key beside it is seen, whichever of them is found first.
+        for other in ["Bearer", "bearer"] {
+            let key = format!("{other} {SECRET_KEY}");
+            for headers in [[with(token), key.clone()], [key, with(token)]] {
+                let headers = headers.each_ref().map(|value| ("authorization", value.as_str()));
+                let exchange = gateway.get("/v1/agents", &headers);
+                assert_eq!(exchange.outcome(), ("deny ambiguous_credential", 401), "{scheme}");
+            }
+        }
+    }
+    for other in [format!("bEARER {token}"), format!("Bearer\t{token}")] {
+        let exchange = gateway.get("/v1/agents", &[("authorization", &other)]);
+        assert_eq!(exchange.response.status, 401, "{other}: {}", exchange.decision());
+    }
+    assert!(gateway.reports().is_empty());
+}

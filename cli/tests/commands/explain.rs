@@ -69,10 +69,10 @@ at 2026-06-01T00:00:00Z
 
   ok    preflight   not a CORS preflight
   ok    path        goes on changed, see below
-  ok    rule        `content`, policy.yaml:103:5
+  ok    rule        `content`, policy.yaml:106:5
   ok    session     none is verified
   ok    credential  one is presented
-  ok    key         `product-read`, policy.yaml:35:5, type `user-defined`, account `acc_demo`
+  ok    key         `product-read`, policy.yaml:38:5, type `user-defined`, account `acc_demo`
   ok    state       good
   ok    origin      the key is for any caller
   ok    access      a good key with the scopes
