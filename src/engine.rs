@@ -1,6 +1,7 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::iter;
 
@@ -9,7 +10,7 @@ use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
-use crate::graphql::{self, Position};
+use crate::graphql::{Position, Reading};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
@@ -269,7 +270,7 @@ impl Engine {
         } else {
             String::new()
         };
-        let facts = Facts { host, query: &query, ambiguous };
+        let facts = Facts { host, query: &query, ambiguous, graphql: OnceCell::new() };
         let other_methods = self.other_methods(request);
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
         for segments in iter::once(segments).chain(other_segments.map(Some)) {
@@ -420,25 +421,20 @@ impl Engine {
             return Err(Reason::MethodNotAllowed);
         }
         // What follows an upgrade, to a WebSocket say, nobody judges.
-        if request.has("upgrade") {
+        if request.has("upgrade") || request.says_more_than(graphql.limits.bytes) {
             return Err(Reason::MalformedGraphql);
         }
-        let body = match request.body {
-            Body::Unread if request.says_more_than(graphql.limits.bytes) => {
-                return Err(Reason::MalformedGraphql);
-            }
-            Body::Unread => return Ok(Some(graphql)),
-            Body::TooLarge => return Err(Reason::MalformedGraphql),
-            Body::Whole(body) => body,
-        };
-        let fields = graphql::fields(request, matched.method, body, graphql.limits)
-            .map_err(|_| Reason::MalformedGraphql)?;
+        // What stands in the URL is judged before the body has come: the headers may go ahead, and
+        // an upstream need not wait for a body of which it reads nothing.
+        let reading = facts.graphql.get_or_init(|| Reading::new(request).ok());
+        let fields = reading.as_ref().and_then(|own| own.fields(matched.method, graphql.limits));
+        let fields = fields.ok_or(Reason::MalformedGraphql)?;
         for (position, fields) in fields.positions() {
             for field in fields {
                 graphql.authorize(position, field, values, identity, decision)?;
             }
         }
-        Ok(None)
+        Ok(Some(graphql).filter(|_| request.body == Body::Unread))
     }
 
     /// The names of the headers by which a client could pass for what only we say: copies of

@@ -11,8 +11,7 @@ use apollo_parser::{Parser, SyntaxTree};
 
 use crate::config::Json;
 use crate::limits;
-
-use crate::request::Request;
+use crate::request::{Body, Request};
 
 /// What a rule says of GraphQL requests, beside what it requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +49,7 @@ pub(crate) struct Fields {
     queried: BTreeSet<Box<str>>,
     mutated: BTreeSet<Box<str>>,
     nested: BTreeSet<Box<str>>,
+    count: usize,
 }
 
 impl Fields {
@@ -69,7 +69,9 @@ impl Fields {
             Position::Mutation => &mut self.mutated,
             Position::Nested => &mut self.nested,
         };
-        names.insert(name.into())
+        let is_new = names.insert(name.into());
+        self.count += usize::from(is_new);
+        is_new
     }
 }
 
@@ -81,35 +83,58 @@ pub(crate) struct MalformedGraphQl;
 /// the module's stack bears many times over.
 const NESTING: usize = 128;
 
-/// The fields of every operation that a request could make the upstream execute, as a request of that
-/// method.
-pub(crate) fn fields(
-    request: Request<'_>,
-    method: &str,
-    body: &[u8],
-    limits: Limits,
-) -> Result<Fields, MalformedGraphQl> {
-    let url = documents_of_url(request)?;
-    // Upstreams read a GET's URL only, and there a hash in `extensions` could name a kept document.
-    if url.documents.is_empty() && (method != "POST" || url.has_extensions) {
-        return Err(MalformedGraphQl);
+/// What a request asks for in GraphQL, by all that is known of it: its URL, and its body once that
+/// has been read.
+pub(crate) struct Reading {
+    fields: Fields,
+    /// How deep its deepest operation nests.
+    depth: usize,
+    /// The length of its longest part, a document or the body.
+    bytes: usize,
+    is_in_url: bool,
+    has_extensions: bool,
+}
+
+impl Reading {
+    pub(crate) fn new(request: Request<'_>) -> Result<Reading, MalformedGraphQl> {
+        let url = documents_of_url(request)?;
+        let (body, is_whole) = match request.body {
+            Body::TooLarge => return Err(MalformedGraphQl),
+            Body::Unread => (&b""[..], false),
+            Body::Whole(body) => (body, true),
+        };
+        let documents = documents_of_body(request, body)?;
+        let is_in_url = !url.documents.is_empty();
+        // A name of the URL may pick an operation of the body's document, and the other way round.
+        let is_paired = if documents.is_empty() {
+            url.documents.len() == 1 && url.names == 1
+        } else {
+            !is_in_url && url.names == 0
+        };
+        let count = url.documents.len() + documents.len();
+        if count > limits::GRAPHQL_DOCUMENTS || (count == 0 && is_whole) {
+            return Err(MalformedGraphQl);
+        }
+        let mut tokens = limits::GRAPHQL_TOKENS;
+        let (mut depth, mut bytes, mut fields) = (0, body.len(), Fields::default());
+        for document in url.documents.iter().chain(&documents) {
+            let name = document.operation.as_deref().filter(|_| is_paired);
+            let executable = Executable::parse(&document.text, &mut tokens)?;
+            depth = depth.max(executable.depth()?);
+            bytes = bytes.max(document.text.len());
+            executable.collect_operations(name, &mut fields)?;
+        }
+        Ok(Reading { fields, depth, bytes, is_in_url, has_extensions: url.has_extensions })
     }
-    let body = documents_of_body(request, body, limits)?;
-    if url.documents.is_empty() && body.is_empty() {
-        return Err(MalformedGraphQl);
+
+    /// The fields of every operation that the upstream could execute of a request of that method; `None`
+    /// where it has none that can be told, or goes beyond a limit.
+    pub(crate) fn fields(&self, method: &str, most: Limits) -> Option<&Fields> {
+        // Upstreams read a GET's URL only, and there a hash in `extensions` could name a kept document.
+        let is_misplaced = !self.is_in_url && (method != "POST" || self.has_extensions);
+        let is_within = self.depth <= most.depth && self.bytes <= most.bytes;
+        (is_within && !is_misplaced).then_some(&self.fields)
     }
-    // A name of the URL may pick an operation of the body's document, and the other way round.
-    let is_paired = if body.is_empty() {
-        url.documents.len() == 1 && url.names == 1
-    } else {
-        url.documents.is_empty() && url.names == 0
-    };
-    let mut fields = Fields::default();
-    for document in url.documents.iter().chain(&body) {
-        let name = document.operation.as_deref().filter(|_| is_paired);
-        Executable::parse(&document.text, limits)?.collect_operations(name, &mut fields)?;
-    }
-    Ok(fields)
 }
 
 /// A document as it was sent.
@@ -155,16 +180,12 @@ fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
 }
 
 /// The documents of the body: JSON, a batch of it, or GraphQL itself.
-fn documents_of_body(
-    request: Request<'_>,
-    body: &[u8],
-    limits: Limits,
-) -> Result<Vec<Document>, MalformedGraphQl> {
+fn documents_of_body(request: Request<'_>, body: &[u8]) -> Result<Vec<Document>, MalformedGraphQl> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
     let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
-    if body.len() > limits.bytes || !request.values("content-encoding").all(is_plain) {
+    if body.len() > limits::GRAPHQL_BYTES || !request.values("content-encoding").all(is_plain) {
         return Err(MalformedGraphQl);
     }
     let body = std::str::from_utf8(body).map_err(|_| MalformedGraphQl)?;
@@ -261,15 +282,14 @@ enum Depth {
 }
 
 impl Executable {
-    fn parse(text: &str, limits: Limits) -> Result<Executable, MalformedGraphQl> {
-        if text.len() > limits.bytes {
-            return Err(MalformedGraphQl);
-        }
-        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(limits::GRAPHQL_TOKENS);
+    /// Parses a document of no more than so many tokens, and takes those it has from them.
+    fn parse(text: &str, tokens: &mut usize) -> Result<Executable, MalformedGraphQl> {
+        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(*tokens);
         let tree: SyntaxTree = parser.parse();
         if tree.errors().len() > 0 {
             return Err(MalformedGraphQl);
         }
+        *tokens = tokens.saturating_sub(tree.token_limit().high);
         let mut executable = Executable { operations: Vec::new(), fragments: BTreeMap::new() };
         for node in tree.document().syntax().children() {
             if let Some(operation) = cst::OperationDefinition::cast(node.clone()) {
@@ -286,7 +306,6 @@ impl Executable {
                 return Err(MalformedGraphQl);
             }
         }
-        executable.check_depth(limits.depth)?;
         Ok(executable)
     }
 
@@ -340,6 +359,9 @@ impl Executable {
                     }
                     if position != Position::Nested || inner.is_some() {
                         found.insert(position, &name);
+                        if found.count > limits::GRAPHQL_FIELDS {
+                            return Err(MalformedGraphQl);
+                        }
                     }
                 }
                 cst::Selection::InlineFragment(fragment) => {
@@ -358,18 +380,18 @@ impl Executable {
         Ok(())
     }
 
-    /// Refuses operations nested deeper than `most`, fragments that do not exist, and fragments
-    /// that spread themselves.
-    fn check_depth(&self, most: usize) -> Result<(), MalformedGraphQl> {
+    /// How deep the deepest operation or fragment nests. Refuses fragments that do not exist, and
+    /// fragments that spread themselves.
+    fn depth(&self) -> Result<usize, MalformedGraphQl> {
         let mut deepest = 0;
         for name in self.fragments.keys() {
             deepest = deepest.max(self.fragment_depth(name, 0)?);
         }
         for operation in &self.operations {
             let selections = operation.selection_set().ok_or(MalformedGraphQl)?;
-            deepest = deepest.max(self.depth(&selections, 0)?);
+            deepest = deepest.max(self.depth_of(&selections, 0)?);
         }
-        if deepest > most { Err(MalformedGraphQl) } else { Ok(()) }
+        Ok(deepest)
     }
 
     fn fragment_depth(&self, name: &str, nesting: usize) -> Result<usize, MalformedGraphQl> {
@@ -379,14 +401,14 @@ impl Executable {
             Depth::Known(depth) => Ok(depth),
             Depth::Unknown => {
                 fragment.depth.set(Depth::Awaited);
-                let depth = self.depth(&fragment.selections, nesting)?;
+                let depth = self.depth_of(&fragment.selections, nesting)?;
                 fragment.depth.set(Depth::Known(depth));
                 Ok(depth)
             }
         }
     }
 
-    fn depth(
+    fn depth_of(
         &self,
         selections: &cst::SelectionSet,
         nesting: usize,
@@ -399,12 +421,12 @@ impl Executable {
         for selection in selections.selections() {
             let depth = match selection {
                 cst::Selection::Field(field) => match field.selection_set() {
-                    Some(inner) => 1 + self.depth(&inner, nesting)?,
+                    Some(inner) => 1 + self.depth_of(&inner, nesting)?,
                     None => 1,
                 },
                 cst::Selection::InlineFragment(fragment) => {
                     let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
-                    self.depth(&inner, nesting)?
+                    self.depth_of(&inner, nesting)?
                 }
                 cst::Selection::FragmentSpread(spread) => {
                     self.fragment_depth(&spread_name(&spread)?, nesting)?
@@ -435,7 +457,9 @@ mod tests {
         let mut headers = vec![(":path", target.as_bytes())];
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
         let method = if body.is_empty() { "GET" } else { "POST" };
-        let fields = fields(Request::new(&headers, &|| None), method, body.as_bytes(), LIMITS)?;
+        let body = Body::Whole(body.as_bytes());
+        let reading = Reading::new(Request { body, ..Request::new(&headers, &|| None) })?;
+        let fields = reading.fields(method, LIMITS).ok_or(MalformedGraphQl)?;
         let texts = fields.positions().into_iter().flat_map(|(position, names)| {
             let text = move |name: &str| match position {
                 Position::Nested => format!("below: {name}"),

@@ -77,5 +77,11 @@ pub const GRAPHQL_DEPTH: usize = 100;
 /// of JSON takes some 32 times as much memory while it is judged.
 pub const GRAPHQL_BYTES: usize = 1024 * 1024;
 
-/// Most tokens of a GraphQL document, blanks and comments included. A token takes some 200 bytes.
-pub const GRAPHQL_TOKENS: usize = 50_000;
+/// Most tokens of a GraphQL request, blanks and comments included. A token takes some 200 bytes.
+pub const GRAPHQL_TOKENS: usize = 15_000;
+
+/// Most documents of a GraphQL request, those of a batch and of its URL.
+pub const GRAPHQL_DOCUMENTS: usize = 100;
+
+/// Most different fields of a GraphQL request: those of its roots, and those with fields of their own.
+pub const GRAPHQL_FIELDS: usize = 500;

@@ -1,13 +1,14 @@
 //! Rules, and how the one that decides is found.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::iter;
 
 use hashbrown::HashTable;
 
 use crate::condition::Condition;
-use crate::graphql;
+use crate::graphql::{self, Reading};
 use crate::keyring::{hash_of, insert};
 use crate::limits;
 use crate::path::{PathTemplate, Segment};
@@ -197,13 +198,15 @@ impl QueryPattern {
     }
 }
 
-/// What rules match on, beside method and path.
+/// What rules look at, beside method and path.
 pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
     pub(crate) host: String,
     pub(crate) query: &'r Query<'r>,
     /// As [`QueryNames::ambiguous`] tells.
     pub(crate) ambiguous: Vec<bool>,
+    /// Read once, when the first rule looks at it; `None` if it cannot be read.
+    pub(crate) graphql: OnceCell<Option<Reading>>,
 }
 
 /// All rules, with an index of their paths.

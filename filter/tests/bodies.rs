@@ -30,6 +30,31 @@ fn a_body_in_pieces_is_held_and_goes_on_whole() {
 }
 
 #[test]
+fn a_document_in_the_url_is_judged_before_the_body_has_come() {
+    for hold in ["body", "headers"] {
+        for (method, query, refused) in [
+            ("GET", "query=%7Bsecret%7D", Some(403)),
+            ("POST", "query=%7Bsecret%7D", Some(403)),
+            ("GET", "queryId=1", Some(400)),
+            ("GET", "query=%7B", Some(400)),
+            ("GET", "a=b", Some(400)),
+            ("GET", "query=%7Ballowed%7D", None),
+            ("POST", "a=b", None),
+        ] {
+            let mut host = configured(&policy(hold));
+            let mut stream = host.open();
+            let mut headers = request();
+            headers[0].1 = method.as_bytes().to_vec();
+            headers[1].1 = format!("/graphql?{query}").into_bytes();
+            match host.request_headers(&mut stream, &headers, false) {
+                Outcome::Reply { status, .. } => assert_eq!(Some(status), refused, "{query}"),
+                _ => assert_eq!(refused, None, "{hold}: {method} {query}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn trailers_end_a_body() {
     for hold in ["body", "headers"] {
         for (field, decision) in

@@ -82,6 +82,32 @@ fn a_good_body_arrives_byte_for_byte() {
     });
 }
 
+/// An upstream that reads a document in the URL need not wait for the body.
+#[test]
+fn a_document_in_the_url_is_judged_before_the_body_has_come() {
+    each_hold(|gateway, key| {
+        for (start, decision, status) in [
+            ("GET /graphql?query={secret}", "deny insufficient_scope key:good", 403),
+            ("POST /graphql?query={secret}", "deny insufficient_scope key:good", 403),
+            ("GET /graphql?queryId=1&query={allowed}", "deny malformed_graphql key:good", 400),
+            ("GET /graphql", "deny malformed_graphql key:good", 400),
+        ] {
+            let mut connection = gateway.connect();
+            let head = format!(
+                "{start} HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {}\r\n\
+                 transfer-encoding: chunked\r\n\r\n",
+                key.bearer()
+            );
+            connection.write(head.as_bytes()).unwrap();
+            // The body never comes.
+            let response = connection.response(false).unwrap();
+            let log = gateway.log_line(connection.client());
+            assert_eq!(Exchange { response, log }.outcome(), (decision, status), "{start}");
+        }
+        assert!(gateway.reports().is_empty());
+    });
+}
+
 /// The body of the one request that reached the upstream is this one.
 fn check_arrival(gateway: &Gateway, body: &str) {
     let report = gateway.report();
