@@ -368,7 +368,12 @@ impl Compiler {
         let compile = |(index, text): (usize, &String)| {
             self.template_of(Vocabulary::Request, text, place.item(index), parameters)
         };
-        values.iter().enumerate().filter_map(compile).collect()
+        let choices: Vec<_> = values.iter().enumerate().filter_map(compile).collect();
+        let templates = choices.iter().filter(|choice| choice.as_literal().is_none());
+        if templates.count() > limits::TEMPLATES {
+            self.too_many("templates", limits::TEMPLATES, place);
+        }
+        choices
     }
 
     /// Warns of an attribute that no key has, which would be a condition that nobody meets or a

@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
 use crate::limits;
-use crate::origin::is_host;
+use crate::origin::{Origin, is_host};
 use crate::path::{Normalization, Path, PathTemplate};
 use crate::query::{Query, QueryNames};
 use crate::request::{Body, Request, is_spelling, split_target};
@@ -362,7 +362,7 @@ impl Engine {
         if let Some(origins) = key.origins() {
             let mut values = request.values("origin").map(std::str::from_utf8);
             let is_listed = match (values.next(), values.next()) {
-                (Some(Ok(value)), None) => origins.iter().any(|origin| origin.matches(value)),
+                (Some(Ok(value)), None) => Origin::is_one(origins, value),
                 _ => false,
             };
             if !is_listed {

@@ -29,6 +29,9 @@ pub const HEADERS: usize = 100;
 /// Most segments of a rule's path, and most names of a rule's query or condition.
 pub const SEGMENTS: usize = 128;
 
+/// Most templates with placeholders in one condition: each may stand for many values.
+pub const TEMPLATES: usize = 64;
+
 /// Most attributes of one key.
 pub const ATTRIBUTES: usize = 32;
 
@@ -58,7 +61,8 @@ pub const READINGS: usize = 32;
 /// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.
 pub const OCCURRENCES: usize = 64;
 
-/// Most pieces of a query that a rule looks at, empty ones included; a request with more is refused.
+/// Most pieces of a query that a rule or a credential is looked for in, empty ones and those behind a `;`
+/// included; a request with more is refused.
 pub const PARAMETERS: usize = 1_000;
 
 /// Longest list of scopes that a challenge tells, in bytes.

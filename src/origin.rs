@@ -34,17 +34,22 @@ impl Origin {
         Ok(Origin { scheme: scheme.into(), subdomains, rest: rest.into() })
     }
 
-    /// Whether a request's `Origin` value is this origin. `null` never is.
-    pub(crate) fn matches(&self, value: &str) -> bool {
+    /// Whether one of the origins is a request's `Origin` value. `null` never is.
+    pub(crate) fn is_one(origins: &[Origin], value: &str) -> bool {
         let value = value.to_ascii_lowercase();
         let Some((scheme, authority)) = split(&value) else { return false };
         let authority = without_default_port(scheme, authority);
-        let is_same = if self.subdomains {
+        is_host_and_port(authority)
+            && origins.iter().any(|own| *own.scheme == *scheme && own.takes(authority))
+    }
+
+    /// Whether it is of that host and port.
+    fn takes(&self, authority: &str) -> bool {
+        if self.subdomains {
             authority.strip_suffix(&*self.rest).is_some_and(is_host_name)
         } else {
             authority == &*self.rest
-        };
-        is_same && scheme == &*self.scheme
+        }
     }
 }
 
@@ -106,7 +111,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, value: &str) -> bool {
-        Origin::parse(pattern).unwrap().matches(value)
+        Origin::is_one(&[Origin::parse(pattern).unwrap()], value)
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::limits;
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
     parameters: Vec<Parameter<'a>>,
+    is_unclear: bool,
 }
 
 /// Name and value, decoded.
@@ -19,7 +20,13 @@ type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
-        Query { raw, parameters: pieces(raw).map(parameter).collect() }
+        // Express counts empty pieces, and sees no parameter behind its thousandth piece. Some upstream
+        // reads `%u0061`, which is no percent-encoding, as `a`.
+        let mut separators = raw.iter().filter(|byte| matches!(byte, b'&' | b';'));
+        let is_unclear = separators.nth(limits::PARAMETERS - 1).is_some()
+            || raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"));
+        let pieces = pieces(raw).take(limits::PARAMETERS);
+        Query { raw, parameters: pieces.map(parameter).collect(), is_unclear }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
@@ -53,20 +60,17 @@ impl<'a> Query<'a> {
         Some(kept.join(&b'&'))
     }
 
-    /// Whether some upstream could read one of these parameters in one that is none of them.
+    /// Whether some upstream could read one of these parameters where we read none of them.
     pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
         let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
         let is_alike =
             |name: &[u8]| names.iter().any(|own| fold(plain(own)).eq(name.iter().copied()));
-        !names.is_empty()
-            && self
-                .readings()
-                .iter()
-                .any(|(reading, parameter)| is_alike(reading) && !parameter.is_some_and(is_one))
+        let mut readings = self.readings().into_iter();
+        self.is_unclear || readings.any(|(name, own)| is_alike(&name) && !own.is_some_and(is_one))
     }
 
     /// The names that upstreams could read, as [`folded`] makes them, each with the parameter that is read
-    /// so; `None` if some upstream does not read it at all.
+    /// so; `None` if some upstream does not read it at all. Not to be told of an unclear query.
     fn readings(&self) -> Vec<(Vec<u8>, Option<&[u8]>)> {
         let mut readings = Vec::new();
         let mut add = |name: &[u8], parameter| {
@@ -117,10 +121,7 @@ impl QueryNames {
     /// Whether some upstream could read a parameter where we do not, or not where we do: for each name, in
     /// their order.
     pub(crate) fn ambiguous(&self, query: &Query<'_>) -> Vec<bool> {
-        // Express counts empty pieces, and sees no parameter behind its thousandth piece. Some upstream
-        // reads `%u0061`, which is no percent-encoding, as `a`.
-        let is_unclear = query.raw.split(is_ampersand).nth(limits::PARAMETERS).is_some()
-            || query.raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"));
+        let is_unclear = query.is_unclear;
         let readings = if self.is_empty() || is_unclear { Vec::new() } else { query.readings() };
         let is_ambiguous = |own: &QueryName| {
             let is_doubtful = |(name, parameter): &(Vec<u8>, Option<&[u8]>)| {

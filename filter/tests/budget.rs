@@ -127,8 +127,8 @@ fn a_graphql_document_costs_by_its_length() {
     let fields = |count| format!("{{ {} }}", repeat(count, &|index| format!("f{index} ")));
     let shapes: [&dyn Fn(usize) -> String; 3] = [&operations, &fragments, &fields];
     for shape in shapes {
-        let (half, whole) = (fuel(&shape(300)), fuel(&shape(600)));
-        assert!(whole <= half * 5 / 2, "{half} for half of it, {whole} for {:.60}", shape(600));
+        let (half, whole) = (fuel(&shape(200)), fuel(&shape(400)));
+        assert!(whole <= half * 5 / 2, "{half} for half of it, {whole} for {:.60}", shape(400));
     }
 }
 
