@@ -222,11 +222,7 @@ fn measured() -> Costs {
     for (name, request, decision) in [
         ("allow, 5 headers", get("/", &good, 0), "allow key:"),
         ("allow, 25 headers", get("/", &good, 20), "allow key:"),
-        (
-            "unknown key",
-            get("/", "Bearer lk_live_000000000000000000unknown", 0),
-            "deny unknown_key",
-        ),
+        ("unknown key", get("/", UNKNOWN, 0), "deny unknown_key"),
         ("malformed", get("/", "Bearer", 0), "deny malformed_credential"),
         ("missing", get("/", "Basic YTpi", 0), "deny missing_credential"),
         ("insufficient scope", post("/", &good), "deny insufficient_scope"),

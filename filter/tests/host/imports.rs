@@ -1,5 +1,5 @@
-//! What a module may call: the functions of proxy-wasm 0.2.1 and of WASI that Envoy has, with
-//! Envoy's answers. A function that stands in neither list traps when it is called.
+//! What the filter calls of proxy-wasm 0.2.1 and of WASI, with Envoy's answers. A function that stands
+//! in neither list traps when it is called.
 
 use std::collections::BTreeMap;
 
@@ -127,22 +127,10 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
             let pairs = serialized(map.entries());
             border.hand_over(&pairs, data, size)?;
         }
-        ("proxy_get_header_map_value", &[map, name, name_size, data, size]) => {
-            let name = border.read_text(name, name_size)?;
-            let Some(map) = border.map(map) else { return Ok(BAD_ARGUMENT) };
-            let Some(value) = map.first(&name).map(<[u8]>::to_vec) else { return Ok(NOT_FOUND) };
-            border.hand_over(&value, data, size)?;
-        }
         ("proxy_set_header_map_pairs", &[map, data, size]) => {
             let pairs = deserialized(&border.read(data, size)?);
             let Some(map) = border.map(map) else { return Ok(BAD_ARGUMENT) };
             *map = HeaderMap::new(&pairs);
-        }
-        ("proxy_add_header_map_value", &[map, name, name_size, value, value_size]) => {
-            let (name, value) =
-                (border.read_text(name, name_size)?, border.read(value, value_size)?);
-            let Some(map) = border.map(map) else { return Ok(BAD_ARGUMENT) };
-            map.add(&name, &value);
         }
         ("proxy_replace_header_map_value", &[map, name, name_size, value, value_size]) => {
             let (name, value) =
@@ -183,7 +171,7 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
             let fresh = match kind {
                 0 => Metric::Counter(0),
                 1 => Metric::Gauge(0),
-                _ => Metric::Histogram(0),
+                _ => return Ok(BAD_ARGUMENT),
             };
             stage.metrics.entry(name.clone()).or_insert(fresh);
             stage.metric_ids.push(name);
@@ -194,12 +182,11 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
             Some(Metric::Counter(value) | Metric::Gauge(value)) => {
                 *value = value.wrapping_add(offset);
             }
-            Some(Metric::Histogram(_)) => return Ok(BAD_ARGUMENT),
             None => return Ok(NOT_FOUND),
         },
         ("proxy_record_metric", &[id, recorded]) => match border.metric(id) {
             Some(Metric::Counter(value)) => *value += recorded,
-            Some(Metric::Gauge(value) | Metric::Histogram(value)) => *value = recorded,
+            Some(Metric::Gauge(value)) => *value = recorded,
             None => return Ok(NOT_FOUND),
         },
         _ => return Err(Error::new(format!("`{name}` is not provided by this host"))),
@@ -223,12 +210,6 @@ fn wasi(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<u32, E
                 texts += variable.len() as u64;
             }
         }
-        ("clock_time_get", &[_clock, _precision, into]) => {
-            let now = border.stage().nanoseconds;
-            border.write(into, &now.to_le_bytes())?;
-        }
-        // Not random: a test that needs luck is no test. What matters is that the call is seen.
-        ("random_get", &[into, size]) => border.write(into, &vec![7; size as usize])?,
         ("fd_write", &[descriptor, vectors, count, written]) => {
             const STANDARD_OUTPUT: u64 = 1;
             let (info, error) = (2, 4);
@@ -290,8 +271,8 @@ impl Border<'_> {
     fn hand_over(&mut self, bytes: &[u8], pointer_at: u64, size_at: u64) -> Result<(), Error> {
         let mut pointer = [Val::I32(0)];
         if !bytes.is_empty() {
-            let mut names = ["proxy_on_memory_allocate", "malloc"].iter();
-            let allocate = names.find_map(|name| self.0.get_export(name)?.into_func()).unwrap();
+            let allocate = self.0.get_export("proxy_on_memory_allocate");
+            let allocate = allocate.and_then(Extern::into_func).unwrap();
             let size = i32::try_from(bytes.len()).unwrap();
             allocate.call(&mut self.0, &[Val::I32(size)], &mut pointer)?;
             self.write(unsigned(&pointer[0]), bytes)?;

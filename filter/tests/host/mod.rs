@@ -73,7 +73,6 @@ pub(crate) struct LogLine {
 pub(crate) enum Metric {
     Counter(u64),
     Gauge(u64),
-    Histogram(u64),
 }
 
 /// A request that is under way.
@@ -308,6 +307,7 @@ impl Host {
 
     /// From now on the named host call fails, with `InternalFailure`.
     pub(crate) fn fail_calls_to(&mut self, name: &str) {
+        assert!(module().imports().any(|import| import.name() == name), "no import `{name}`");
         self.store.data_mut().failing.push(name.to_owned());
     }
 
