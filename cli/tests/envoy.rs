@@ -7,10 +7,8 @@
 )]
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +16,8 @@ use serde_json::{Value, json};
 
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
-mod support;
 
-use harness::{Connection, Gateway, Key, Setup, until};
-use support::Directory;
+use harness::{Client, Gateway, Key, Load, Scratch, Setup, until};
 
 /// So many keys are revoked one after the other.
 const ROUNDS: usize = 20;
@@ -30,16 +26,16 @@ const ROUNDS: usize = 20;
 fn a_revoked_key_is_refused_once_it_is_pushed_and_no_answer_is_wrong() {
     let (steady, unknown, spare) = (Key::new("steady"), Key::new("unknown"), Key::new("spare"));
     let keys: Vec<Key> = (0..ROUNDS).map(|index| Key::new(&format!("k{index}"))).collect();
-    let directory = Directory::new();
+    let scratch = Scratch::new();
     let credentials = json!([{"header": "authorization", "scheme": "Bearer"}]);
-    let policy = directory
-        .write("policy.json", &json!({"credentials": credentials, "keys": []}).to_string());
+    let policy = scratch
+        .replace("policy.json", &json!({"credentials": credentials, "keys": []}).to_string());
     let mut file = "keys:\n".to_owned();
     for key in keys.iter().chain([&steady, &spare]) {
         let (id, hash) = (&key.id, key.hash());
         writeln!(file, "  - {{id: {id}, hash: \"{hash}\", scopes: [read]}}").unwrap();
     }
-    let keys_file = directory.write("keys.yaml", &file);
+    let keys_file = scratch.replace("keys.yaml", &file);
     let gateway = Gateway::start(json!({"credentials": credentials, "keys": []}));
     // The gateway itself stays on this thread.
     let (wasm, ecds) = (gateway.wasm().to_owned(), gateway.ecds_file());
@@ -49,45 +45,33 @@ fn a_revoked_key_is_refused_once_it_is_pushed_and_no_answer_is_wrong() {
     };
     gateway.pushed_by(push).unwrap();
 
-    let stop = AtomicBool::new(false);
     let mut waits: Vec<Duration> = Vec::new();
     let address = gateway.address;
-    let answers = thread::scope(|scope| {
-        // Whatever fails in here, the clients stop.
-        let _stop = StopOnDrop(&stop);
-        let load = [(&steady, 200), (&steady, 200), (&unknown, 401)].map(|(key, status)| {
-            let stop = &stop;
-            scope.spawn(move || {
-                let mut client = Client::new(address, &key.bearer());
-                let mut answers = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    assert_eq!(client.status(), status, "{} under load", key.id);
-                    answers += 1;
-                }
-                answers
-            })
-        });
-        for key in &keys {
-            let mut client = Client::new(address, &key.bearer());
-            assert_eq!(client.status(), 200, "{} before it is revoked", key.id);
-            latchkey(&["key", "revoke", &key.id, "--keys", path(&keys_file)]);
-            assert_eq!(client.status(), 200, "{} before the push", key.id);
-            let start = Instant::now();
-            let pushed = scope.spawn(push);
+    let bearers = [&steady, &steady, &unknown].map(Key::bearer);
+    let load = Load::start(address, &bearers.each_ref().map(String::as_str));
+    for key in &keys {
+        let mut client = Client::new(address, &key.bearer());
+        assert_eq!(client.status(), 200, "{} before it is revoked", key.id);
+        latchkey(&["key", "revoke", &key.id, "--keys", path(&keys_file)]);
+        assert_eq!(client.status(), 200, "{} before the push", key.id);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(push);
             until("a refusal", || match client.status() {
                 200 => None,
                 401 => Some(()),
                 status => panic!("{status} while {} is revoked", key.id),
             });
             waits.push(start.elapsed());
-            pushed.join().unwrap();
-            for _ in 0..50 {
-                assert_eq!(client.status(), 401, "{} after it was refused", key.id);
-            }
+        });
+        for _ in 0..50 {
+            assert_eq!(client.status(), 401, "{} after it was refused", key.id);
         }
-        stop.store(true, Ordering::Relaxed);
-        load.map(|client| client.join().unwrap())
-    });
+    }
+    let mut statuses = load.stop();
+    let answers: Vec<usize> = statuses.iter().map(Vec::len).collect();
+    statuses.iter_mut().for_each(Vec::dedup);
+    assert_eq!(statuses, [[200], [200], [401]]);
     waits.sort_unstable();
     println!(
         "push to refusal under load, {ROUNDS} rounds: median {:?}, worst {:?}; {} answers to \
@@ -120,9 +104,9 @@ fn a_rotated_key_and_its_successor_change_places_under_load() {
     let mut policy = system("flokit");
     let keys = policy["keys"].take();
     policy["keys"] = json!([]);
-    let directory = Directory::new();
-    let keys_file = directory.write("keys.json", &json!({"keys": keys}).to_string());
-    let policy_file = directory.write("policy.json", &policy.to_string());
+    let scratch = Scratch::new();
+    let keys_file = scratch.replace("keys.json", &json!({"keys": keys}).to_string());
+    let policy_file = scratch.replace("policy.json", &policy.to_string());
     policy["keys"] = keys;
     let gateway = Setup::new(&policy).system("flokit").start();
 
@@ -135,37 +119,23 @@ fn a_rotated_key_and_its_successor_change_places_under_load() {
     let reader = "Bearer flk_ro_demo0000000000000000000000000000";
     assert!(successor.starts_with("Bearer flk_rw_"));
 
-    let stop = AtomicBool::new(false);
-    let statuses = thread::scope(|scope| {
-        let _stop = StopOnDrop(&stop);
-        let load = [predecessor, &successor, reader, unknown].map(|bearer| {
-            let (stop, address) = (&stop, gateway.address);
-            scope.spawn(move || {
-                let mut client = Client::new(address, bearer);
-                let mut statuses = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    statuses.push(client.status());
-                }
-                statuses.dedup();
-                statuses
-            })
-        });
-        let both = |expected: [u16; 2]| {
-            let mut clients =
-                [predecessor, &successor].map(|bearer| Client::new(gateway.address, bearer));
-            (0..50).all(|_| clients.each_mut().map(Client::status) == expected)
-        };
-        assert!(both([200, 401]), "nothing changes before the push");
-        let wasm = gateway.wasm().to_owned();
-        let push = || {
-            let ecds = ["--ecds", path(&ecds), "--wasm", path(&wasm)];
-            latchkey(&[&["push"], &files[..], &ecds].concat());
-        };
-        gateway.pushed_by(push).unwrap();
-        assert!(both([401, 200]), "the push has taken effect");
-        stop.store(true, Ordering::Relaxed);
-        load.map(|client| client.join().unwrap())
-    });
+    let load = Load::start(gateway.address, &[predecessor, &successor, reader, unknown]);
+    let both = |expected: [u16; 2]| {
+        let mut clients =
+            [predecessor, &successor].map(|bearer| Client::new(gateway.address, bearer));
+        (0..50).all(|_| clients.each_mut().map(Client::status) == expected)
+    };
+    load.goes_on();
+    assert!(both([200, 401]), "nothing changes before the push");
+    let push = || {
+        let ecds = ["--ecds", path(&ecds), "--wasm", path(gateway.wasm())];
+        latchkey(&[&["push"], &files[..], &ecds].concat());
+    };
+    gateway.pushed_by(push).unwrap();
+    assert!(both([401, 200]), "the push has taken effect");
+    load.goes_on();
+    let mut statuses = load.stop();
+    statuses.iter_mut().for_each(Vec::dedup);
     assert_eq!(statuses, [vec![200, 401], vec![401, 200], vec![200], vec![401]]);
     let exchange = gateway.get("/v1/events", &[("authorization", &successor)]);
     assert_eq!(exchange.decision(), "allow key:demo-read-write-2");
@@ -176,9 +146,9 @@ fn a_rotated_key_and_its_successor_change_places_under_load() {
 #[test]
 fn the_use_of_every_key_is_visible() {
     let policy = system("fluenzr");
-    let directory = Directory::new();
-    let keys_file = directory.write("keys.json", &json!({"keys": policy["keys"]}).to_string());
-    let gateway = Setup::new(&policy).system("fluenzr").start();
+    let scratch = Scratch::new();
+    let keys_file = scratch.replace("keys.json", &json!({"keys": policy["keys"]}).to_string());
+    let gateway = Setup::of_system("fluenzr").start();
     let (all, reader, free, retired) = (
         "Bearer flz_sk_demoAll0000000000000000000000000",
         "Bearer flz_sk_demoReadOnly00000000000000000000",
@@ -235,11 +205,9 @@ fn the_use_of_every_key_is_visible() {
     }
 }
 
-/// The policy of `envoy/systems/NAME.yaml`.
+/// The policy of a system.
 fn system(name: &str) -> Value {
-    let file = harness::repository(&format!("envoy/systems/{name}.yaml"));
-    let policy = latchkey_cli::policy::Policy::load(&file, None).unwrap();
-    serde_json::from_slice(&policy.to_json().unwrap()).unwrap()
+    serde_json::from_str(&harness::system(name)).unwrap()
 }
 
 fn key_usage<'u>(usage: &'u Value, id: &str) -> &'u Value {
@@ -256,31 +224,4 @@ fn latchkey(arguments: &[&str]) -> Output {
     let output = command.args(arguments).env_remove("LATCHKEY_PEPPER").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
-}
-
-/// Asks with one key, over one connection.
-struct Client {
-    connection: Connection,
-    request: String,
-}
-
-impl Client {
-    fn new(address: SocketAddr, bearer: &str) -> Client {
-        let request =
-            format!("GET / HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {bearer}\r\n\r\n");
-        Client { connection: Connection::open(address).unwrap(), request }
-    }
-
-    fn status(&mut self) -> u16 {
-        self.connection.write(self.request.as_bytes()).unwrap();
-        self.connection.response(false).unwrap().status
-    }
-}
-
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

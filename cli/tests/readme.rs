@@ -2,14 +2,14 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use latchkey_cli::policy::Policy;
 use serde_json::Value;
 
 mod support;
-use support::Directory;
+use support::{Directory, repository};
 
 #[test]
 fn the_example_is_a_part_of_the_demos_policy() {
@@ -83,8 +83,4 @@ fn json(policy: &Path) -> Value {
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap()
-}
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }

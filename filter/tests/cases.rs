@@ -4,15 +4,13 @@
 
 mod host;
 
-use std::path::Path;
-
-use host::{Host, Outcome, values};
+use host::{Host, Outcome, repository, values};
 use latchkey_cli::cases::{CaseRequest, Observation, REQUEST_ID, Upstream, compare, load_folder};
 use serde_json::Value;
 
 #[test]
 fn every_case_holds_on_the_built_filter() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let folder = repository("tests/cases");
     let mut count = 0;
     let mut failures = Vec::new();
     for suite in load_folder(&folder).unwrap() {

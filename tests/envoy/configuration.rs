@@ -68,8 +68,7 @@ fn a_peppered_hash_needs_the_pepper_of_envoys_environment() {
     let (key, pepper) = (Key::new("good"), "a pepper of this test");
     let mut digest = Hmac::<Sha256>::new_from_slice(pepper.as_bytes()).unwrap();
     digest.update(key.token.as_bytes());
-    let digest = digest.finalize().into_bytes();
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex::encode(digest.finalize().into_bytes());
     let mut policy = policy(&key);
     policy["keys"][0]["hash"] = json!(format!("hmac-sha256:{digits}"));
     let get = |gateway: &Gateway| gateway.get("/", &[("authorization", &key.bearer())]);

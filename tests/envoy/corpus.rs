@@ -1,16 +1,15 @@
 //! The corpus `tests/cases` on a real Envoy.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use latchkey_cli::cases::{Case, Expect, Observation, Suite, Upstream, compare, load_folder};
 
-use crate::harness::{Exchange, Gateway, Report, Setup, access_log};
+use crate::harness::{Exchange, Gateway, Report, Setup, access_log, repository};
 
 #[test]
 fn every_case_holds_on_envoy() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let suites = load_folder(&folder).unwrap_or_else(|error| panic!("{error:#}"));
+    let suites =
+        load_folder(&repository("tests/cases")).unwrap_or_else(|error| panic!("{error:#}"));
     // The pepper stands in Envoy's environment, so each needs a gateway of its own.
     let mut by_pepper: BTreeMap<Option<String>, Vec<Suite>> = BTreeMap::new();
     for suite in suites.into_iter().filter(Suite::runs_on_envoy) {

@@ -10,7 +10,7 @@ use latchkey_cli::cases::CaseRequest;
 
 use super::access_log::Lines;
 use super::{Connection, Envoy, LogLine, Report, Response, Scratch, Stats};
-use super::{ecds, http1, http2, inline, repository, until, wasm};
+use super::{ecds, http1, http2, inline, repository, system, until, wasm};
 
 /// Changes a file before Envoy reads it.
 type Change = Box<dyn Fn(&str) -> String>;
@@ -40,6 +40,11 @@ impl Setup {
             files: Vec::new(),
             is_inline: false,
         }
+    }
+
+    /// The shipped bootstrap with the policy of a system, and with what the system needs beside it.
+    pub(crate) fn of_system(name: &'static str) -> Setup {
+        Setup::new(system(name)).system(name)
     }
 
     /// With another filter.
@@ -261,7 +266,9 @@ impl Gateway {
     /// # Errors
     /// Envoy refused it: what its log says since.
     pub(crate) fn push_ecds(&self, text: &str) -> Result<(), String> {
-        self.pushed_by(|| self.scratch.replace("ecds.yaml", text))
+        self.pushed_by(|| {
+            self.scratch.replace("ecds.yaml", text);
+        })
     }
 
     /// Lets `push` replace [`Gateway::ecds_file`], and waits until Envoy has taken it.

@@ -22,10 +22,11 @@ mod envoy;
 pub(crate) mod gateway;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod load;
 mod policy;
+mod repository;
 mod scratch;
 
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,9 @@ pub(crate) use access_log::{LogLine, Report};
 pub(crate) use envoy::{Envoy, Stats};
 pub(crate) use gateway::{Exchange, Gateway, Setup};
 pub(crate) use http1::{Connection, Response};
-pub(crate) use policy::{Key, as_struct, ecds, inline};
+pub(crate) use load::{Client, Load};
+pub(crate) use policy::{Key, as_struct, ecds, inline, system};
+pub(crate) use repository::{repository, wasm};
 pub(crate) use scratch::Scratch;
 
 /// How long anything may take before a test fails: far more than it ever does.
@@ -49,22 +52,4 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
         assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// A file of the repository, by its path from the root.
-pub(crate) fn repository(path: &str) -> PathBuf {
-    // The command line's tests share this harness.
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = package.ancestors().find(|folder| folder.join("envoy/envoy.yaml").is_file());
-    root.unwrap_or(package).join(path)
-}
-
-/// The built filter.
-pub(crate) fn wasm() -> PathBuf {
-    let wasm = match std::env::var_os("LATCHKEY_WASM") {
-        Some(other) => PathBuf::from(other),
-        None => repository("dist/latchkey.wasm"),
-    };
-    assert!(wasm.is_file(), "no filter at `{}`: run `make wasm`", wasm.display());
-    wasm
 }

@@ -7,7 +7,7 @@ use latchkey_cli::command::render;
 use latchkey_cli::policy::Policy;
 use sha2::{Digest, Sha256};
 
-use super::Scratch;
+use super::{Scratch, repository};
 
 /// The ECDS file for a policy (JSON), as `latchkey render --to ecds` prints it.
 pub(crate) fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
@@ -15,6 +15,13 @@ pub(crate) fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
     fs::write(&file, policy).unwrap();
     let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
     render::ecds(&policy, &wasm.display().to_string()).unwrap()
+}
+
+/// The policy of `envoy/systems/NAME.yaml`, as JSON.
+pub(crate) fn system(name: &str) -> String {
+    let policy = Policy::load(&repository(&format!("envoy/systems/{name}.yaml")), None);
+    let policy = policy.unwrap_or_else(|error| panic!("{error:#}"));
+    String::from_utf8(policy.to_json().unwrap()).unwrap()
 }
 
 /// An ECDS file that hands over its policy as a `Struct`, in place of a `StringValue`.
@@ -50,9 +57,7 @@ impl Key {
 
     /// `sha256:` and the token's digest.
     pub(crate) fn hash(&self) -> String {
-        let digest = Sha256::digest(&self.token);
-        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{digits}")
+        format!("sha256:{}", hex::encode(Sha256::digest(&self.token)))
     }
 
     /// The value of `authorization` that presents it.

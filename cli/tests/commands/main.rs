@@ -17,9 +17,9 @@ mod usage;
 
 #[path = "../support/mod.rs"]
 mod support;
-use support::{Directory, TestCommand};
+use support::{Directory, TestCommand, repository};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const TOKEN: &str = "demo-token";
 /// SHA-256 of the token.
@@ -51,17 +51,9 @@ fn directory() -> Directory {
     directory
 }
 
-/// A file of the repository.
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
-
-/// The built filter; the environment variable `LATCHKEY_WASM` names another.
+/// The built filter.
 fn wasm() -> String {
-    let own = repository("dist/latchkey.wasm");
-    let wasm = std::env::var_os("LATCHKEY_WASM").map_or(own, PathBuf::from);
-    assert!(wasm.is_file(), "no filter at `{}`: run `make wasm`", wasm.display());
-    wasm.canonicalize().unwrap().display().to_string()
+    support::wasm().display().to_string()
 }
 
 /// The policies of `envoy/systems`.

@@ -1,33 +1,33 @@
 //! What the tests of the command line share.
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+#[path = "../../../tests/harness/repository.rs"]
+mod repository;
+pub(crate) use repository::{repository, wasm};
 
 /// A directory of its own for a test, removed with it.
 #[derive(Debug)]
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct Directory(TempDir);
 
 impl Directory {
     /// An empty directory.
     pub(crate) fn new() -> Directory {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("latchkey-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
+        Directory(TempDir::with_prefix("latchkey-").unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Writes a file, its folders included.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.0.join(name);
+        let file = self.path().join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();
         file
@@ -35,13 +35,7 @@ impl Directory {
 
     /// `text` without this directory's path.
     pub(crate) fn hide(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.0.display()), "")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        text.replace(&format!("{}/", self.path().display()), "")
     }
 }
 

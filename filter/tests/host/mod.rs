@@ -6,7 +6,7 @@
 //!
 //! The module is `dist/latchkey.wasm`; the environment variable `LATCHKEY_WASM` names another.
 
-#![allow(dead_code, reason = "each test binary uses its own part of the host")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of the host")]
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -16,10 +16,11 @@
 
 mod headers;
 mod imports;
+#[path = "../../../tests/harness/repository.rs"]
+mod repository;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use latchkey::{Claim, Claims};
@@ -27,6 +28,7 @@ use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, Val};
 
 use headers::HeaderMap;
 use imports::Stage;
+pub(crate) use repository::{repository, wasm};
 
 /// Headers in order, as they cross the border: names in lower case, values as bytes.
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -436,12 +438,6 @@ pub(crate) fn values<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Vec<&'
     named.map(|(_, value)| value.as_slice()).collect()
 }
 
-/// The file with the filter.
-pub(crate) fn module_path() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dist/latchkey.wasm");
-    std::env::var_os("LATCHKEY_WASM").map_or(built, PathBuf::from)
-}
-
 /// The names of what the module imports, as `module.name`, sorted.
 pub(crate) fn import_names() -> Vec<String> {
     let imports = module().imports();
@@ -461,9 +457,7 @@ pub(crate) fn export_names() -> Vec<String> {
 fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
     MODULE.get_or_init(|| {
-        let path = module_path();
-        let bytes = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}: run `make wasm`", path.display()));
+        let bytes = std::fs::read(wasm()).unwrap();
         let mut config = Config::default();
         // Translating lazily would be charged to the request that comes first.
         config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
