@@ -1,7 +1,7 @@
 //! One request and its response.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use latchkey::{Body, Claims, Decision, Effect, Hold, Request, Verdict};
@@ -12,6 +12,15 @@ use crate::{host, pairs};
 
 /// How many calls to the proxy an allowed request makes at most, a key's validity window aside.
 const CALLS: usize = 4;
+
+/// Most bytes of headers that are held at a time, of all requests: a part of what a VM may have, which
+/// many clients that never end their bodies would fill.
+const MOST_HELD: usize = 64 << 20;
+
+thread_local! {
+    /// How many there are.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What is remembered of a request until its response is on its way.
 pub(crate) struct Stream {
@@ -31,6 +40,19 @@ struct Held {
     /// Those that the proxy told when the headers came.
     claims: Option<Claims>,
     hold: Hold,
+}
+
+impl Held {
+    fn new(headers: Box<[u8]>, claims: Option<Claims>, hold: Hold) -> Held {
+        HELD.set(HELD.get() + headers.len());
+        Held { headers, claims, hold }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.set(HELD.get().saturating_sub(self.headers.len()));
+    }
 }
 
 impl Stream {
@@ -60,12 +82,20 @@ impl Stream {
         let Verdict::Hold(hold) = decision.verdict else {
             return self.carry_out(&policy, &request, &decision, true);
         };
+        if HELD.get() + bytes.len() > MOST_HELD {
+            return self.refuse_unread();
+        }
         // Headers that go ahead pass the guard, so it must find an allowance, for now.
-        let action =
-            if hold.headers { Action::Pause } else { self.answer(&policy, &request, &decision) };
+        let action = if hold.headers {
+            // The proxy may answer itself, when the body takes too long say.
+            self.note_response_headers(&policy, &request, &decision);
+            Action::Pause
+        } else {
+            self.answer(&policy, &request, &decision)
+        };
         if hold.headers || action == Action::Continue {
             drop((decision, headers));
-            self.held = Some(Held { headers: bytes, claims: told.into_inner(), hold });
+            self.held = Some(Held::new(bytes, told.into_inner(), hold));
         }
         action
     }
@@ -143,9 +173,7 @@ impl Stream {
         request: &Request<'_>,
         decision: &Decision<'_>,
     ) -> Action {
-        if policy.engine.has_response_headers() {
-            self.response_headers = policy.engine.response_headers(request, decision);
-        }
+        self.note_response_headers(policy, request, decision);
         match policy.engine.effect(request, decision) {
             Effect::Continue { set, remove, path } => {
                 // Calls read headers, session and body, and publish the decision.
@@ -174,6 +202,17 @@ impl Stream {
                     headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
                 self.reply(status, &headers, body.as_bytes())
             }
+        }
+    }
+
+    fn note_response_headers(
+        &mut self,
+        policy: &Policy,
+        request: &Request<'_>,
+        decision: &Decision<'_>,
+    ) {
+        if policy.engine.has_response_headers() {
+            self.response_headers = policy.engine.response_headers(request, decision);
         }
     }
 
