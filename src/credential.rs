@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::limits;
 use crate::query::{self, Query};
-use crate::request::Request;
+use crate::request::{Request, is_spelling};
 
 /// The places where a token may stand.
 #[derive(Clone, Debug, Default)]
@@ -91,14 +91,23 @@ impl Sources {
     /// Whether some upstream could read a credential where we read none, such as `X_Auth_Token` for
     /// `x-auth-token` or `?auth.token` for `auth_token`.
     pub(crate) fn are_misspelt(&self, request: Request<'_>) -> bool {
-        let headers = self.headers.iter().map(|header| &*header.name);
-        request.misspells(headers)
+        let is_misspelt = |own: &HeaderSource| {
+            let mut names = request.headers.iter().map(|(name, _)| *name);
+            own.name.contains(['-', '_'])
+                && names
+                    .any(|name| is_spelling(name, &own.name) && !self.is_credential_header(name))
+        };
+        self.headers.iter().any(is_misspelt)
             || (!self.query.is_empty() && request.parameters().misspells(&self.query))
             || self.cookie_pairs(request).any(|pair| {
                 let mut names = self.cookies.iter();
                 !self.is_credential_cookie(pair)
                     && names.any(|own| query::is_alike(cookie_name(pair), own))
             })
+    }
+
+    fn is_credential_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|own| *own.name == *name)
     }
 
     /// The names of the headers that carry a credential, to be removed.

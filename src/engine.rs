@@ -149,16 +149,9 @@ impl Engine {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => access,
             Verdict::Deny(reason) => {
                 // Every reason has its wording; a bare 403 stands for one that had none.
-                return match self.wordings.reply(request, decision, reason) {
-                    Some(reply) => Effect::Reply {
-                        status: reply.status,
-                        headers: reply.headers,
-                        body: reply.body,
-                    },
-                    None => {
-                        Effect::Reply { status: 403, headers: Vec::new(), body: Cow::Borrowed("") }
-                    }
-                };
+                let bare =
+                    Effect::Reply { status: 403, headers: Vec::new(), body: Cow::Borrowed("") };
+                return self.wordings.reply(request, decision, reason).unwrap_or(bare);
             }
         };
         let mut set = Vec::new();

@@ -49,7 +49,6 @@ pub(crate) struct Fields {
     queried: BTreeSet<Box<str>>,
     mutated: BTreeSet<Box<str>>,
     nested: BTreeSet<Box<str>>,
-    count: usize,
 }
 
 impl Fields {
@@ -69,9 +68,7 @@ impl Fields {
             Position::Mutation => &mut self.mutated,
             Position::Nested => &mut self.nested,
         };
-        let is_new = names.insert(name.into());
-        self.count += usize::from(is_new);
-        is_new
+        names.insert(name.into())
     }
 }
 
@@ -123,6 +120,10 @@ impl Reading {
             depth = depth.max(executable.depth()?);
             bytes = bytes.max(document.text.len());
             executable.collect_operations(name, &mut fields)?;
+        }
+        let count: usize = fields.positions().into_iter().map(|(_, names)| names.len()).sum();
+        if count > limits::GRAPHQL_FIELDS {
+            return Err(MalformedGraphQl);
         }
         Ok(Reading { fields, depth, bytes, is_in_url, has_extensions: url.has_extensions })
     }
@@ -359,9 +360,6 @@ impl Executable {
                     }
                     if position != Position::Nested || inner.is_some() {
                         found.insert(position, &name);
-                        if found.count > limits::GRAPHQL_FIELDS {
-                            return Err(MalformedGraphQl);
-                        }
                     }
                 }
                 cst::Selection::InlineFragment(fragment) => {

@@ -197,7 +197,10 @@ impl PathTemplate {
         };
         let position = self.segments.iter().position(is_named)?;
         match self.segments.get(position)? {
-            Segment::Rest(_) => path.get(position..).map(|rest| Cow::Owned(rest.join("/"))),
+            Segment::Rest(_) => {
+                let rest: Vec<&str> = path.get(position..)?.iter().map(|own| &**own).collect();
+                Some(Cow::Owned(rest.join("/")))
+            }
             _ => path.get(position).map(|segment| Cow::Borrowed(&**segment)),
         }
     }

@@ -57,7 +57,7 @@ impl<'a> Query<'a> {
         }
         let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).0);
         let kept: Vec<&[u8]> = self.raw.split(is_ampersand).filter(is_kept).collect();
-        Some(kept.join(&b'&'))
+        Some(kept.join(&b"&"[..]))
     }
 
     /// Whether some upstream could read one of these parameters where we read none of them.

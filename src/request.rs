@@ -1,6 +1,7 @@
 //! A request as the proxy hands it over: headers and body as bytes, a clock, and verified claims.
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::query::Query;
 use crate::scope::is_word;
@@ -34,7 +35,7 @@ pub struct Request<'a> {
     pub clock: &'a dyn Fn() -> Option<i64>,
     /// The claims that a filter before this one has verified and left under a name, if it has. They
     /// are asked for at most once a decision, and only where the policy has `sessions`.
-    pub claims: &'a dyn Fn(&str) -> Option<Claims>,
+    pub claims: &'a dyn Fn(&str) -> Option<Rc<Claims>>,
 }
 
 /// What is known of a request's body.
@@ -105,14 +106,6 @@ impl<'a> Request<'a> {
     ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
         headers.iter().filter(move |(own, _)| is_spelling(own, name)).map(|(_, value)| *value)
-    }
-
-    /// Whether a header could be taken for one of those that is none of them.
-    pub(crate) fn misspells<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> bool {
-        names.clone().filter(|own| own.contains(['-', '_'])).any(|own| {
-            let mut spellings = self.headers.iter().filter(|(name, _)| is_spelling(name, own));
-            spellings.any(|(name, _)| names.clone().all(|own| own != *name))
-        })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::decision::{Class, Decision, Reason};
+use crate::engine::Effect;
 use crate::limits;
 use crate::request::Request;
 use crate::template::{Template, Variable};
@@ -40,14 +41,6 @@ pub(crate) struct RuleWording {
     pub(crate) message: Option<Template>,
 }
 
-/// A response in the proxy's own name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply<'a> {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'a str, Cow<'a, str>)>,
-    pub(crate) body: Cow<'a, str>,
-}
-
 impl Wordings {
     /// `scheme` is that of challenges, `Bearer` or `ApiKey`; `reasons` has one wording for each of
     /// [`Reason::ALL`].
@@ -75,12 +68,13 @@ impl Wordings {
         wordings
     }
 
+    /// The response in the proxy's own name.
     pub(crate) fn reply<'a>(
         &'a self,
         request: Request<'_>,
         decision: &Decision<'_>,
         reason: Reason,
-    ) -> Option<Reply<'a>> {
+    ) -> Option<Effect<'a>> {
         let wording = self.reasons.get(reason as usize)?;
         let own =
             decision.rule.filter(|_| decision.own_wording).and_then(|rule| rule.wording.as_ref());
@@ -100,7 +94,7 @@ impl Wordings {
             Some(body) if own.is_none() => Cow::Borrowed(body),
             _ => Cow::Owned(self.body(&said).into_owned()),
         };
-        Some(Reply { status: said.status(), headers, body })
+        Some(Effect::Reply { status: said.status(), headers, body })
     }
 
     fn body<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 use latchkey::{
@@ -446,7 +447,7 @@ fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let headers = request.header_map();
     let headers = borrowed(&headers);
     let clock = || Some(now);
-    let claims = |_: &str| request.verified();
+    let claims = |_: &str| request.verified().map(Rc::new);
     let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
     let decision = decide(engine, own, request.pieces().concat().as_bytes());
     observation(engine, &own, &decision)

@@ -1,7 +1,7 @@
 //! One request and its response.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use latchkey::{Body, Claims, Decision, Effect, Hold, Request, Verdict};
@@ -38,12 +38,12 @@ struct Held {
     /// As [`pairs::read`] takes them.
     headers: Box<[u8]>,
     /// Those that the proxy told when the headers came.
-    claims: Option<Claims>,
+    claims: Option<Rc<Claims>>,
     hold: Hold,
 }
 
 impl Held {
-    fn new(headers: Box<[u8]>, claims: Option<Claims>, hold: Hold) -> Held {
+    fn new(headers: Box<[u8]>, claims: Option<Rc<Claims>>, hold: Hold) -> Held {
         HELD.set(HELD.get() + headers.len());
         Held { headers, claims, hold }
     }
@@ -71,12 +71,9 @@ impl Stream {
         let Ok(bytes) = host::request_headers() else { return self.refuse_unread() };
         let Some(headers) = pairs::read(&bytes) else { return self.refuse_unread() };
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
-        let told = RefCell::new(None);
-        let claims = |payload: &str| {
-            let claims = host::claims(payload);
-            told.replace(claims.clone());
-            claims
-        };
+        let told = OnceCell::new();
+        let claims =
+            |payload: &str| told.get_or_init(|| host::claims(payload).map(Rc::new)).clone();
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
         let Verdict::Hold(hold) = decision.verdict else {
@@ -95,7 +92,7 @@ impl Stream {
         };
         if hold.headers || action == Action::Continue {
             drop((decision, headers));
-            self.held = Some(Held::new(bytes, told.into_inner(), hold));
+            self.held = Some(Held::new(bytes, told.into_inner().flatten(), hold));
         }
         action
     }

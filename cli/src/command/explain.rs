@@ -6,6 +6,7 @@ mod steps;
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -80,7 +81,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let headers = request.header_map();
     let borrowed = cases::borrowed(&headers);
     let clock = || Some(now);
-    let claims = |_: &str| request.verified();
+    let claims = |_: &str| request.verified().map(Rc::new);
     let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
     let body = request.body.as_deref().unwrap_or_default();
     let decision = cases::decide(&engine, own, body.as_bytes());
