@@ -28,11 +28,14 @@ help:
 tools:
 	@envoy/install-tools rust envoy
 
+# The folder in which Cargo keeps the packages of crates.io.
+crates_io := $(rust_home)/registry/src/index.crates.io-1949cf8c6b5b557f
+
 # The module works as Cargo makes it. This one names no folder of the machine that built it, and wasm-opt makes it an
 # eighth smaller.
 wasm:
 	@envoy/install-tools rust wasm-opt
-	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=--remap-path-prefix=$(rust_home)/registry/src= \
+	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=$(rust_home)= --remap-path-prefix=$(crates_io)/=" \
 	    cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
 	wasm-opt --flatten --rereloop -Oz --flatten --rereloop -Oz -Oz --const-hoisting \

@@ -20,12 +20,12 @@ use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::limits;
-use crate::path::Normalization;
+use crate::path::{Normalization, PathTemplate};
 use crate::query::QueryNames;
 use crate::rule::{Requirement, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
-use crate::template::{Template, TemplateError, Variable, Vocabulary};
+use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
 const FIELDS: [&str; 16] = [
@@ -318,13 +318,12 @@ impl Compiler {
         }
     }
 
-    /// Compiles the `where` of the policy or of a rule, whose templates may name the given path
-    /// parameters.
+    /// Compiles the `where` of the policy or of a rule, whose templates may name parameters of its paths.
     fn conditions(
         &mut self,
         object: &Object<'_>,
         place: Place<'_>,
-        parameters: &[&str],
+        paths: &[PathTemplate],
     ) -> Vec<Condition> {
         let raw: Option<Entries<&RawValue>> = object.field("where", place, &mut self.findings);
         let place = place.field("where");
@@ -342,18 +341,23 @@ impl Compiler {
             } else if matches!(subject, Subject::Attribute(_)) {
                 self.known_attribute(&name, place);
             }
-            let choices = self.choices(raw, place, parameters);
+            let choices = self.choices(raw, place, paths);
             conditions.push(Condition { subject, choices });
         }
         conditions
     }
 
     /// The values of a condition: one string, or a list of them.
-    fn choices(&mut self, raw: &RawValue, place: Place<'_>, parameters: &[&str]) -> Vec<Template> {
+    fn choices(
+        &mut self,
+        raw: &RawValue,
+        place: Place<'_>,
+        paths: &[PathTemplate],
+    ) -> Vec<Template> {
         if !raw.get().starts_with('[') {
             let text: Option<String> = parse(raw, place, &mut self.findings);
-            let template = text
-                .and_then(|text| self.template_of(Vocabulary::Request, &text, place, parameters));
+            let template =
+                text.and_then(|text| self.template_of(Vocabulary::Request, &text, place, paths));
             return template.into_iter().collect();
         }
         let values = strings(raw, place, &mut self.findings).unwrap_or_default();
@@ -366,7 +370,7 @@ impl Compiler {
             self.findings.error(place, Code::Empty, message);
         }
         let compile = |(index, text): (usize, &String)| {
-            self.template_of(Vocabulary::Request, text, place.item(index), parameters)
+            self.template_of(Vocabulary::Request, text, place.item(index), paths)
         };
         let choices: Vec<_> = values.iter().enumerate().filter_map(compile).collect();
         let templates = choices.iter().filter(|choice| choice.as_literal().is_none());
@@ -387,24 +391,33 @@ impl Compiler {
         }
     }
 
-    /// A template over what a request holds, the given path parameters included.
+    /// A template over what a request holds, the parameters of these paths included.
     fn template_of(
         &mut self,
         vocabulary: Vocabulary,
         text: &str,
         place: Place<'_>,
-        parameters: &[&str],
+        paths: &[PathTemplate],
     ) -> Option<Template> {
-        let template = self.template(text, vocabulary, place, parameters)?;
-        for variable in template.variables() {
-            if let Variable::Parameter(name) = variable
-                && !parameters.contains(&&**name)
-            {
-                let message = format!("`{{{name}}}` is no parameter of every path of this rule");
+        let parameters: Vec<&str> = paths.iter().flat_map(PathTemplate::parameters).collect();
+        let template = self.template(text, vocabulary, place, &parameters)?;
+        for part in &template.parts {
+            let Part::Placeholder { variable: Variable::Parameter(name), fallback } = part else {
+                continue;
+            };
+            let has = |path: &PathTemplate| path.parameters().any(|own| own == &**name);
+            if !parameters.contains(&&**name) {
+                let message = format!("`{{{name}}}` is no parameter of this rule's paths");
                 let known = parameters.iter().copied().chain(["action", "method"]);
                 self.findings
                     .error(place, Code::UnknownParameter, message)
                     .did_you_mean(name, known);
+            } else if fallback.is_none() && !paths.iter().all(has) {
+                let message =
+                    format!("a path of this rule has no `{{{name}}}`: nobody meets this there");
+                self.findings
+                    .warning(place, Code::UnknownParameter, message)
+                    .help("say what stands for it there, `{name|…}`, or write another rule");
             }
         }
         Some(template)

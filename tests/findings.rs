@@ -845,9 +845,7 @@ fn conditions_make_sense() {
             ),
             (
                 r#""where": {"account": "{org}"}"#,
-                &[
-                    "unknown_parameter /where/account: `{org}` is no parameter of every path of this rule",
-                ],
+                &["unknown_parameter /where/account: `{org}` is no parameter of this rule's paths"],
             ),
             (
                 r#""where": {"account": ["x", "{org"]}"#,
@@ -859,16 +857,14 @@ fn conditions_make_sense() {
             ),
             (
                 r#""rules": [{"paths": ["/a/{agent}"], "where": {"account": "{agnt}"}}]"#,
-                &[
-                    "unknown_parameter /rules/0/where/account: `{agnt}` is no parameter of every path \
-                     of this rule (did you mean `agent`?)",
-                ],
+                &["unknown_parameter /rules/0/where/account: `{agnt}` is no parameter of this \
+                     rule's paths (did you mean `agent`?)"],
             ),
             (
                 r#""rules": [{"paths": ["/a/{x}", "/b"], "where": {"account": "{x}"}}]"#,
                 &[
-                    "unknown_parameter /rules/0/where/account: `{x}` is no parameter of every path of \
-                     this rule",
+                    "warning unknown_parameter /rules/0/where/account: a path of this rule has no `{x}`: nobody meets this there \
+                     (say what stands for it there, `{name|…}`, or write another rule)",
                 ],
             ),
             (r#""where": {"account": "{query.org}", "id": ["{header.x-id|a}"]}"#, &[]),
@@ -1146,24 +1142,21 @@ fn requirements_are_templates_of_scopes() {
             ),
             (
                 r#""paths": ["/{type}"], "require": ["{typ}:read"]"#,
-                &[
-                    "unknown_parameter /rules/0/require/0: `{typ}` is no parameter of every path of \
-                     this rule (did you mean `type`?)",
-                ],
+                &["unknown_parameter /rules/0/require/0: `{typ}` is no parameter of this \
+                     rule's paths (did you mean `type`?)"],
             ),
             (
                 r#""paths": ["/{type}", "/x"], "require": ["{type}:read"]"#,
                 &[
-                    "unknown_parameter /rules/0/require/0: `{type}` is no parameter of every path of \
-                     this rule",
+                    "warning unknown_parameter /rules/0/require/0: a path of this rule has no `{type}`: nobody meets this there \
+                     (say what stands for it there, `{name|…}`, or write another rule)",
                 ],
             ),
+            (r#""paths": ["/{type}", "/x"], "require": ["{type|all}:read"]"#, &[]),
             (
                 r#""require": ["x:{acton}"]"#,
-                &[
-                    "unknown_parameter /rules/0/require/0: `{acton}` is no parameter of every path of \
-                     this rule (did you mean `action`?)",
-                ],
+                &["unknown_parameter /rules/0/require/0: `{acton}` is no parameter of this \
+                     rule's paths (did you mean `action`?)"],
             ),
             (
                 r#""require": ["{key.id}:read"]"#,
@@ -1209,7 +1202,7 @@ fn what_a_rule_asks_of_graphql_makes_sense() {
                 r#""require": "{root}:read", "hold": "all", "max_depth": 101, "max_bytes": 0, "nest": {}"#,
                 &[
                     "unknown_field /rules/0/graphql/nest: unknown field `nest` (did you mean `nested`?)",
-                    "unknown_parameter /rules/0/graphql/require: `{root}` is no parameter of every path of this rule",
+                    "unknown_parameter /rules/0/graphql/require: `{root}` is no parameter of this rule's paths",
                     "invalid_value /rules/0/graphql/hold: `all` is not one of `body`, `headers`",
                     "invalid_value /rules/0/graphql/max_depth: expected 1 to 100",
                     "invalid_value /rules/0/graphql/max_bytes: expected 1 to 1048576",

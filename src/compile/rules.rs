@@ -50,25 +50,22 @@ impl Compiler {
         self.contradictions(access, &raw, place);
         let hosts = self.hosts(&raw, place);
         let paths = self.paths(&raw, place);
-        let parameters = shared_parameters(&paths);
         let methods = self.rule_methods(&raw, place);
         let query = self.query(&raw, place);
-        let conditions = self.conditions(&raw, place, &parameters);
+        let conditions = self.conditions(&raw, place, &paths);
         let requirement = match (raw.has("require"), raw.has("require_any")) {
             (true, true) => {
                 let message = "`require` and `require_any` cannot both stand in one rule";
                 self.findings.error(place, Code::Contradiction, message);
                 return None;
             }
-            (true, false) => {
-                Requirement::All(self.requirements(&raw, "require", place, &parameters))
-            }
+            (true, false) => Requirement::All(self.requirements(&raw, "require", place, &paths)),
             (false, true) => {
-                Requirement::Any(self.requirements(&raw, "require_any", place, &parameters))
+                Requirement::Any(self.requirements(&raw, "require_any", place, &paths))
             }
             (false, false) => Requirement::action(),
         };
-        let graphql = self.graphql(&raw, place, &parameters);
+        let graphql = self.graphql(&raw, place, &paths);
         let says_what = raw.has("require") || raw.has("require_any") || graphql.is_none();
         let access = match access {
             // What a GraphQL request needs depends on its fields, not on its method.
@@ -210,7 +207,7 @@ impl Compiler {
         raw: &Object<'_>,
         name: &str,
         place: Place<'_>,
-        parameters: &[&str],
+        paths: &[PathTemplate],
     ) -> Vec<Template> {
         let texts = raw.strings(name, place, &mut self.findings);
         let place = place.field(name);
@@ -227,7 +224,7 @@ impl Compiler {
         let mut templates = Vec::new();
         for (index, text) in texts.into_iter().enumerate() {
             let place = place.item(index);
-            templates.extend(self.scope_template(Vocabulary::Request, &text, place, parameters));
+            templates.extend(self.scope_template(Vocabulary::Request, &text, place, paths));
         }
         templates
     }
@@ -238,9 +235,9 @@ impl Compiler {
         vocabulary: Vocabulary,
         text: &str,
         place: Place<'_>,
-        parameters: &[&str],
+        paths: &[PathTemplate],
     ) -> Option<Template> {
-        let template = self.template_of(vocabulary, text, place, parameters)?;
+        let template = self.template_of(vocabulary, text, place, paths)?;
         if let Err(error) = Scope::parse(&specimen(&template)) {
             let message = format!("`{text}` is no scope: {error}");
             self.findings.error(place, Code::InvalidScope, message);
@@ -252,7 +249,7 @@ impl Compiler {
         &mut self,
         rule: &Object<'_>,
         place: Place<'_>,
-        parameters: &[&str],
+        paths: &[PathTemplate],
     ) -> Option<GraphQlRule> {
         const FIELDS: [&str; 7] =
             ["require", "fields", "nested", "introspection", "max_depth", "max_bytes", "hold"];
@@ -265,7 +262,7 @@ impl Compiler {
         }
         let require = require.and_then(|text| {
             let place = place.field("require");
-            self.scope_template(Vocabulary::GraphQl, &text, place, parameters)
+            self.scope_template(Vocabulary::GraphQl, &text, place, paths)
         });
         let fields = self.graphql_fields("fields", &raw, place).unwrap_or_default();
         let nested = self.graphql_fields("nested", &raw, place);
@@ -353,13 +350,6 @@ impl Compiler {
             }
         }
     }
-}
-
-/// The parameters that every one of the paths has.
-fn shared_parameters(paths: &[PathTemplate]) -> Vec<&str> {
-    let Some((first, others)) = paths.split_first() else { return Vec::new() };
-    let in_all = |name: &&str| others.iter().all(|path| path.parameters().any(|own| own == *name));
-    first.parameters().filter(in_all).collect()
 }
 
 /// A scope that the template could stand for, to see whether it could stand for any. A fallback
