@@ -1,4 +1,4 @@
-//! Every bound of Latchkey, named. Each is enforced in one place.
+//! The bounds of a policy and of a request. Each is enforced in one place.
 
 /// Largest configuration that is read, in bytes.
 pub const CONFIGURATION_BYTES: usize = 256 * 1024 * 1024;
@@ -26,7 +26,7 @@ pub const KEY_TYPES: usize = 10_000;
 /// Most credential sources, and most headers that are set.
 pub const HEADERS: usize = 100;
 
-/// Most segments of a rule's path, and most names of a rule's query or condition.
+/// Most segments of a rule's path.
 pub const SEGMENTS: usize = 128;
 
 /// Most templates with placeholders in one condition: each may stand for many values.

@@ -285,7 +285,9 @@ impl fmt::Display for PathTemplateError {
                 "`{action}` and `{method}` are what the request does, not parts of its path"
             }
             PathTemplateError::RestNotLast => "`**` and `{name...}` stand last",
-            PathTemplateError::TooLong => "a path has at most 128 segments",
+            PathTemplateError::TooLong => {
+                return write!(formatter, "a path has at most {} segments", limits::SEGMENTS);
+            }
         })
     }
 }

@@ -1668,9 +1668,15 @@ fn no_finding_shows_a_secret() {
 #[test]
 fn an_engine_and_a_debug_text_show_no_secret() {
     let json = keys(&format!(r#"{{"id": "a", "hash": "hmac-{}"}}"#, hash(0xabcdef)));
+    let digest = [0xab, 0xcd, 0xef];
     let environment = Environment { pepper: Some(b"a-pepper-of-mine") };
     assert!(!format!("{environment:?}").contains("a-pepper-of-mine"));
-    assert!(Engine::compile(json.as_bytes(), &environment).is_ok());
+    let engine = Engine::compile(json.as_bytes(), &environment).unwrap();
+    let shown = format!("{engine:?}");
+    assert!(shown.contains("KeyRing(1 keys)"), "{shown}");
+    for secret in ["abcdef", &format!("{digest:?}").replace(['[', ']'], ""), "a-pepper-of-mine"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }
 
 /// Every code is met in one of the tables above.

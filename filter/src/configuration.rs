@@ -5,6 +5,8 @@
 //! of JSON. It is rewritten as JSON here, without a tree in between: what a key set may take is
 //! bounded, and a tree takes many times its text.
 
+use latchkey::{Code, Finding, Severity};
+
 /// Largest `Struct` that is read, in bytes: it and its JSON stand side by side for a while, and an
 /// update must fit beside what serves. A `StringValue` may be as large as any configuration.
 const STRUCT_BYTES: usize = 32 * 1024 * 1024;
@@ -16,16 +18,22 @@ const DEPTH: usize = 64;
 const FIRST_BYTE: u8 = 0x0a;
 
 /// The configuration as JSON. What is neither form is left as it is, for the core to refuse.
-pub(crate) fn as_json(bytes: Box<[u8]>) -> Vec<u8> {
-    let may_be_struct = bytes.first() == Some(&FIRST_BYTE) && bytes.len() <= STRUCT_BYTES;
-    let mut json = Vec::new();
-    if may_be_struct
-        && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err()
-        && write_struct(&bytes, DEPTH, &mut json).is_some()
-    {
-        return json;
+pub(crate) fn as_json(bytes: Box<[u8]>) -> Result<Vec<u8>, Finding> {
+    // A text may begin with this byte, too, which is a line's end.
+    let is_struct = bytes.first() == Some(&FIRST_BYTE)
+        && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err();
+    if is_struct && bytes.len() > STRUCT_BYTES {
+        return Err(Finding {
+            code: Code::TooLarge,
+            severity: Severity::Error,
+            pointer: String::new(),
+            message: format!("a Struct is larger than {STRUCT_BYTES} bytes"),
+            help: Some("hand it over as a StringValue".to_owned()),
+        });
     }
-    bytes.into_vec()
+    let mut json = Vec::new();
+    let is_written = is_struct && write_struct(&bytes, DEPTH, &mut json).is_some();
+    Ok(if is_written { json } else { bytes.into_vec() })
 }
 
 /// Writes a `google.protobuf.Struct`; `None` if the bytes are none.
@@ -168,9 +176,19 @@ mod tests {
         Struct { fields: fields.into() }
     }
 
+    fn json(bytes: &[u8]) -> Vec<u8> {
+        as_json(bytes.into()).unwrap()
+    }
+
+    #[test]
+    fn a_struct_that_is_too_large_is_told_so() {
+        let finding = as_json(vec![FIRST_BYTE; STRUCT_BYTES + 1].into()).unwrap_err();
+        assert_eq!(finding.code, Code::TooLarge);
+    }
+
     #[test]
     fn a_struct_becomes_json() {
-        let json = as_json(structure().encode_to_vec().into());
+        let json = json(&structure().encode_to_vec());
         let expected = r#"{"a":[403.0,null],"e":[],"s":{"b":true,"n":null},"z":"\"é\"\n"}"#;
         assert_eq!(String::from_utf8(json).unwrap(), expected);
     }
@@ -184,10 +202,10 @@ mod tests {
         });
         let boundary = fields[0].len();
         let two = fields.concat();
-        assert_eq!(as_json(two.clone().into()), br#"{"a":"1","b":"2"}"#);
+        assert_eq!(json(&two), br#"{"a":"1","b":"2"}"#);
         for (bytes, end) in [(&whole, whole.len() - 1), (&whole, 3), (&two, boundary + 1)] {
             let cut = &bytes[..end];
-            assert_eq!(as_json(cut.into()), cut, "{end} bytes");
+            assert_eq!(json(cut), cut, "{end} bytes");
         }
     }
 
@@ -197,13 +215,13 @@ mod tests {
             value(Kind::ListValue(ListValue { values: vec![inner] }))
         });
         let bytes = Struct { fields: [("a".to_owned(), deep)].into() }.encode_to_vec();
-        assert_eq!(as_json(bytes.clone().into()), bytes);
+        assert_eq!(json(&bytes), bytes);
     }
 
     #[test]
     fn text_stays_as_it_is() {
         for text in ["{}", "\n{\n}", " {\"a\": 1}", "not JSON", "", "\n"] {
-            assert_eq!(as_json(text.as_bytes().into()), text.as_bytes(), "{text}");
+            assert_eq!(json(text.as_bytes()), text.as_bytes(), "{text}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! theirs.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -50,9 +51,12 @@ pub(crate) fn on_context_create(context: u32, root: u32) {
 /// worker's requests without the filter. So nothing here depends on anything but the bytes of the
 /// configuration and the environment, which all VMs share.
 pub(crate) fn on_configure(root: u32) -> bool {
-    let pepper = std::env::var("LATCHKEY_PEPPER").ok();
-    let environment = Environment { pepper: pepper.as_deref().map(str::as_bytes) };
-    match Engine::compile(&configuration::as_json(host::configuration()), &environment) {
+    let pepper = std::env::var_os("LATCHKEY_PEPPER");
+    let environment = Environment { pepper: pepper.as_deref().map(OsStr::as_encoded_bytes) };
+    let engine = configuration::as_json(host::configuration())
+        .map_err(|finding| vec![finding])
+        .and_then(|json| Engine::compile(&json, &environment));
+    match engine {
         Ok(engine) => {
             engine.warnings().iter().for_each(log);
             let (keys, rules) = (engine.key_count(), engine.rule_count());
