@@ -61,6 +61,7 @@ Warnings:
                                as in a rotation's overlap, does not count
   ungranted_scope              a rule asks for a scope that neither a key nor a key type covers
   unknown_attribute            a condition or a header names an attribute that no key has
+  unknown_parameter            a path of a rule lacks a parameter that the rule's templates name
   unmet_condition              a condition asks for a value that no key has
   unreachable_rule             rules before this one take all that it would match
   unused_scope                 a scope that no rule asks for

@@ -172,6 +172,7 @@ rules:
 - {paths: ['/a/**'], require: ['a:{action}']}
 - {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read']}
 - {paths: ['/n/:id'], require: ['n:read'], where: {region: us}}
+- {paths: ['/p/{x}', /q], where: {region: '{x}'}, require: ['a:read']}
 - {access: public}
 ",
     );
@@ -211,7 +212,9 @@ policy.yaml:10:33: warning[ungranted_scope]: no key has a scope that covers this
   help: nobody gets past it; give the scope to a key or to a key type
 policy.yaml:10:52: warning[unmet_condition]: no key has the `region` that is asked for here (at /rules/2/where/region)
   help: nobody gets past it; compare it with the keys, letter case counts
-policy.yaml:11:3: warning[public_everything]: this rule lets every request in without a key (at /rules/3)
+policy.yaml:11:43: warning[unknown_parameter]: a path of this rule has no `{x}`: nobody meets this there (at /rules/3/where/region)
+  help: say what stands for it there, `{name|…}`, or write another rule
+policy.yaml:12:3: warning[public_everything]: this rule lets every request in without a key (at /rules/4)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
   help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
@@ -225,13 +228,13 @@ keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00
   help: `latchkey key rotate` makes its successor
 keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
   help: hash the token itself; the variable it stood in was empty
-0 errors, 15 warnings
+0 errors, 16 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 15);
+    assert_eq!(findings.as_array().unwrap().len(), 16);
     assert_eq!(
         findings[13],
         serde_json::json!({
