@@ -236,7 +236,7 @@ keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, 
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(findings.as_array().unwrap().len(), 16);
     assert_eq!(
-        findings[13],
+        findings[14],
         serde_json::json!({
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
