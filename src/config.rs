@@ -686,8 +686,10 @@ pub(crate) fn missing_field<'f>(
 
 /// Notes a field that does not exist, by name only where the name cannot be a secret.
 fn unknown_field(name: &str, known: &[&'static str], parent: Place<'_>, findings: &mut Findings) {
-    let is_word = name.len() <= 32
-        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte));
+    // A token has digits, or is longer.
+    let has_digits = name.bytes().any(|byte| byte.is_ascii_digit());
+    let is_word = name.len() <= if has_digits { 12 } else { 32 }
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if is_word {
         findings
             .error(parent.field(name), Code::UnknownField, format!("unknown field `{name}`"))
@@ -756,6 +758,10 @@ mod tests {
         assert_eq!(
             key(r#"{"id": "a", "hash": "b", "sk_live_5ecret": 1}"#),
             ["/here: unknown field"]
+        );
+        assert_eq!(
+            key(r#"{"id": "a", "hash": "b", "x509": 1}"#),
+            ["/here/x509: unknown field `x509`"]
         );
         assert_eq!(key(r#"{"id": "a", "id": "b"}"#), ["/here: two fields `id`"]);
         assert_eq!(

@@ -161,7 +161,7 @@ impl Malformed {
             message.starts_with(mistake) || message.contains(&format!(": {mistake}"))
         };
         let code = [
-            ("duplicate field `", "duplicate"),
+            ("duplicate field", "duplicate"),
             ("invalid type: ", "wrong_type"),
             ("missing field `", "missing_field"),
             ("unknown field `", "unknown_field"),
@@ -338,7 +338,11 @@ impl<V> de::Visitor<'_> for NewName<'_, V> {
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
         if self.0.value(name).is_some() {
-            return Err(E::custom(format!("duplicate field `{name}`")));
+            // A longer one may be a token in the wrong place.
+            return Err(match name.len() {
+                ..=24 => E::custom(format!("duplicate field `{name}`")),
+                _ => E::custom("duplicate field"),
+            });
         }
         Ok(name.to_owned())
     }
@@ -397,6 +401,9 @@ mod tests {
             "p.yaml:3:5: keys[0]: duplicate field `id`"
         );
         assert_eq!(error("p.json", "{\"a\": 1,\n \"a\": 2}"), "p.json:2:4: duplicate field `a`");
+        let token = "lk_live_0123456789abcdefghij";
+        let twice = format!("{token}: 1\n{token}: 2\n");
+        assert_eq!(error("p.yaml", &twice), "p.yaml:2:1: duplicate field");
     }
 
     #[test]
