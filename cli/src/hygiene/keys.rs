@@ -68,7 +68,7 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
                 "key_expires_soon",
                 "/expires_at",
                 format!("this key expires at {}", time::display(ends)),
-                "`latchkey key rotate` makes its successor",
+                "`latchkey key rotate` makes its successor, if it has none yet",
             ),
             _ => {}
         }

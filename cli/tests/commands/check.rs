@@ -225,7 +225,7 @@ keys.yaml:5:3: warning[no_scopes]: a key without scopes and without a type (at /
 keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z (at /keys/4/expires_at)
   help: remove it, or rotate it if it is still needed
 keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
-  help: `latchkey key rotate` makes its successor
+  help: `latchkey key rotate` makes its successor, if it has none yet
 keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
   help: hash the token itself; the variable it stood in was empty
 0 errors, 16 warnings
@@ -241,7 +241,7 @@ keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, 
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
             "message": "this key expires at 2026-06-11T00:00:00Z",
-            "help": "`latchkey key rotate` makes its successor",
+            "help": "`latchkey key rotate` makes its successor, if it has none yet",
         })
     );
 
