@@ -75,6 +75,9 @@ impl Sources {
                 header.candidates(value, &mut candidates);
             }
         }
+        if query.is_unclear() && !self.query.is_empty() {
+            return Presented::Ambiguous;
+        }
         for name in &self.query {
             for value in query.values(name) {
                 candidates.add(Cow::Borrowed(value));

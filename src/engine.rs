@@ -314,9 +314,8 @@ impl Engine {
         decision: &mut Decision<'e>,
     ) -> Result<Holder<'e>, Reason> {
         let presented = match self.sources.find(request, query) {
-            Presented::Nothing => Presented::Nothing,
             // Beside a credential of ours it is another, which would reach the upstream.
-            _ if self.sources.are_misspelt(request) => Presented::Ambiguous,
+            Presented::Token(_) if self.sources.are_misspelt(request) => Presented::Ambiguous,
             presented => presented,
         };
         let claims =

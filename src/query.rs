@@ -60,13 +60,19 @@ impl<'a> Query<'a> {
         Some(kept.join(&b"&"[..]))
     }
 
-    /// Whether some upstream could read one of these parameters where we read none of them.
+    /// Whether upstreams could read it in so many ways that nothing in it may be looked for.
+    pub(crate) fn is_unclear(&self) -> bool {
+        self.is_unclear
+    }
+
+    /// Whether some upstream could read one of these parameters where we read none of them. Not to be
+    /// told of an unclear query.
     pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
         let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
         let is_alike =
             |name: &[u8]| names.iter().any(|own| fold(plain(own)).eq(name.iter().copied()));
         let mut readings = self.readings().into_iter();
-        self.is_unclear || readings.any(|(name, own)| is_alike(&name) && !own.is_some_and(is_one))
+        readings.any(|(name, own)| is_alike(&name) && !own.is_some_and(is_one))
     }
 
     /// The names that upstreams could read, as [`folded`] makes them, each with the parameter that is read
