@@ -54,6 +54,45 @@ fn a_document_in_the_url_is_judged_before_the_body_has_come() {
     }
 }
 
+/// Envoy answers 408 to a body that takes too long.
+#[test]
+fn an_answer_of_the_proxy_to_a_held_request_has_the_policys_headers() {
+    for hold in ["body", "headers"] {
+        let mut policy = policy(hold);
+        policy["response_headers"] = json!({"x-own": "always"});
+        let mut host = configured(&policy);
+        let mut stream = begun(&mut host, hold);
+        host.respond(&mut stream, &[(":status".to_owned(), b"408".to_vec())]);
+        let exchange = host.close(stream);
+        assert_eq!(host::values(&exchange.response, "x-own"), [b"always"], "{hold}");
+    }
+}
+
+#[test]
+fn requests_that_never_end_do_not_fill_the_vm() {
+    const LARGE: usize = 60_000;
+    for hold in ["body", "headers"] {
+        let mut host = configured(&policy(hold));
+        let mut large = request();
+        large.push(("x-large".to_owned(), vec![b'x'; LARGE]));
+        let mut held = Vec::new();
+        let refusal = loop {
+            let mut stream = host.open();
+            let outcome = host.request_headers(&mut stream, &large, false);
+            held.push(stream);
+            if matches!(outcome, Outcome::Reply { .. }) || held.len() * LARGE > 128 << 20 {
+                break outcome;
+            }
+        };
+        assert!(matches!(refusal, Outcome::Reply { status: 503, .. }), "{hold}: {refusal}");
+        assert!(held.len() > 1_000, "{hold}: {}", held.len());
+        // One that needs no body is decided, and once they have ended, all are.
+        assert_eq!(host.exchange(&request()).decision(), "deny malformed_graphql key:open");
+        held.into_iter().for_each(|stream| drop(host.close(stream)));
+        begun(&mut host, hold);
+    }
+}
+
 #[test]
 fn trailers_end_a_body() {
     for hold in ["body", "headers"] {
