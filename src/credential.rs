@@ -75,7 +75,9 @@ impl Sources {
                 header.candidates(value, &mut candidates);
             }
         }
-        if query.is_unclear() && !self.query.is_empty() {
+        let cookies = self.cookie_pairs(request);
+        let is_crowded = cookies.len() > limits::PARAMETERS;
+        if is_crowded || (query.is_unclear() && !self.query.is_empty()) {
             return Presented::Ambiguous;
         }
         for name in &self.query {
@@ -83,7 +85,7 @@ impl Sources {
                 candidates.add(Cow::Borrowed(value));
             }
         }
-        for pair in self.cookie_pairs(request) {
+        for pair in cookies {
             if self.is_credential_cookie(pair) {
                 candidates.add(Cow::Borrowed(cookie_value(pair)));
             }
@@ -102,10 +104,9 @@ impl Sources {
         };
         self.headers.iter().any(is_misspelt)
             || (!self.query.is_empty() && request.parameters().misspells(&self.query))
-            || self.cookie_pairs(request).any(|pair| {
-                let mut names = self.cookies.iter();
+            || self.cookie_pairs(request).into_iter().any(|pair| {
                 !self.is_credential_cookie(pair)
-                    && names.any(|own| query::is_alike(cookie_name(pair), own))
+                    && query::is_like_one(cookie_name(pair), &self.cookies)
             })
     }
 
@@ -139,23 +140,22 @@ impl Sources {
 
     /// The cookie header without its credentials, or `None` if it carries none.
     pub(crate) fn cookies_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
-        let (mut all, mut kept) = (0, Vec::new());
-        for pair in self.cookie_pairs(request) {
-            all += 1;
-            if !self.is_credential_cookie(pair) {
-                kept.push(pair);
-            }
-        }
+        let mut kept = self.cookie_pairs(request);
+        let all = kept.len();
+        kept.retain(|pair| !self.is_credential_cookie(pair));
         (kept.len() < all).then(|| kept.join(&b"; "[..]))
     }
 
-    fn cookie_pairs<'a>(&self, request: Request<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let wanted = !self.cookies.is_empty();
-        let headers = wanted.then(|| request.values("cookie")).into_iter().flatten();
-        headers
-            .flat_map(|value| value.split(|byte| *byte == b';'))
-            .map(<[u8]>::trim_ascii)
-            .filter(|pair| !pair.is_empty())
+    /// The cookies, if one may be a credential.
+    fn cookie_pairs<'a>(&self, request: Request<'a>) -> Vec<&'a [u8]> {
+        let mut pairs = Vec::new();
+        if !self.cookies.is_empty() {
+            for value in request.values("cookie") {
+                let parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+                pairs.extend(parts.filter(|pair| !pair.is_empty()));
+            }
+        }
+        pairs
     }
 
     fn is_credential_cookie(&self, pair: &[u8]) -> bool {

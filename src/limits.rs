@@ -62,7 +62,7 @@ pub const READINGS: usize = 32;
 pub const OCCURRENCES: usize = 64;
 
 /// Most pieces of a query that a rule or a credential is looked for in, empty ones and those behind a `;`
-/// included; a request with more is refused.
+/// included, and most cookies in which a credential is looked for; a request with more is refused.
 pub const PARAMETERS: usize = 1_000;
 
 /// Longest list of scopes that a challenge tells, in bytes.

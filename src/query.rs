@@ -175,8 +175,9 @@ fn before_brackets(name: &[u8]) -> &[u8] {
 }
 
 /// Whether some upstream takes a name, percent-encoded as it may be, for one of ours.
-pub(crate) fn is_alike(name: &[u8], own: &str) -> bool {
-    folded(&decode(name)).into_iter().any(|name| name.eq(fold(plain(own))))
+pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
+    let name = decode(name);
+    names.iter().any(|own| folded(&name).into_iter().any(|name| name.eq(fold(plain(own)))))
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
