@@ -415,9 +415,9 @@ impl Compiler {
             } else if fallback.is_none() && !paths.iter().all(has) {
                 let message =
                     format!("a path of this rule has no `{{{name}}}`: nobody meets this there");
-                self.findings.warning(place, Code::UnknownParameter, message).help(format!(
-                    "say what stands for it there, as in `{{{name}|none}}`, or write another rule"
-                ));
+                self.findings
+                    .warning(place, Code::UnknownParameter, message)
+                    .help("write a rule of its own for that path");
             }
         }
         Some(template)

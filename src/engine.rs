@@ -16,7 +16,7 @@ use crate::key::Key;
 use crate::keyring::KeyRing;
 use crate::limits;
 use crate::origin::{Origin, is_host};
-use crate::path::{Normalization, Path, PathTemplate};
+use crate::path::{Normalization, Path};
 use crate::query::{Query, QueryNames};
 use crate::request::{Body, Request, is_spelling, split_target};
 use crate::response::Wordings;
@@ -291,7 +291,11 @@ impl Engine {
             match self.authorize(matched, request, &facts, identity, decision) {
                 Ok(None) => {}
                 Ok(Some(graphql)) => {
-                    let (headers, max_bytes) = (graphql.hold_headers, graphql.limits.bytes);
+                    let (mut headers, mut max_bytes) = (graphql.hold_headers, graphql.limits.bytes);
+                    if let Ok(Verdict::Hold(earlier)) = verdict {
+                        headers |= earlier.headers;
+                        max_bytes = max_bytes.min(earlier.max_bytes);
+                    }
                     verdict = Ok(Verdict::Hold(Hold { access, headers, max_bytes }));
                 }
                 Err(reason) => {
@@ -313,11 +317,7 @@ impl Engine {
         query: &Query<'_>,
         decision: &mut Decision<'e>,
     ) -> Result<Holder<'e>, Reason> {
-        let presented = match self.sources.find(request, query) {
-            // Beside a credential of ours it is another, which would reach the upstream.
-            Presented::Token(_) if self.sources.are_misspelt(request) => Presented::Ambiguous,
-            presented => presented,
-        };
+        let presented = self.sources.find(request, query);
         let claims =
             self.sessions.as_ref().and_then(|own| Some((own, (request.claims)(&own.payload)?)));
         decision.presented = presented != Presented::Nothing || claims.is_some();
@@ -328,6 +328,8 @@ impl Engine {
                 Presented::Token(token) if is_known(token.as_bytes()) => {
                     Err(Reason::AmbiguousCredential)
                 }
+                // It would reach the upstream.
+                _ if self.sources.are_misspelt(request) => Err(Reason::AmbiguousCredential),
                 // What else was presented is the session's own token.
                 _ => {
                     let session = sessions.read(&claims).ok_or(Reason::MalformedCredential)?;
@@ -339,6 +341,9 @@ impl Engine {
             Presented::Nothing => return Err(Reason::MissingCredential),
             Presented::Ambiguous => return Err(Reason::AmbiguousCredential),
             Presented::Malformed => return Err(Reason::MalformedCredential),
+            Presented::Token(_) if self.sources.are_misspelt(request) => {
+                return Err(Reason::AmbiguousCredential);
+            }
             Presented::Token(token) => token,
         };
         if self.every_token_has_a_shape
@@ -382,9 +387,7 @@ impl Engine {
             return Err(Reason::DeniedByRule);
         }
         let action = self.methods.get(matched.method).map(|action| &**action);
-        let template = matched.template();
-        let values =
-            |variable: &Variable| value_of(variable, request, facts, matched, template, action);
+        let values = |variable: &Variable| value_of(variable, request, facts, matched, action);
         if !self.conditions.iter().all(|condition| condition.is_met(identity, values)) {
             return Err(Reason::ConditionFailed);
         }
@@ -568,10 +571,15 @@ impl<'e> Match<'e, '_> {
         self.rule.is_some_and(|rule| matches!(rule.access, RuleAccess::Public))
     }
 
-    /// The rule's path that matches: the first, if there are several.
-    fn template(&self) -> Option<&'e PathTemplate> {
-        let segments = self.segments?;
-        self.rule?.paths.iter().find(|path| path.matches(segments))
+    /// What a path parameter stands for, by each of the rule's paths that matches and has it.
+    fn parameter<'v>(&'v self, name: &str) -> Values<'v> {
+        let (Some(rule), Some(segments)) = (self.rule, self.segments) else {
+            return Values::Absent;
+        };
+        let paths = rule.paths.iter().filter(|path| path.matches(segments));
+        let mut values: Vec<_> = paths.filter_map(|path| path.parameter(name, segments)).collect();
+        values.retain(|value| !value.is_empty());
+        if values.is_empty() { Values::Absent } else { Values::Several(values) }
     }
 }
 
@@ -580,8 +588,7 @@ fn value_of<'v>(
     variable: &Variable,
     request: Request<'v>,
     facts: &'v Facts<'_>,
-    matched: &Match<'v, 'v>,
-    template: Option<&PathTemplate>,
+    matched: &'v Match<'_, '_>,
     action: Option<&'v str>,
 ) -> Values<'v> {
     match variable {
@@ -590,15 +597,7 @@ fn value_of<'v>(
             missable(texts(request.values_of_any_spelling(name)), request.has(name))
         }
         Variable::Method => Values::One(matched.method.into()),
-        Variable::Parameter(name) => {
-            let value = template
-                .zip(matched.segments)
-                .and_then(|(template, path)| template.parameter(name, path));
-            match value {
-                Some(value) if !value.is_empty() => Values::One(value),
-                _ => Values::Absent,
-            }
-        }
+        Variable::Parameter(name) => matched.parameter(name),
         Variable::Query(name) => missable(texts(facts.query.values(name)), facts.query.has(name)),
         _ => Values::Unusable,
     }

@@ -24,7 +24,10 @@ impl<'a> Query<'a> {
         // reads `%u0061`, which is no percent-encoding, as `a`.
         let mut separators = raw.iter().filter(|byte| matches!(byte, b'&' | b';'));
         let is_unclear = separators.nth(limits::PARAMETERS - 1).is_some()
-            || raw.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u"));
+            || raw.windows(6).any(|piece| {
+                let digits = piece.strip_prefix(b"%u").or(piece.strip_prefix(b"%U"));
+                digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            });
         let pieces = pieces(raw).take(limits::PARAMETERS);
         Query { raw, parameters: pieces.map(parameter).collect(), is_unclear }
     }
@@ -174,10 +177,13 @@ fn before_brackets(name: &[u8]) -> &[u8] {
     parts.find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-/// Whether some upstream takes a name, percent-encoded as it may be, for one of ours.
+/// Whether PHP, or who ignores letter case, takes a cookie's name for one of ours.
 pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
     let name = decode(name);
-    names.iter().any(|own| folded(&name).into_iter().any(|name| name.eq(fold(plain(own)))))
+    names.iter().any(|own| {
+        let [whole, part, _] = folded(&name);
+        whole.eq(fold(plain(own))) || part.eq(fold(plain(own)))
+    })
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.

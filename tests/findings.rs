@@ -864,7 +864,7 @@ fn conditions_make_sense() {
                 r#""rules": [{"paths": ["/a/{x}", "/b"], "where": {"account": "{x}"}}]"#,
                 &[
                     "warning unknown_parameter /rules/0/where/account: a path of this rule has no `{x}`: nobody meets this there \
-                     (say what stands for it there, as in `{x|none}`, or write another rule)",
+                     (write a rule of its own for that path)",
                 ],
             ),
             (r#""where": {"account": "{query.org}", "id": ["{header.x-id|a}"]}"#, &[]),
@@ -1149,7 +1149,7 @@ fn requirements_are_templates_of_scopes() {
                 r#""paths": ["/{type}", "/x"], "require": ["{type}:read"]"#,
                 &[
                     "warning unknown_parameter /rules/0/require/0: a path of this rule has no `{type}`: nobody meets this there \
-                     (say what stands for it there, as in `{type|none}`, or write another rule)",
+                     (write a rule of its own for that path)",
                 ],
             ),
             (r#""paths": ["/{type}", "/x"], "require": ["{type|all}:read"]"#, &[]),

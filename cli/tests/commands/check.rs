@@ -213,7 +213,7 @@ policy.yaml:10:33: warning[ungranted_scope]: no key has a scope that covers this
 policy.yaml:10:52: warning[unmet_condition]: no key has the `region` that is asked for here (at /rules/2/where/region)
   help: nobody gets past it; compare it with the keys, letter case counts
 policy.yaml:11:35: warning[unknown_parameter]: a path of this rule has no `{x}`: nobody meets this there (at /rules/3/where/region)
-  help: say what stands for it there, as in `{x|none}`, or write another rule
+  help: write a rule of its own for that path
 policy.yaml:12:3: warning[public_everything]: this rule lets every request in without a key (at /rules/4)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
