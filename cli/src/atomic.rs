@@ -108,6 +108,8 @@ use tests::crash_point;
 pub(crate) mod tests {
     use std::process::Command;
 
+    use tempfile::tempdir;
+
     use super::*;
 
     const CRASH_AT: &str = "LATCHKEY_TEST_CRASH_AT";
@@ -143,8 +145,8 @@ pub(crate) mod tests {
             ("never", "the new text"),
         ];
         for (point, expected) in points {
-            let folder = folder(point);
-            let file = folder.join("keys.yaml");
+            let folder = tempdir().unwrap();
+            let file = folder.path().join("keys.yaml");
             fs::write(&file, "the old text").unwrap();
             let ran = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "atomic::tests::replaces_the_file_that_the_environment_names"])
@@ -157,59 +159,47 @@ pub(crate) mod tests {
             // What the crash left behind is in nobody's way, and goes.
             put(&file, "the next text").unwrap().unwrap();
             assert_eq!(fs::read_to_string(&file).unwrap(), "the next text");
-            assert_eq!(names(&folder), ["keys.yaml"]);
-            fs::remove_dir_all(folder).unwrap();
+            assert_eq!(names(folder.path()), ["keys.yaml"]);
         }
     }
 
     #[test]
     fn a_new_file_has_the_mode_asked_for_and_an_old_one_keeps_its_own() {
-        let folder = folder("mode");
-        let file = folder.join("keys.yaml");
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("keys.yaml");
         let mode = |file: &Path| fs::metadata(file).unwrap().mode() & 0o7777;
         put(&file, "a").unwrap().unwrap();
         assert_eq!(mode(&file), 0o640);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
         put(&file, "b").unwrap().unwrap();
         assert_eq!(mode(&file), 0o604);
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn what_cannot_be_replaced_stays_and_leaves_nothing_beside() {
-        let folder = folder("stays");
+        let folder = tempdir().unwrap();
         // A folder that is not empty: the rename fails, after all was written.
-        let target = folder.join("a");
+        let target = folder.path().join("a");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("b"), "b").unwrap();
         assert!(put(&target, "one").is_err());
-        assert_eq!(names(&folder), ["a"]);
-        let missing = folder.join("none/a");
+        assert_eq!(names(folder.path()), ["a"]);
+        let missing = folder.path().join("none/a");
         assert_eq!(put(&missing, "").unwrap_err().kind(), io::ErrorKind::NotFound);
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn neither_file_follows_links() {
-        let folder = folder("planted");
-        let file = folder.join("a");
-        fs::write(folder.join("victim"), "untouched").unwrap();
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("a");
+        fs::write(folder.path().join("victim"), "untouched").unwrap();
         for link in [&file, &beside(&file, "tmp")] {
             std::os::unix::fs::symlink("victim", link).unwrap();
         }
         put(&file, "new").unwrap().unwrap();
-        assert_eq!(fs::read_to_string(folder.join("victim")).unwrap(), "untouched");
+        assert_eq!(fs::read_to_string(folder.path().join("victim")).unwrap(), "untouched");
         assert!(fs::symlink_metadata(&file).unwrap().is_file());
-        assert_eq!(names(&folder), ["a", "victim"]);
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    /// A new folder of that name.
-    pub(crate) fn folder(name: &str) -> PathBuf {
-        let path =
-            std::env::temp_dir().join(format!("latchkey-replace-{}-{name}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        path
+        assert_eq!(names(folder.path()), ["a", "victim"]);
     }
 
     /// The names of what is in a folder, in order.

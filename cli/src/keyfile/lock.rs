@@ -114,37 +114,37 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::tempdir;
+
     use super::*;
-    use crate::atomic::tests::{folder, names};
+    use crate::atomic::tests::names;
 
     #[test]
     fn a_lock_that_was_left_behind_keeps_nobody_out() {
-        let folder = folder("left");
-        let file = folder.join("keys.yaml");
-        fs::write(folder.join(".keys.yaml.lock"), "").unwrap();
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("keys.yaml");
+        fs::write(folder.path().join(".keys.yaml.lock"), "").unwrap();
         Lock::acquire(&file).unwrap().replace(b"text").unwrap().unwrap();
-        assert_eq!(names(&folder), ["keys.yaml"]);
+        assert_eq!(names(folder.path()), ["keys.yaml"]);
         assert!(!is_open_to_others(&file));
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_link_stays_and_what_it_leads_to_is_replaced() {
-        let folder = folder("link");
-        fs::create_dir(folder.join("real")).unwrap();
-        let (real, link) = (folder.join("real/keys.yaml"), folder.join("link.yaml"));
+        let folder = tempdir().unwrap();
+        fs::create_dir(folder.path().join("real")).unwrap();
+        let (real, link) = (folder.path().join("real/keys.yaml"), folder.path().join("link.yaml"));
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink("real/keys.yaml", &link).unwrap();
         Lock::acquire(&link).unwrap().replace(b"new").unwrap().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
-        assert_eq!(names(&folder.join("real")), ["keys.yaml"]);
+        assert_eq!(names(&folder.path().join("real")), ["keys.yaml"]);
 
         fs::remove_file(&real).unwrap();
         let error = Lock::acquire(&link).unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot follow `"), "{error:#}");
-        let error = Lock::acquire(&folder).unwrap_err();
+        let error = Lock::acquire(folder.path()).unwrap_err();
         assert!(format!("{error:#}").ends_with("is not a regular file"), "{error:#}");
-        fs::remove_dir_all(folder).unwrap();
     }
 }
