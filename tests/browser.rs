@@ -18,8 +18,7 @@ use std::process::Command;
 use std::thread;
 
 use harness::gateway::replaced;
-use harness::{Gateway, Scratch, Setup, repository};
-use latchkey_cli::policy::Policy;
+use harness::{Gateway, Scratch, Setup, repository, system};
 
 /// What a page does: each request's status and the start of its answer, one a line.
 const PAGE: &str = r#"<!doctype html><pre id="answers">nothing</pre><script>
@@ -140,9 +139,7 @@ fn gateway_with(origin: &str, change: impl Fn(&str) -> String + 'static) -> Gate
     const SUBDOMAINS: &str = "*.shop.example.org";
     const EXPRESSION: &str = r"([a-z0-9_-]+\.)+shop\.example\.org";
     let on_subdomains = |host: &str| origin.replace("shop.example.test", host);
-    let policy = Policy::load(&repository("envoy/systems/flowyte.yaml"), None).unwrap();
-    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
-    let policy = replaced(&policy, DEMO, origin);
+    let policy = replaced(&system("flowyte"), DEMO, origin);
     let policy = replaced(&policy, &format!("https://{SUBDOMAINS}"), &on_subdomains(SUBDOMAINS));
     let keys = std::fs::read_to_string(repository("envoy/systems/flowyte.jwks.json")).unwrap();
     let (origin, expression) = (origin.to_owned(), on_subdomains(EXPRESSION));

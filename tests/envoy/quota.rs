@@ -1,14 +1,10 @@
 //! A quota for each account, in Envoy's local rate limit behind Latchkey.
 
-use latchkey_cli::policy::Policy;
-
-use crate::harness::{Setup, repository};
+use crate::harness::Setup;
 
 #[test]
 fn two_keys_of_one_account_share_its_quota() {
-    let policy = Policy::load(&repository("envoy/systems/flotiq.yaml"), None).unwrap();
-    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
-    let gateway = Setup::new(policy).system("flotiq").start();
+    let gateway = Setup::of_system("flotiq").start();
     let get = |token: &str| {
         let forged = ("x-account-id", "acc_forged");
         let exchange = gateway.get("/api/v1/content/Product", &[("x-auth-token", token), forged]);

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 
 use latchkey_cli::cases::{CaseRequest, Value};
-use latchkey_cli::policy::Policy;
 use serde_json::json;
 
 use crate::harness::gateway::replaced;
@@ -62,8 +61,7 @@ fn a_refused_grpc_caller_gets_a_status_and_the_plain_message() {
 
 /// FLORA's policy on Envoy.
 fn flora() -> Setup {
-    let policy = Policy::load(&repository("envoy/systems/flora.yaml"), None).unwrap();
-    Setup::new(String::from_utf8(policy.to_json().unwrap()).unwrap()).system("flora")
+    Setup::of_system("flora")
 }
 
 const STUDIO: &str = "Bearer sk_live_demoStudio00000000000000";
@@ -185,10 +183,8 @@ fn an_account_that_the_policy_does_not_set_is_nobodys_word() {
 /// Which pages CORS lets read answers, and which ones the widget's key is for, are the same.
 #[test]
 fn the_cors_policy_of_flowyte_fits_its_publishable_key() {
-    let policy = Policy::load(&repository("envoy/systems/flowyte.yaml"), None).unwrap();
-    let policy = String::from_utf8(policy.to_json().unwrap()).unwrap();
     let jwks = std::fs::read_to_string(repository("envoy/systems/flowyte.jwks.json")).unwrap();
-    let gateway = Setup::new(policy).system("flowyte").file("jwks.json", jwks).start();
+    let gateway = Setup::of_system("flowyte").file("jwks.json", jwks).start();
     let key = ("authorization", "Bearer flowyte_pk_demoWidget0000000000000000000000");
     for (is_listed, origins) in [
         (
@@ -238,6 +234,36 @@ fn the_cors_policy_of_flowyte_fits_its_publishable_key() {
             let response = exchange.response;
             assert_eq!(response.values("access-control-allow-origin"), listed, "{origin}");
         }
+    }
+}
+
+/// Envoy answers 408 itself to a body that does not come.
+#[test]
+fn an_answer_of_envoys_to_a_held_request_has_the_policys_headers() {
+    let key = Key::new("good");
+    for hold in ["body", "headers"] {
+        let policy = json!({
+            "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+            "keys": [{"id": key.id, "hash": key.hash(), "scopes": ["*:read"]}],
+            "rules": [{
+                "paths": ["/graphql"],
+                "graphql": {"require": "{field}:{operation}", "hold": hold},
+            }],
+            "response_headers": {"request-id": "req_{request_id}"},
+        });
+        let line = "                generate_request_id: true\n";
+        let with_timeout = move |text: &str| {
+            replaced(text, line, &format!("{line}                request_timeout: 0.2s\n"))
+        };
+        let gateway = Setup::new(policy).change_bootstrap(with_timeout).start();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+            key.bearer()
+        );
+        let exchange = gateway.raw(head.as_bytes());
+        assert_eq!(exchange.response.status, 408, "{hold}");
+        check_request_id(&exchange, hold);
     }
 }
 

@@ -12,7 +12,7 @@ use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Gateway, Setup, repository};
+use crate::harness::{Gateway, Setup, system};
 
 const SECRET_KEY: &str = "flowyte_sk_demoAgents0000000000000000000000";
 
@@ -131,10 +131,7 @@ fn claims() -> Value {
 }
 
 fn gateway(issuer: &Issuer) -> Gateway {
-    let policy =
-        latchkey_cli::policy::Policy::load(&repository("envoy/systems/flowyte.yaml"), None);
-    let policy = String::from_utf8(policy.unwrap().to_json().unwrap()).unwrap();
-    Setup::new(policy).system("flowyte").file("jwks.json", issuer.jwks()).start()
+    Setup::of_system("flowyte").file("jwks.json", issuer.jwks()).start()
 }
 
 #[test]
@@ -308,4 +305,30 @@ fn the_scheme_of_a_session_may_be_written_in_small_and_in_capital_letters() {
         assert_eq!(exchange.response.status, 401, "{other}: {}", exchange.decision());
     }
     assert!(gateway.reports().is_empty());
+}
+
+/// What only some upstreams would read as a key is one beside a session as well.
+#[test]
+fn a_credential_in_another_spelling_beside_a_session_is_ambiguous() {
+    let issuer = Issuer::es256(7);
+    let mut policy: Value = serde_json::from_str(&system("flowyte")).unwrap();
+    let credentials = policy["credentials"].as_array_mut().unwrap();
+    credentials.extend(["header", "query", "cookie"].map(|place| json!({place: "x-api_key"})));
+    let setup = Setup::new(policy).system("flowyte").file("jwks.json", issuer.jwks());
+    let gateway = setup.start();
+    let mut claims = claims();
+    // A token longer than any that is looked up, as most are.
+    claims["more"] = json!("x".repeat(600));
+    let session = issuer.bearer(&claims);
+    let session = ("authorization", session.as_str());
+    let exchange = gateway.get("/v1/agents?a=b", &[session, ("cookie", "a=b")]);
+    assert_eq!(exchange.outcome(), ("allow session:usr_1", 200));
+    for (path, header) in [
+        ("/v1/agents", ("x_api_key", "k")),
+        ("/v1/agents", ("cookie", "x-api.key=k")),
+        ("/v1/agents?x-api.key=k", ("x-other", "a")),
+    ] {
+        let exchange = gateway.get(path, &[session, header]);
+        assert_eq!(exchange.outcome(), ("deny ambiguous_credential", 401), "{path} {header:?}");
+    }
 }
