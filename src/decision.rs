@@ -148,6 +148,8 @@ macro_rules! reasons {
 reasons! {
     /// More than one credential was presented.
     AmbiguousCredential = "ambiguous_credential", Unauthorized;
+    /// An upstream could read a parameter of the query differently.
+    AmbiguousQuery = "ambiguous_query", BadRequest;
     /// The key does not meet a `where`.
     ConditionFailed = "condition_failed", Forbidden;
     /// The rule says `access: deny`.
@@ -162,7 +164,9 @@ reasons! {
     MalformedCredential = "malformed_credential", Unauthorized;
     /// The GraphQL request cannot be read in one way only, or goes beyond a limit.
     MalformedGraphql = "malformed_graphql", BadRequest;
-    /// An upstream could read the path, the query or the host differently.
+    /// The host is no name and no address, and some rule looks at hosts.
+    MalformedHost = "malformed_host", BadRequest;
+    /// An upstream could read the path differently.
     MalformedPath = "malformed_path", BadRequest;
     /// The method stands for no action and the rule does not list it, or it carries no GraphQL.
     MethodNotAllowed = "method_not_allowed", Forbidden;

@@ -255,14 +255,14 @@ impl Engine {
         let ambiguous = self.query_names.ambiguous(&query);
         query
             .keep(|name| self.query_names.contains(name) || self.sources.is_query_credential(name));
-        if self.conditions_read.iter().any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
-            return Err(Reason::MalformedPath);
-        }
         let host = if self.rules.look_at_hosts() {
-            host(request).ok_or(Reason::MalformedPath)?
+            host(request).ok_or(Reason::MalformedHost)?
         } else {
             String::new()
         };
+        if self.conditions_read.iter().any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
+            return Err(Reason::AmbiguousQuery);
+        }
         let facts = Facts { host, query: &query, ambiguous, graphql: OnceCell::new() };
         let other_methods = self.other_methods(request);
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
@@ -274,7 +274,7 @@ impl Engine {
                     .find(&facts, segments, method, |rule| {
                         matched.push(Match { method, segments, rule });
                     })
-                    .map_err(|AmbiguousQuery| Reason::MalformedPath)?;
+                    .map_err(|AmbiguousQuery| Reason::AmbiguousQuery)?;
             }
         }
         decision.rule = matched.first().and_then(|matched| matched.rule);

@@ -137,7 +137,7 @@ fn judge(
         return Ok("preflight");
     }
 
-    // 2. The path, in each way in which an upstream could read it, and the query.
+    // 2. The path, in each way in which an upstream could read it, the host and the query.
     let rules = items(&policy["rules"]);
     let mut readings = vec![Vec::new()];
     if rules.iter().any(|rule| rule["paths"].is_array()) {
@@ -148,8 +148,12 @@ fn judge(
         readings = vec![segments, without_parameters];
         readings.dedup();
     }
+    let looks_at_hosts = rules.iter().any(|rule| rule["hosts"].is_array());
+    if looks_at_hosts && !is_a_host(asked.host) {
+        return Err("malformed_host");
+    }
     if reads_in_another_letter_case(&policy["where"], asked) {
-        return Err("malformed_path");
+        return Err("ambiguous_query");
     }
 
     // 3. The rule.
@@ -159,7 +163,7 @@ fn judge(
             let mut is_decided = false;
             for rule in rules.iter().filter(|rule| is_about(rule, method, asked, segments)) {
                 if reads_in_another_letter_case(rule, asked) {
-                    return Err("malformed_path");
+                    return Err("ambiguous_query");
                 }
                 // One that fits some occurrences of a parameter only does not keep the next from deciding.
                 if query_fits(rule, asked, |mut occurrences, fits| occurrences.any(fits)) {
@@ -425,6 +429,12 @@ fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
         }
     }
     Some(segments)
+}
+
+/// Whether a host is one, with or without a port.
+fn is_a_host(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    name.split('.').all(|label| !label.is_empty()) && port.parse::<u16>().is_ok()
 }
 
 /// Whether host, path and method are a rule's.
@@ -814,6 +824,8 @@ fn asked() -> impl Strategy<Value = Asked> {
         "xexample",
         "b.test",
         "c",
+        "a..example",
+        "a.example:65536",
     ]);
     let segment = select(vec![
         "a", "a", "b", "b", "pro", "%61", "%62", "A", "aa", "c%20d", "x;y", "...", "..", ".", "",
@@ -895,6 +907,11 @@ fn scene() -> impl Strategy<Value = (Value, Vec<Asked>)> {
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Whether no rule more can make host or query doubtful.
+fn is_plain(asked: &&Asked) -> bool {
+    is_a_host(asked.host) && !asked.query.contains(&"Q=1")
 }
 
 fn is_allowed(decision: &str) -> bool {
@@ -1002,14 +1019,13 @@ proptest! {
         (policy, requests) in scene(),
         more in prop::collection::vec(rule(), 40),
     ) {
-        // Every path is judged, and every request decided, before the rules that come on top. A
-        // parameter that one of those reads, in another letter case, would be refused beforehand.
+        // Every path is judged, and every request decided, before the rules that come on top.
         let mut policy = policy;
         push(&mut policy["rules"], json!({"paths": ["/**"], "access": "authenticated"}));
         let mut after = policy.clone();
         more.into_iter().for_each(|rule| push(&mut after["rules"], rule));
         let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
-        for asked in requests.iter().filter(|asked| !asked.query.contains(&"Q=1")) {
+        for asked in requests.iter().filter(is_plain) {
             prop_assert_eq!(before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
         }
     }
@@ -1028,7 +1044,7 @@ proptest! {
             rules.insert(place.min(rules.len()), rule);
         }
         let (before, after) = (Compiled::new(&policy), Compiled::new(&after));
-        for asked in requests.iter().filter(|asked| !asked.query.contains(&"Q=1")) {
+        for asked in requests.iter().filter(is_plain) {
             prop_assert_eq!(before.says(asked, Some(NOW)), after.says(asked, Some(NOW)));
         }
     }
@@ -1135,12 +1151,14 @@ fn the_generator_reaches_every_decision() {
     }
     let reasons = [
         "ambiguous_credential",
+        "ambiguous_query",
         "condition_failed",
         "denied_by_rule",
         "expired_key",
         "insufficient_scope",
         "key_type_disabled",
         "malformed_credential",
+        "malformed_host",
         "malformed_path",
         "method_not_allowed",
         "missing_credential",

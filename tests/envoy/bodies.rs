@@ -271,7 +271,7 @@ fn a_get_carries_its_document_in_the_url() {
             ("/graphql?query=%7Ballowed%7D", ("allow key:good", 200)),
             ("/graphql?query=%7Bsecret%7D", ("deny insufficient_scope key:good", 403)),
             ("/graphql?qu%65ry=%7Bsecret%7D", ("deny insufficient_scope key:good", 403)),
-            ("/graphql?Query=%7Bsecret%7D", ("deny malformed_path", 400)),
+            ("/graphql?Query=%7Bsecret%7D", ("deny ambiguous_query", 400)),
             ("/graphql", ("deny malformed_graphql key:good", 400)),
         ] {
             assert_eq!(gateway.get(target, &headers).outcome(), outcome, "{target}");

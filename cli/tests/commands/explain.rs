@@ -31,6 +31,8 @@ at 2026-06-01T00:00:00Z
 
   ok    preflight   not a CORS preflight
   ok    path        goes on as it is
+  ok    host        can be read in one way only
+  ok    query       can be read in one way only
   ok    rule        none matches: the method's action on `*` is needed
   ok    session     none is verified
   ok    credential  one is presented
@@ -69,6 +71,8 @@ at 2026-06-01T00:00:00Z
 
   ok    preflight   not a CORS preflight
   ok    path        goes on changed, see below
+  ok    host        can be read in one way only
+  ok    query       can be read in one way only
   ok    rule        `content`, policy.yaml:106:5
   ok    session     none is verified
   ok    credential  one is presented
@@ -115,6 +119,7 @@ rules:
 - {name: shut, paths: [/shut], access: deny}
 - {name: graph, paths: [/graph], graphql: {require: '{field}:{operation}'}}
 - {name: any, paths: [/any], access: authenticated}
+- {name: asked, hosts: ['*.example.com'], paths: [/asked], query: {q: ['1']}, access: deny}
 - {name: some, paths: ['/{x}/**'], require_any: ['{x}:{action}', 'z:{action}']}
 ";
 
@@ -136,6 +141,18 @@ fn a_request_ends_at_the_step_that_decides() {
     for (arguments, path, step, outcome) in [
         (&preflight[..], "/a", "allow preflight   a CORS preflight", "allow preflight"),
         (&[], "/a/../b", "deny  path        an upstream could", "deny malformed_path"),
+        (
+            &["-H", "host: a..b"],
+            "/a",
+            "deny  host        it is not a host, with or without a port",
+            "deny malformed_host",
+        ),
+        (
+            &[],
+            "/asked?Q=1",
+            "deny  query       an upstream could read a parameter that decides in another way",
+            "deny ambiguous_query",
+        ),
         (
             &[],
             "/open/x",

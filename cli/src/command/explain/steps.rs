@@ -29,9 +29,11 @@ pub(super) enum Mark {
 }
 
 /// The steps' names, in the order of decision.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "preflight",
     "path",
+    "host",
+    "query",
     "rule",
     "session",
     "credential",
@@ -80,6 +82,8 @@ fn decided_at(verdict: Verdict) -> &'static str {
         Verdict::Allow(Access::Preflight) => "preflight",
         Verdict::Allow(Access::Public) => "rule",
         Verdict::Deny(Reason::MalformedPath) => "path",
+        Verdict::Deny(Reason::MalformedHost) => "host",
+        Verdict::Deny(Reason::AmbiguousQuery) => "query",
         Verdict::Deny(
             Reason::AmbiguousCredential | Reason::MalformedCredential | Reason::MissingCredential,
         ) => "credential",
@@ -116,15 +120,18 @@ impl Story<'_> {
                 "a CORS preflight, by which a browser asks before it sends the request".to_owned()
             }
             "preflight" => "not a CORS preflight".to_owned(),
-            "path" if denied => {
-                "an upstream could read its path, its query or its host in another way".to_owned()
-            }
+            "path" if denied => "an upstream could read it in another way".to_owned(),
             "path" => match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
                 Some(path) if Some(path.as_slice()) != self.path() => {
                     "goes on changed, see below".to_owned()
                 }
                 _ => "goes on as it is".to_owned(),
             },
+            "host" if denied => "it is not a host, with or without a port".to_owned(),
+            "query" if denied => {
+                "an upstream could read a parameter that decides in another way".to_owned()
+            }
+            "host" | "query" => "can be read in one way only".to_owned(),
             "rule" => self.rule(),
             "session" => match &self.decision.session {
                 None if self.has_claims() => "one is verified".to_owned(),
