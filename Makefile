@@ -10,11 +10,12 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test bench lint demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test differential bench lint demo envoy-image compose-files compose-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
+	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
 	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
@@ -52,6 +53,10 @@ test: tools wasm
 	@envoy/install-tools curl
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
+
+differential:
+	@envoy/install-tools rust node
+	cargo test --test differential -- --ignored --nocapture
 
 # Pinned to a core each, Envoy and its client take turns: let nothing else run meanwhile.
 bench: tools wasm
