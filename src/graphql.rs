@@ -5,6 +5,7 @@
 
 mod document;
 mod sent;
+mod text;
 
 use std::collections::BTreeSet;
 

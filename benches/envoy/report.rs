@@ -108,9 +108,9 @@ impl<'a> Report<'a> {
             },
             Target {
                 what: "the module",
-                aim: "below 350 KB".to_owned(),
+                aim: "below 500 KB".to_owned(),
                 reached: format!("{size:.0} KB"),
-                is_met: size < 350.0,
+                is_met: size < 500.0,
             },
         ]
     }

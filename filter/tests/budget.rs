@@ -125,7 +125,12 @@ fn a_graphql_document_costs_by_its_length() {
         format!("{{ {spreads} }} {}", chain.replacen("...F0", "", 1))
     };
     let fields = |count| format!("{{ {} }}", repeat(count, &|index| format!("f{index} ")));
-    let shapes: [&dyn Fn(usize) -> String; 3] = [&operations, &fragments, &fields];
+    let strings = |count| {
+        let one =
+            |index| format!("\"d\" # c\nquery Q{index} {{ f(a: \"\\n\", b: \"\"\"c\"\"\") }} ");
+        repeat(count, &one)
+    };
+    let shapes: [&dyn Fn(usize) -> String; 4] = [&operations, &fragments, &fields, &strings];
     for shape in shapes {
         let (half, whole) = (fuel(&shape(200)), fuel(&shape(400)));
         assert!(whole <= half * 5 / 2, "{half} for half of it, {whole} for {:.60}", shape(400));

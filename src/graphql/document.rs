@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxTree};
 
+use super::text::unambiguous;
 use super::{Fields, MalformedGraphQl, Position};
 
 /// Deepest nesting that is followed at all, of selections, values, types and fragments alike: what
@@ -35,7 +36,8 @@ enum Depth {
 impl Executable {
     /// Parses a document of no more than so many tokens, and takes those it has from them.
     pub(super) fn parse(text: &str, tokens: &mut usize) -> Result<Executable, MalformedGraphQl> {
-        let parser = Parser::new(text).recursion_limit(NESTING).token_limit(*tokens);
+        let text = unambiguous(text)?;
+        let parser = Parser::new(&text).recursion_limit(NESTING).token_limit(*tokens);
         let tree: SyntaxTree = parser.parse();
         if tree.errors().len() > 0 {
             return Err(MalformedGraphQl);
