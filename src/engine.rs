@@ -10,7 +10,7 @@ use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
-use crate::graphql::{Position, Reading};
+use crate::graphql::{Position, Reading, is_introspection};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::keyring::KeyRing;
@@ -488,16 +488,23 @@ impl GraphQlRule {
         if position != Position::Nested && field == "__typename" {
             return Ok(());
         }
-        if position == Position::Query && matches!(field, "__schema" | "__type") {
-            return match &self.introspection {
-                Introspection::Allow => Ok(()),
-                Introspection::Deny => Err(Reason::InsufficientScope),
+        if is_introspection(field) {
+            let is_covered = match &self.introspection {
+                Introspection::Allow => true,
+                Introspection::Deny => false,
                 Introspection::Scope(scope) => {
                     decision.note(scope.clone());
-                    let is_covered = identity.covers(scope);
-                    if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+                    identity.covers(scope)
                 }
             };
+            if !is_covered {
+                return Err(Reason::InsufficientScope);
+            }
+            // Any other field of such a name, and any at a mutation's root, may be somebody's own: it needs what
+            // every field does.
+            if position != Position::Mutation && matches!(field, "__schema" | "__type") {
+                return Ok(());
+            }
         }
         let Some(own) = self.needed(position, field) else { return Ok(()) };
         let required = if own.contains(':') {

@@ -32,7 +32,8 @@ pub(crate) enum Position {
     Query,
     /// At the root of a mutation.
     Mutation,
-    /// Below another field, with fields of its own. What has none tells of its parent only.
+    /// Below another field, with fields of its own, or for the schema. What else has none tells of its parent
+    /// only.
     Nested,
 }
 
@@ -73,6 +74,12 @@ impl Fields {
         };
         names.insert(name.into())
     }
+}
+
+/// Whether a field asks for the schema: the specification keeps `__` for those that do. The name of a type,
+/// which clients ask for at every place, tells nothing of the data.
+pub(crate) fn is_introspection(field: &str) -> bool {
+    field.starts_with("__") && field != "__typename"
 }
 
 /// The request cannot be read, or goes beyond a limit.

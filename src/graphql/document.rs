@@ -7,7 +7,7 @@ use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxTree};
 
 use super::text::unambiguous;
-use super::{Fields, MalformedGraphQl, Position};
+use super::{Fields, MalformedGraphQl, Position, is_introspection};
 
 /// Deepest nesting that is followed at all, of selections, values, types and fragments alike: what
 /// the module's stack bears many times over.
@@ -110,7 +110,7 @@ impl Executable {
                     if let Some(below) = inner.as_ref().filter(|_| !is_schema) {
                         self.collect(below, Position::Nested, nesting + 1, seen, found)?;
                     }
-                    if position != Position::Nested || inner.is_some() {
+                    if position != Position::Nested || inner.is_some() || is_introspection(&name) {
                         found.insert(position, &name);
                     }
                 }
