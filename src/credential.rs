@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
-use crate::query::{self, Query};
-use crate::request::{Request, is_spelling};
+use crate::query::{Query, decode};
+use crate::request::Request;
+use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
 /// The places where a token may stand.
 #[derive(Clone, Debug, Default)]
@@ -98,15 +99,15 @@ impl Sources {
     pub(crate) fn are_misspelt(&self, request: Request<'_>) -> bool {
         let is_misspelt = |own: &HeaderSource| {
             let mut names = request.headers.iter().map(|(name, _)| *name);
-            own.name.contains(['-', '_'])
+            has_spellings(&own.name)
                 && names
-                    .any(|name| is_spelling(name, &own.name) && !self.is_credential_header(name))
+                    .any(|name| is_same_header(name, &own.name) && !self.is_credential_header(name))
         };
         self.headers.iter().any(is_misspelt)
             || (!self.query.is_empty() && request.parameters().misspells(&self.query))
             || self.cookie_pairs(request).into_iter().any(|pair| {
                 !self.is_credential_cookie(pair)
-                    && query::is_like_one(cookie_name(pair), &self.cookies)
+                    && is_like_one(&decode(cookie_name(pair)), &self.cookies)
             })
     }
 
@@ -135,7 +136,7 @@ impl Sources {
 
     /// Whether a query parameter of that name carries a credential.
     pub(crate) fn is_query_credential(&self, name: &[u8]) -> bool {
-        self.query.iter().any(|own| query::is_named(name, own))
+        self.query.iter().any(|own| is_named(name, own))
     }
 
     /// The cookie header without its credentials, or `None` if it carries none.

@@ -18,13 +18,14 @@ use crate::limits;
 use crate::origin::{Origin, is_host};
 use crate::path::{Normalization, Path};
 use crate::query::{Query, QueryNames};
-use crate::request::{Body, Request, is_spelling, split_target};
+use crate::request::{Body, Request, split_target};
 use crate::response::Wordings;
 use crate::rule::{
     AmbiguousQuery, Facts, GraphQlRule, Introspection, Requirement, Rule, RuleAccess, Rules,
 };
 use crate::scope::{self, Scope};
 use crate::session::{Session, Sessions};
+use crate::spelling::is_same_header;
 use crate::template::{Part, Template, Values, Variable};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
@@ -433,11 +434,10 @@ impl Engine {
     }
 
     /// The names of the headers by which a client could pass for what only we say: copies of
-    /// upstream headers, `_` for `-` included since many upstreams take one for the other, and
-    /// method overrides that are to be removed.
+    /// upstream headers, in any spelling, and method overrides that are to be removed.
     fn client_copies<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = &'a str> {
         request.headers.iter().map(|(name, _)| *name).filter(|name| {
-            self.upstream_headers.iter().any(|(own, _)| is_spelling(own, name))
+            self.upstream_headers.iter().any(|(own, _)| is_same_header(own, name))
                 || (self.method_override == RawMethodOverride::Remove && is_override(name))
         })
     }
@@ -451,7 +451,7 @@ fn overrides<'r>(request: Request<'r>) -> impl Iterator<Item = &'r [u8]> {
 
 #[inline]
 fn is_override(name: &str) -> bool {
-    OVERRIDES.iter().any(|own| is_spelling(own, name))
+    OVERRIDES.iter().any(|own| is_same_header(own, name))
 }
 
 /// Who was found to ask.

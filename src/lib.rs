@@ -50,6 +50,7 @@ mod response;
 mod rule;
 mod scope;
 mod session;
+mod spelling;
 mod template;
 
 pub use compile::Environment;

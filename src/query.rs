@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use crate::limits;
+use crate::spelling::{folded, is_named, is_plainly_named, readings};
 
 /// The parameters of a query, as `application/x-www-form-urlencoded` writes them (WHATWG URL section
 /// 5.1).
@@ -72,18 +73,17 @@ impl<'a> Query<'a> {
     /// told of an unclear query.
     pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
         let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
-        let is_alike =
-            |name: &[u8]| names.iter().any(|own| fold(plain(own)).eq(name.iter().copied()));
+        let is_alike = |name: &[u8]| names.iter().any(|own| folded(own).eq(name.iter().copied()));
         let mut readings = self.readings().into_iter();
         readings.any(|(name, own)| is_alike(&name) && !own.is_some_and(is_one))
     }
 
-    /// The names that upstreams could read, as [`folded`] makes them, each with the parameter that is read
-    /// so; `None` if some upstream does not read it at all. Not to be told of an unclear query.
+    /// The names that upstreams could read, as [`readings`] tells them, each with the parameter that is
+    /// read so; `None` if some upstream does not read it at all. Not to be told of an unclear query.
     fn readings(&self) -> Vec<(Vec<u8>, Option<&[u8]>)> {
-        let mut readings = Vec::new();
+        let mut found = Vec::new();
         let mut add = |name: &[u8], parameter| {
-            readings.extend(folded(name).map(|reading| (reading.collect(), parameter)));
+            found.extend(readings(name).map(|reading| (reading.collect(), parameter)));
         };
         self.parameters.iter().for_each(|(name, _)| add(name, Some(&**name)));
         for piece in pieces(self.raw) {
@@ -93,7 +93,7 @@ impl<'a> Query<'a> {
                 parts.for_each(|part| add(&parameter(part).0, None));
             }
         }
-        readings
+        found
     }
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct QueryNames(Vec<QueryName>);
 #[derive(Debug)]
 struct QueryName {
     exact: Box<str>,
-    /// As [`folded`] makes it, without the brackets of a list.
+    /// As [`folded`] tells it.
     folded: Vec<u8>,
 }
 
@@ -122,7 +122,7 @@ impl QueryNames {
     pub(crate) fn add(&mut self, name: &str) -> usize {
         let known = self.0.iter().position(|own| *own.exact == *name);
         known.unwrap_or_else(|| {
-            self.0.push(QueryName { exact: name.into(), folded: fold(plain(name)).collect() });
+            self.0.push(QueryName { exact: name.into(), folded: folded(name).collect() });
             self.0.len() - 1
         })
     }
@@ -141,71 +141,6 @@ impl QueryNames {
         };
         self.0.iter().map(is_ambiguous).collect()
     }
-}
-
-/// The names that some upstream takes a parameter's for, in one letter case, as ASP.NET reads them: the
-/// whole of it, the one before its brackets or in them, and that one before its first dot.
-///
-/// PHP ends a name at a zero byte, trims it, reads `.` and a blank as `_`, `[…]` as an index, and a
-/// bracket that nothing closes as `_`. Express' qs takes `[name]` for `name`, and `name.x` for a part of
-/// it, as Spring does, which takes `!name` for its default. Some take a second `?` for the first.
-fn folded(name: &[u8]) -> [impl Iterator<Item = u8>; 3] {
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let part = before_brackets(name);
-    let before_dot = part.split(|byte| *byte == b'.').next().unwrap_or_default();
-    [fold(name), fold(part), fold(before_dot)]
-}
-
-/// A name in one letter case, and with one character for those that pass for each other: `a.b` and
-/// `a[b]` are one parameter to ASP.NET.
-fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
-    let name = name.trim_ascii();
-    let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
-    name.iter().filter(|byte| **byte != b']').map(|byte| match byte {
-        b'.' | b' ' | b'+' | b'[' => b'_',
-        byte => byte.to_ascii_lowercase(),
-    })
-}
-
-/// A name of ours without the brackets of a list.
-fn plain(name: &str) -> &[u8] {
-    before_brackets(name.as_bytes())
-}
-
-fn before_brackets(name: &[u8]) -> &[u8] {
-    let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
-    parts.find(|part| !part.is_empty()).unwrap_or_default()
-}
-
-/// Whether PHP, or who ignores letter case, takes a cookie's name for one of ours.
-pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
-    let name = decode(name);
-    names.iter().any(|own| {
-        let [whole, part, _] = folded(&name);
-        whole.eq(fold(plain(own))) || part.eq(fold(plain(own)))
-    })
-}
-
-/// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
-pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
-    match list_of(own) {
-        Some(list) => name.starts_with(list.as_bytes()),
-        None => name == own.as_bytes(),
-    }
-}
-
-/// Whether it is one for every upstream that reads it at all: of a list, by no index or by a number.
-fn is_plainly_named(name: &[u8], own: &str) -> bool {
-    let is_number = |list: &str| {
-        let index = name.get(list.len()..).and_then(|rest| rest.strip_suffix(b"]"));
-        index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
-    };
-    is_named(name, own) && list_of(own).is_none_or(is_number)
-}
-
-/// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.
-fn list_of(name: &str) -> Option<&str> {
-    name.strip_suffix(']').filter(|list| list.len() > 1 && list.ends_with('['))
 }
 
 /// Whether a `%` is not followed by two hexadecimal digits.
@@ -230,7 +165,7 @@ fn parameter(piece: &[u8]) -> Parameter<'_> {
     (side(), side())
 }
 
-fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(raw);
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::query::Query;
 use crate::scope::is_word;
+use crate::spelling::is_same_header;
 
 /// The claims of a verified token, by name.
 pub type Claims = Vec<(String, Claim)>;
@@ -98,14 +99,13 @@ impl<'a> Request<'a> {
         self.values(name).next()
     }
 
-    /// The values of every header that an upstream could take for the one of that name: some read `_`
-    /// for `-`.
+    /// The values of every header that an upstream could take for the one of that name.
     pub(crate) fn values_of_any_spelling<'n>(
         &self,
         name: &'n str,
     ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let headers = self.headers;
-        headers.iter().filter(move |(own, _)| is_spelling(own, name)).map(|(_, value)| *value)
+        headers.iter().filter(move |(own, _)| is_same_header(own, name)).map(|(_, value)| *value)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -155,15 +155,6 @@ impl<'a> Request<'a> {
                 .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
         })
     }
-}
-
-/// Whether two header names differ at most in `-` and `_`.
-#[inline]
-pub(crate) fn is_spelling(one: &str, other: &str) -> bool {
-    let is_same = |(one, other): (&u8, &u8)| {
-        one == other || matches!((one, other), (b'_', b'-') | (b'-', b'_'))
-    };
-    one.len() == other.len() && one.as_bytes().iter().zip(other.as_bytes()).all(is_same)
 }
 
 /// Path and query of a request target.

@@ -152,7 +152,7 @@ fn judge(
     if looks_at_hosts && !is_a_host(asked.host) {
         return Err("malformed_host");
     }
-    if reads_in_another_letter_case(&policy["where"], asked) {
+    if reads_in_another_spelling(&policy["where"], asked) {
         return Err("ambiguous_query");
     }
 
@@ -162,7 +162,7 @@ fn judge(
         for method in &methods {
             let mut is_decided = false;
             for rule in rules.iter().filter(|rule| is_about(rule, method, asked, segments)) {
-                if reads_in_another_letter_case(rule, asked) {
+                if reads_in_another_spelling(rule, asked) {
                     return Err("ambiguous_query");
                 }
                 // One that fits some occurrences of a parameter only does not keep the next from deciding.
@@ -193,7 +193,13 @@ fn judge(
         _ => return Err("ambiguous_credential"),
     };
     let is_visible = token.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-    if token.is_empty() || token.len() > 512 || !is_visible || !has_a_shape(policy, token) {
+    if token.is_empty() || token.len() > 512 || !is_visible {
+        return Err("malformed_credential");
+    }
+    if has_a_misspelt_credential(policy, asked) {
+        return Err("ambiguous_credential");
+    }
+    if !has_a_shape(policy, token) {
         return Err("malformed_credential");
     }
 
@@ -331,9 +337,14 @@ impl Asks<'_> {
             Some((name, fallback)) => (name, Some(fallback)),
             None => (placeholder, None),
         };
-        let values = self.values(name);
+        let mut values = self.values(name);
         if !values.iter().all(|value| fit(value)) {
             return None;
+        }
+        // Where only another spelling of a header came, some upstreams see none.
+        let header = name.strip_prefix("header.");
+        if header.is_some_and(|header| !values.is_empty() && self.asked.header(header).is_none()) {
+            values.push(fallback?.to_owned());
         }
         let values = match (values.is_empty(), fallback) {
             (true, Some(fallback)) => vec![fallback.to_owned()],
@@ -358,7 +369,9 @@ impl Asks<'_> {
             return self.asked.parameters(name);
         }
         if let Some(name) = name.strip_prefix("header.") {
-            return self.asked.values(name).into_iter().map(str::to_owned).collect();
+            let passes = |own: &&(&str, String)| pass_for_one_header(own.0, name);
+            let own = self.asked.headers.iter().filter(passes);
+            return own.map(|(_, value)| value.clone()).collect();
         }
         let paths = self.rule.map(|rule| items(&rule["paths"])).unwrap_or_default();
         let template = paths.iter().find(|path| path_matches(text(path), self.segments));
@@ -378,15 +391,63 @@ impl Asks<'_> {
     }
 }
 
-/// Whether a query holds a parameter that a rule, or the policy's condition, reads, but for its letter case.
-fn reads_in_another_letter_case(reader: &Value, asked: &Asked) -> bool {
+/// Whether some upstream finds a parameter that a rule, or the policy's condition, reads where we do not.
+fn reads_in_another_spelling(reader: &Value, asked: &Asked) -> bool {
     let reads = |name: &str| {
         reader["query"].get(name).is_some()
-            || reader.to_string().contains(&format!("{{query.{name}"))
+            || reader.to_string().contains(&format!("{{query.{name}}}"))
+            || reader.to_string().contains(&format!("{{query.{name}|"))
     };
+    ["q", "r"].iter().any(|own| reads(own) && has_another_spelling(asked, own))
+}
+
+/// Whether some upstream finds a parameter under a name that stands in no parameter as it is.
+fn has_another_spelling(asked: &Asked, own: &str) -> bool {
     asked.query.iter().any(|pair| {
-        let name = decoded(pair.split('=').next().unwrap_or_default());
-        !reads(&name) && reads(&name.to_lowercase())
+        let name = decoded(&pair.split('=').next().unwrap_or_default().replace('+', " "));
+        let mut behind = pair.split(';').skip(1).map(|piece| piece.split('=').next().unwrap_or(""));
+        let is_behind = behind.any(|name| found_under(name).contains(&own.to_owned()));
+        is_behind || (name != own && found_under(&name).contains(&own.to_owned()))
+    })
+}
+
+/// The names under which upstreams find a parameter or a cookie, each as one of them reads it.
+fn found_under(name: &str) -> Vec<String> {
+    let asp_net = name.to_lowercase();
+    let php = asp_net.split('\0').next().unwrap_or_default().trim_start().to_owned();
+    let php = php.split('[').next().unwrap_or_default().replace(['.', ' '], "_");
+    let qs = match asp_net.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or_default().to_owned(),
+        None => asp_net.split('[').next().unwrap_or_default().to_owned(),
+    };
+    let spring = asp_net.trim_start_matches('!').split('.').next().unwrap_or_default().to_owned();
+    vec![asp_net, php, qs, spring]
+}
+
+/// Whether some upstream takes one header for the other, as lighttpd does for its CGI.
+fn pass_for_one_header(one: &str, other: &str) -> bool {
+    let variable = |name: &str| name.replace(|own: char| !own.is_ascii_alphanumeric(), "_");
+    variable(one) == variable(other)
+}
+
+/// Whether some upstream finds a credential where we read none.
+fn has_a_misspelt_credential(policy: &Value, asked: &Asked) -> bool {
+    items(&policy["credentials"]).iter().any(|source| {
+        let is_header = source["header"].is_string()
+            && asked.headers.iter().any(|(name, _)| {
+                *name != text(&source["header"])
+                    && pass_for_one_header(name, text(&source["header"]))
+            });
+        let cookies = asked.values("cookie").join("; ");
+        let is_cookie = cookies.split("; ").any(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            source["cookie"]
+                .as_str()
+                .is_some_and(|own| own != name && found_under(name).contains(&own.to_owned()))
+        });
+        let is_parameter =
+            source["query"].as_str().is_some_and(|own| has_another_spelling(asked, own));
+        is_header || is_cookie || is_parameter
     })
 }
 
@@ -840,8 +901,14 @@ fn asked() -> impl Strategy<Value = Asked> {
         .prop_map(|segments| format!("/{}", segments.join("/")));
     let path = prop_oneof![3 => good, 1 => path];
     let query = subsequence(
-        &["q=1", "q=2", "q", "r=a", "r=b", "r=o1", "r=%61", "r=a%20b", "r=*", "r=", "Q=1", "z"][..],
+        &["q=1", "q=2", "q", "r=a", "r=b", "r=o1", "r=%61", "r=a%20b", "r=*", "r=", "z"][..],
         0..5,
+    );
+    let misspelt = prop::option::weighted(
+        0.1,
+        select(vec![
+            "Q=1", "q[]=1", "[q]=2", "+q=1", "!q=1", "q.x=1", "z;q=1", "R=a", "K=t0", "k[]=t1",
+        ]),
     );
     let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
     let credential = (token, 0..24_usize).prop_map(|(token, way)| match way {
@@ -862,7 +929,13 @@ fn asked() -> impl Strategy<Value = Asked> {
     });
     let second = prop::option::weighted(
         0.05,
-        select(vec![("x-key", "t0".to_owned()), ("cookie", "c=t1".to_owned())]),
+        select(vec![
+            ("x-key", "t0".to_owned()),
+            ("x_key", "t0".to_owned()),
+            ("x.key", "t1".to_owned()),
+            ("cookie", "c=t1".to_owned()),
+            ("cookie", "C=t1".to_owned()),
+        ]),
     );
     let origin = prop::option::weighted(
         0.3,
@@ -884,7 +957,14 @@ fn asked() -> impl Strategy<Value = Asked> {
         ),
     );
     let preflight = prop::option::weighted(0.4, Just("POST"));
-    let region = prop::option::weighted(0.2, select(vec!["a", "b", "a b", ""]));
+    let region = prop::option::weighted(
+        0.2,
+        (select(vec!["x-r", "x-r", "x_r", "x.r"]), select(vec!["a", "b", "a b", ""])),
+    );
+    let query = (query, misspelt).prop_map(|(mut query, misspelt)| {
+        query.extend(misspelt);
+        query
+    });
     (method, host, path, query, credential, second, origin, by_override, preflight, region)
         .prop_map(
             |(method, host, path, mut query, credential, second, origin, by, acrm, region)| {
@@ -894,7 +974,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 headers.extend(origin.map(|own| ("origin", own.to_owned())));
                 headers.extend(by.map(|(name, own)| (name, own.to_owned())));
                 headers.extend(acrm.map(|own| ("access-control-request-method", own.to_owned())));
-                headers.extend(region.map(|own| ("x-r", own.to_owned())));
+                headers.extend(region.map(|(name, own)| (name, own.to_owned())));
                 Asked { method, host, path, query, headers }
             },
         )
@@ -911,7 +991,7 @@ fn config() -> ProptestConfig {
 
 /// Whether no rule more can make host or query doubtful.
 fn is_plain(asked: &&Asked) -> bool {
-    is_a_host(asked.host) && !asked.query.contains(&"Q=1")
+    is_a_host(asked.host) && !["q", "r"].iter().any(|own| has_another_spelling(asked, own))
 }
 
 fn is_allowed(decision: &str) -> bool {

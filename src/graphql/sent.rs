@@ -56,7 +56,9 @@ pub(super) fn documents_of_body(
         return Ok(Vec::new());
     }
     let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
-    if body.len() > limits::GRAPHQL_BYTES || !request.values("content-encoding").all(is_plain) {
+    if body.len() > limits::GRAPHQL_BYTES
+        || !request.values_of_any_spelling("content-encoding").all(is_plain)
+    {
         return Err(MalformedGraphQl);
     }
     let body = std::str::from_utf8(body).map_err(|_| MalformedGraphQl)?;

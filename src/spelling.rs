@@ -1,0 +1,137 @@
+//! What an upstream takes for the same name, of a header, a parameter or a cookie.
+//!
+//! Every guess of that kind stands here. What is set, read, cut or refused by name counts in each of these
+//! spellings, so that none of them is a way around a rule.
+//!
+//! | who | takes | for |
+//! | --- | --- | --- |
+//! | CGI (RFC 3875 section 4.1.18), WSGI, Rack, PHP | a header `x_name` | `x-name` |
+//! | PHP | a header `x.name` | `x_name`, and so `x-name` |
+//! | lighttpd | a header with any character but letters and digits, `x~name` | `x_name`, and so `x-name` |
+//! | PHP | a parameter or a cookie `na.me`, `na me`, `na[me` | `na_me` |
+//! | PHP | `name` up to a zero byte or to a bracket, without blanks before it | `name` |
+//! | ASP.NET, Azure Functions | a parameter or a cookie `Name`, in any letter case | `name` |
+//! | ASP.NET | a parameter `na[me]` | `na.me` |
+//! | qs (Express, Koa), Rack, PHP | `name[]`, `name[0]`, `name[x]` | `name`, as a list or an object |
+//! | qs | `[name]` | `name` |
+//! | Spring | `name.x`, and `!name` as its default | `name` |
+//! | who looks for the last `?` of a target | `?name` | `name` |
+//! | Python before 3.9.2, Perl's CGI, Rack 1 | what stands behind a `;` of a query | a parameter |
+//! | Fastify 4 | what stands behind the first `;` of a path | the query |
+
+/// Whether two names of headers, in lower case, are one to some upstream: any character but letters and
+/// digits counts as the same.
+#[inline]
+pub(crate) fn is_same_header(one: &str, other: &str) -> bool {
+    let is_same = |(one, other): (&u8, &u8)| {
+        one == other || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+    };
+    one.len() == other.len() && one.as_bytes().iter().zip(other.as_bytes()).all(is_same)
+}
+
+/// Whether a header's name has more than one spelling.
+pub(crate) fn has_spellings(name: &str) -> bool {
+    !name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The names that some upstream takes a parameter's for, folded: the whole of it, the one before its
+/// brackets or in them, and that one before its first dot.
+pub(crate) fn readings(name: &[u8]) -> [impl Iterator<Item = u8>; 3] {
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let part = before_brackets(name);
+    let before_dot = part.split(|byte| *byte == b'.').next().unwrap_or_default();
+    [fold(name), fold(part), fold(before_dot)]
+}
+
+/// A name of ours as [`readings`] tells it, without the brackets of a list.
+pub(crate) fn folded(name: &str) -> impl Iterator<Item = u8> {
+    fold(before_brackets(name.as_bytes()))
+}
+
+/// Whether some upstream takes a cookie's name, decoded, for one of ours.
+pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
+    names.iter().any(|own| {
+        let [whole, part, _] = readings(name);
+        whole.eq(folded(own)) || part.eq(folded(own))
+    })
+}
+
+/// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
+pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
+    match list_of(own) {
+        Some(list) => name.starts_with(list.as_bytes()),
+        None => name == own.as_bytes(),
+    }
+}
+
+/// Whether it is one for every upstream that reads it at all: of a list, by no index or by a number.
+pub(crate) fn is_plainly_named(name: &[u8], own: &str) -> bool {
+    let is_number = |list: &str| {
+        let index = name.get(list.len()..).and_then(|rest| rest.strip_suffix(b"]"));
+        index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
+    };
+    is_named(name, own) && list_of(own).is_none_or(is_number)
+}
+
+/// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.
+fn list_of(name: &str) -> Option<&str> {
+    name.strip_suffix(']').filter(|list| list.len() > 1 && list.ends_with('['))
+}
+
+/// A name in one letter case, and with one character for those that pass for each other: `a.b` and
+/// `a[b]` are one parameter to ASP.NET.
+fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
+    let name = name.trim_ascii();
+    let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
+    name.iter().filter(|byte| **byte != b']').map(|byte| match byte {
+        b'.' | b' ' | b'+' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    })
+}
+
+fn before_brackets(name: &[u8]) -> &[u8] {
+    let mut parts = name.split(|byte| matches!(byte, b'[' | b']'));
+    parts.find(|part| !part.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_s_punctuation_does_not_matter() {
+        for other in ["x-account-id", "x_account_id", "x.account-id", "x~account!id"] {
+            assert!(is_same_header("x-account-id", other), "{other}");
+        }
+        for other in
+            ["x-account-ids", "xaccount-id", "x-account1id", "x--account-id", "y-account-id"]
+        {
+            assert!(!is_same_header("x-account-id", other), "{other}");
+        }
+        assert!(has_spellings("x-key"));
+        assert!(!has_spellings("authorization"));
+    }
+
+    #[test]
+    fn a_cookie_may_be_another_s() {
+        let names = ["api_key".into()];
+        for name in ["api.key", "API_KEY", "api key", "api_key[x]", "api[key"] {
+            assert!(is_like_one(name.as_bytes(), &names), "{name}");
+        }
+        for name in ["apikey", "api-key", "my_api_key", ""] {
+            assert!(!is_like_one(name.as_bytes(), &names), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_every_index() {
+        for (name, plainly) in
+            [("type[]", true), ("type[12]", true), ("type[x]", false), ("type[", false)]
+        {
+            assert!(is_named(name.as_bytes(), "type[]"), "{name}");
+            assert_eq!(is_plainly_named(name.as_bytes(), "type[]"), plainly, "{name}");
+        }
+        assert!(!is_named(b"type", "type[]"));
+        assert!(!is_named(b"type[]", "type"));
+    }
+}
