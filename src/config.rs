@@ -300,18 +300,22 @@ fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
     }
 }
 
+/// The characters that a format lets a token have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RawCharset {
+pub enum Charset {
+    /// `0-9A-Za-z`
     Alphanumeric,
+    /// `0-9A-Za-z-_`
     Base64url,
+    /// `0-9A-Fa-f`
     Hex,
 }
 
-impl Word for RawCharset {
-    const WORDS: &'static [(&'static str, RawCharset)] = &[
-        ("alphanumeric", RawCharset::Alphanumeric),
-        ("base64url", RawCharset::Base64url),
-        ("hex", RawCharset::Hex),
+impl Word for Charset {
+    const WORDS: &'static [(&'static str, Charset)] = &[
+        ("alphanumeric", Charset::Alphanumeric),
+        ("base64url", Charset::Base64url),
+        ("hex", Charset::Hex),
     ];
 }
 

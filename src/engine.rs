@@ -12,7 +12,7 @@ use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
 use crate::graphql::{Position, Reading, is_introspection};
 use crate::identity::Identity;
-use crate::key::Key;
+use crate::key::{Key, KeyType};
 use crate::keyring::KeyRing;
 use crate::limits;
 use crate::origin::{Origin, is_host};
@@ -100,6 +100,11 @@ impl Engine {
     /// The id of a key by its place among the configuration's keys.
     pub fn key_id(&self, index: usize) -> Option<&str> {
         self.ring.key(index).map(|key| key.id())
+    }
+
+    /// The kinds of keys, in the order in which the policy names them.
+    pub fn key_types(&self) -> &[KeyType] {
+        &self.ring.types
     }
 
     /// Whether metrics are kept for each key.

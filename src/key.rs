@@ -9,7 +9,7 @@ use crate::scope::Scope;
 
 /// A named kind of key.
 #[derive(Clone, Debug)]
-pub(crate) struct KeyType {
+pub struct KeyType {
     pub(crate) name: Box<str>,
     pub(crate) prefix: Option<Box<str>>,
     pub(crate) format: Option<Format>,
@@ -19,6 +19,21 @@ pub(crate) struct KeyType {
 }
 
 impl KeyType {
+    /// What the policy calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its tokens start with; may be empty.
+    pub fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+
+    /// The shape of what follows the prefix; `None` for any.
+    pub fn format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// Whether a token has this type's prefix and format.
     pub(crate) fn fits(&self, token: &[u8]) -> bool {
         let prefix = self.prefix.as_deref().unwrap_or_default();
@@ -29,10 +44,12 @@ impl KeyType {
 }
 
 /// The shape of what follows a token's prefix.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Format {
-    pub(crate) length: usize,
-    pub(crate) charset: Charset,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// How many characters, 1 or more; with the prefix no more than a token may have.
+    pub length: usize,
+    /// Which ones.
+    pub charset: Charset,
 }
 
 impl Format {
@@ -46,7 +63,7 @@ impl Format {
     }
 }
 
-pub(crate) use crate::config::RawCharset as Charset;
+pub use crate::config::Charset;
 
 /// A key that a request presented the token of.
 #[derive(Clone, Copy)]

@@ -58,7 +58,7 @@ pub use config::{Instant, Json, parse_timestamp};
 pub use decision::{Access, Class, Decision, Hold, Reason, Verdict};
 pub use engine::{Effect, Engine};
 pub use finding::{Code, Finding, Severity};
-pub use key::Key;
+pub use key::{Charset, Format, Key, KeyType};
 pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};

@@ -101,9 +101,15 @@ impl<V> Default for Fields<V> {
 /// # Errors
 /// The file cannot be read, or [`parse`] fails.
 pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read `{}`", file.display()))?;
-    parse(file, &text)
+    parse(file, &read(file)?)
+}
+
+/// Reads `file`.
+///
+/// # Errors
+/// It cannot be read: one line with its name.
+pub(crate) fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))
 }
 
 /// Parses `text`, which came from `file`.

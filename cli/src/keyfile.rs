@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use latchkey::Engine;
 
 use crate::document::{self, Document, Fields};
 use crate::finding::Finding;
@@ -109,9 +110,28 @@ impl KeyFile {
         })
     }
 
-    /// The key type `name`, where the file is a policy that has it.
-    pub(crate) fn key_type(&self, name: &str) -> Option<&Document> {
-        self.document.field("key_types")?.field(name)
+    /// What the policy that the keys belong to says, or what is wrong with it: `policy`, or the file itself
+    /// where it is one. No key is in it.
+    ///
+    /// # Errors
+    /// The policy cannot be read.
+    pub(crate) fn policy(&self, policy: Option<&Path>) -> Result<Result<Engine, Vec<Finding>>> {
+        let loaded: Document;
+        let (file, document) = match policy {
+            Some(policy) => {
+                loaded = document::load(policy)?;
+                (policy, &loaded)
+            }
+            None => (self.file.as_path(), &self.document),
+        };
+        let fields = match document {
+            Document::Object(Fields(fields)) => fields.as_slice(),
+            _ => &[],
+        };
+        let others = fields.iter().filter(|(name, _)| name != "keys").cloned();
+        let keys = ("keys".to_owned(), Document::Array(Vec::new()));
+        let document = Document::Object(Fields(others.chain([keys]).collect()));
+        Policy::of(file, document, None)?.compile()
     }
 
     /// Whether the file is a policy itself, not just a list of keys.

@@ -9,11 +9,13 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::style::ERROR;
 
+mod admin;
 mod atomic;
 pub mod cases;
 pub mod command;
 pub mod document;
 mod exit;
+mod filter;
 mod finding;
 mod hygiene;
 mod keyfile;

@@ -25,6 +25,11 @@ impl PolicyFiles {
     pub(crate) fn load(&self) -> Result<Policy> {
         Policy::load(&self.policy, self.keys.as_deref())
     }
+
+    /// The files.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.policy.as_path()).chain(self.keys.as_deref())
+    }
 }
 
 /// A policy as its author wrote it, the keys of a keys file joined to its own.

@@ -1,6 +1,6 @@
 //! Points in time, in Unix seconds.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
@@ -28,4 +28,10 @@ pub(crate) fn is_writable(seconds: i64) -> bool {
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     latchkey::parse_timestamp(text)
         .ok_or_else(|| "expected an RFC 3339 time, as `2026-06-01T00:00:00Z`".to_owned())
+}
+
+/// Reads `90d`, `24h` or `1h 30m`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a span of time such as `90d`, `24h` or `1h 30m`".to_owned())
 }

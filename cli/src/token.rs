@@ -10,7 +10,7 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use hmac::{Hmac, KeyInit, Mac};
-use latchkey::limits;
+use latchkey::{Charset, Format, limits};
 use sha2::{Digest, Sha256};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -45,7 +45,7 @@ impl Shape {
     pub(crate) fn bits(&self) -> f64 {
         let (characters, length) = match self.format {
             None => (BASE62.len(), RANDOM),
-            Some(format) => (format.charset.characters().len(), format.length),
+            Some(format) => (characters(format.charset).len(), format.length),
         };
         f64::from(u32::try_from(characters).unwrap_or(u32::MAX)).log2()
             * f64::from(u32::try_from(length).unwrap_or(u32::MAX))
@@ -63,49 +63,18 @@ impl Shape {
                 text.push_str(&random);
                 text.push_str(&checksum(&random));
             }
-            Some(format) => text.push_str(&random(format.charset.characters(), format.length)?),
+            Some(format) => text.push_str(&random(characters(format.charset), format.length)?),
         }
         Ok(Token { text, prefix: self.prefix.len() })
     }
 }
 
-/// The shape of what follows a prefix, as a key type gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Format {
-    /// How many characters.
-    pub(crate) length: usize,
-    /// Which ones.
-    pub(crate) charset: Charset,
-}
-
-/// The characters that a format draws from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Charset {
-    /// `0-9A-Za-z`
-    Alphanumeric,
-    /// `0-9A-Za-z-_`
-    Base64url,
-    /// `0-9a-f`
-    Hex,
-}
-
-impl Charset {
-    /// The charset that a policy calls `name`.
-    pub(crate) fn named(name: &str) -> Option<Charset> {
-        match name {
-            "alphanumeric" => Some(Charset::Alphanumeric),
-            "base64url" => Some(Charset::Base64url),
-            "hex" => Some(Charset::Hex),
-            _ => None,
-        }
-    }
-
-    fn characters(self) -> &'static [u8] {
-        match self {
-            Charset::Alphanumeric => BASE62,
-            Charset::Base64url => BASE64URL,
-            Charset::Hex => HEX,
-        }
+/// The characters that a new token draws from.
+fn characters(charset: Charset) -> &'static [u8] {
+    match charset {
+        Charset::Alphanumeric => BASE62,
+        Charset::Base64url => BASE64URL,
+        Charset::Hex => HEX,
     }
 }
 
@@ -217,15 +186,14 @@ mod tests {
     #[test]
     fn a_format_is_followed() {
         let mint = |charset, length| {
-            let format = Some(Format { length, charset: Charset::named(charset).unwrap() });
+            let format = Some(Format { length, charset });
             Shape { prefix: "p_".to_owned(), format }.mint().unwrap().text
         };
-        let token = mint("hex", 33);
+        let token = mint(Charset::Hex, 33);
         assert_eq!(token.len(), 35);
         assert!(token.bytes().skip(2).all(|byte| HEX.contains(&byte)));
-        assert_eq!(mint("alphanumeric", 512).len(), 514);
-        assert!(mint("base64url", 2000).contains(['-', '_']));
-        assert_eq!(Charset::named("base62"), None);
+        assert_eq!(mint(Charset::Alphanumeric, 512).len(), 514);
+        assert!(mint(Charset::Base64url, 2000).contains(['-', '_']));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -205,6 +206,107 @@ fn the_use_of_every_key_is_visible() {
     }
 }
 
+/// A push with `--admin` ends well only once Envoy serves that very policy.
+#[test]
+fn a_push_says_whether_envoy_serves_it() {
+    let key = Key::new("a");
+    let scratch = Scratch::new();
+    let policy = json!({
+        "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+        "keys": [{"id": "a", "hash": key.hash(), "scopes": ["read"]}],
+    });
+    let policy_file = scratch.replace("policy.json", &policy.to_string());
+    let filter = scratch.file("filter.wasm");
+    let gateway = Setup::new(&policy).wasm(&filter_at(&filter)).start();
+    let status = || Client::new(gateway.address, &key.bearer()).status();
+    let ecds = gateway.ecds_file();
+    let envoy = gateway.admin_address();
+    let push = |more: &[&str]| {
+        let files = ["push", path(&policy_file), "--ecds", path(&ecds)];
+        run(&[&files[..], more].concat())
+    };
+    let admin = format!("http://{envoy}");
+    let old = || fs::read_to_string(&ecds).unwrap();
+    let version = |text: &str| text.rsplit('"').nth(1).unwrap().to_owned();
+    let served = || {
+        let stats = gateway.admin("/stats?filter=latchkey.version_text");
+        stats.split('"').nth(1).unwrap().to_owned()
+    };
+    let loaded = || gateway.stats()["wasm.envoy.wasm.runtime.v8.created"];
+    assert_eq!(status(), 200);
+
+    // What Envoy serves already is no news to it; nor to us.
+    let before = (old(), loaded());
+    let told = good(push(&["--admin", &admin]));
+    let expected = format!("replaced {}: 1 key, {} bytes, version ", path(&ecds), before.0.len());
+    assert!(told.starts_with(&expected), "{told}");
+    assert_eq!((old(), loaded()), before);
+    assert_eq!(served(), version(&old()));
+
+    // Another build at the same path is loaded.
+    let mut build = fs::read(&filter).unwrap();
+    build.extend(b"\x00\x03\x01x-");
+    fs::write(scratch.file("new.wasm"), build).unwrap();
+    fs::rename(scratch.file("new.wasm"), &filter).unwrap();
+    let told = good(push(&["--admin", &format!("{admin}/")]));
+    assert!(told.contains("\nEnvoy serves it, "), "{told}");
+    assert!(loaded() > before.1);
+    assert_eq!(served(), version(&old()));
+    assert_ne!(old(), before.0);
+
+    // What Envoy refuses: a filter that is elsewhere only, as if it were in a container.
+    good(run(&["key", "revoke", "a", "--keys", path(&policy_file)]));
+    let before = old();
+    let told = failed(push(&["--admin", &admin, "--wasm", "/etc/none/latchkey.wasm"]));
+    let (name, now) = (path(&ecds), version(&before));
+    let start = format!("error: Envoy at `{admin}` refuses version ");
+    let end = format!(
+        " and goes on serving version {now}; {name} is put back as it was. Envoy's log says why, behind \
+         `update rejected`: `/etc/none/latchkey.wasm` may be missing there, or another build of the filter\n"
+    );
+    assert!(told.starts_with(&start) && told.ends_with(&end), "{told}");
+    assert_eq!(old(), before);
+    assert_eq!(status(), 200, "the key that is revoked in the file only");
+
+    // Nothing is replaced where Envoy cannot be asked, or takes its filter from somewhere else.
+    for (admin, message) in [
+        ("http://127.0.0.1:1".to_owned(), "cannot read the statistics of Envoy at `{}`: "),
+        (
+            format!("http://{}", gateway.upstream_admin_address()),
+            "Envoy at `{}` watches no file for the filter `latchkey`\n",
+        ),
+        (format!("http://{}", gateway.address), "cannot read the statistics of Envoy at `{}`: "),
+    ] {
+        let told = failed(push(&["--admin", &admin]));
+        let message = message.replace("{}", &admin);
+        assert!(told.starts_with(&format!("error: `{name}` is unchanged: {message}")), "{told}");
+        assert_eq!(old(), before);
+    }
+
+    // A file that this Envoy does not watch.
+    let other = scratch.file("other.yaml");
+    let files = ["push", path(&policy_file), "--ecds", path(&other), "--wasm", path(&filter)];
+    let told = failed(run(&[&files[..], &["--admin", &admin, "--timeout", "300ms"]].concat()));
+    assert_eq!(
+        told,
+        format!(
+            "error: Envoy at `{admin}` has not looked at {}, which is replaced, within 300ms, and serves \
+             version {now}: does it watch that file?\n",
+            path(&other)
+        )
+    );
+
+    assert_eq!(status(), 200);
+    good(push(&["--admin", &admin]));
+    assert_eq!(status(), 401);
+}
+
+/// A copy of the filter at `file`.
+fn filter_at(file: &Path) -> PathBuf {
+    fs::copy(harness::wasm(), file).unwrap();
+    file.to_owned()
+}
+
 /// The policy of a system.
 fn system(name: &str) -> Value {
     serde_json::from_str(&harness::system(name)).unwrap()
@@ -220,8 +322,26 @@ fn path(path: &Path) -> &str {
 
 /// Runs `latchkey`, which must go well.
 fn latchkey(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-    let output = command.args(arguments).env_remove("LATCHKEY_PEPPER").output().unwrap();
+    let output = run(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    command.args(arguments).env_remove("LATCHKEY_PEPPER").output().unwrap()
+}
+
+/// What a command printed that must have gone well.
+#[track_caller]
+fn good(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command complained of that must have failed, and printed nothing else.
+#[track_caller]
+fn failed(output: Output) -> String {
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    String::from_utf8(output.stderr).unwrap()
 }

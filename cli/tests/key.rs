@@ -17,6 +17,9 @@ use latchkey::{Body, Engine, Environment, Request};
 use latchkey_cli::policy::Policy;
 use support::{Directory, TestCommand};
 
+/// What a command that ends a key says at its end.
+const UNTIL_PUSHED: &str = "proxies accept it until that is pushed (`latchkey push`)\n";
+
 const PEPPER: &str = "grains of it";
 
 const POLICY: &str = "\
@@ -183,9 +186,10 @@ fn a_new_key_has_everything_that_was_asked_for_and_no_token() {
     assert!(read(&directory, "keys.yaml").contains(&format!("...{}", &token[token.len() - 4..])));
     assert_eq!(
         steady(&ran.error),
-        "warning: the prefix and format of the key type `read-only` are not known (give the \
-         policy with `--policy`)\n\
+        "warning: the policy may give tokens of the type `read-only` another prefix or a format, and proxies \
+         then refuse this one (name the policy with `--policy`)\n\
          key `ci-2026` is in keys.yaml; it expires at TIME\n\
+         proxies accept it once that is pushed (`latchkey push`)\n\
          its token is shown this once; only its hash is kept\n"
     );
     // Nothing beside it, and for nobody else.
@@ -264,6 +268,67 @@ fn tokens_follow_their_type_and_are_let_through() {
         .fails(1, "error: tokens of the type `read-only` start with `flk_ro_`, not with `flk_`\n");
 }
 
+/// Without the policy nobody knows what a token of a type looks like, and proxies would refuse it.
+#[test]
+fn a_token_of_a_type_is_not_minted_at_a_guess() {
+    let directory = directory();
+    let new = "key new --keys keys.yaml --id a --type read-only";
+    let message = |name: &str| {
+        format!(
+            "error: the policy says what tokens of the type `{name}` look like: name it with `--policy` (or \
+             what they start with, with `--prefix`)\n"
+        )
+    };
+    run(&directory, new).fails(1, &message("read-only"));
+    assert_eq!(names(&directory), ["policy.yaml"]);
+    assert!(run(&directory, &format!("{new} --prefix flk_ro_")).token().starts_with("flk_ro_"));
+    run(&directory, "key rotate a --keys keys.yaml").fails(1, &message("read-only"));
+    let ran = run(&directory, "key rotate a --keys keys.yaml --prefix flk_ro_ci_");
+    assert!(ran.token().starts_with("flk_ro_ci_"));
+    // A policy without that type, or with errors.
+    let unknown = "keys.yaml: error[unknown_key_type]: key type `nothing` is not defined";
+    let before = read(&directory, "keys.yaml");
+    for (more, start) in [
+        ("--policy policy.yaml --id b --type nothing", unknown),
+        ("--policy policy.yaml --id b --type nothing --prefix x_", unknown),
+        ("--policy broken.yaml --id b --type read-only", "broken.yaml:6:5: error[wrong_type]: "),
+    ] {
+        directory.write("broken.yaml", &POLICY.replace("flk_ro_", "1"));
+        let ran = run(&directory, &format!("key new --keys keys.yaml {more}"));
+        assert_eq!((ran.code, ran.output.as_str()), (Some(3), ""));
+        assert!(
+            ran.error.starts_with(start) && ran.error.ends_with("nothing was written\n"),
+            "{}",
+            ran.error
+        );
+    }
+    assert_eq!(read(&directory, "keys.yaml"), before);
+}
+
+/// The policy's words, however they are written: what they mean is the engine's to say.
+#[test]
+fn a_format_is_what_the_filter_takes_it_for() {
+    let directory = directory();
+    for (index, format) in [
+        "{length: 32.0, charset: hex}",
+        "{length: 3.2e1, charset: hex}",
+        "{charset: 'hex', length: 0x20}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        directory
+            .write("policy.yaml", &POLICY.replace("{length: 32, charset: alphanumeric}", format));
+        let new =
+            "key new --keys keys.yaml --policy policy.yaml --scope read --type formatted --id";
+        let ran = run(&directory, &format!("{new} k{index}"));
+        let token = ran.token().strip_prefix("flz_sk_").unwrap();
+        assert_eq!(token.len(), 32, "{format}");
+        assert!(token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{format}");
+        assert_eq!(decide(&directory, ran.token(), 0), format!("allow key:k{index}"));
+    }
+}
+
 #[test]
 fn keys_may_stand_in_the_policy_itself() {
     let directory = directory();
@@ -293,7 +358,10 @@ fn a_pepper_makes_the_hash() {
         1,
         "error: the key `a` is hashed with a pepper, so its successor needs LATCHKEY_PEPPER\n",
     );
-    assert_eq!(run(&directory, "key revoke a --keys keys.yaml").error, "key `a` is revoked\n");
+    assert_eq!(
+        run(&directory, "key revoke a --keys keys.yaml").error,
+        format!("key `a` is revoked\n{UNTIL_PUSHED}")
+    );
 }
 
 /// A pepper is bytes; without it the key would be made, and less safe than it was meant to be.
@@ -325,6 +393,7 @@ fn a_rotation_ends_the_old_key_at_once() {
         steady(&ran.error),
         "key `ci-2026` is revoked\n\
          key `ci-2026-2` takes its place in keys.yaml; it expires at TIME\n\
+         proxies accept the old token, and not the new one, until that is pushed (`latchkey push`)\n\
          its token is shown this once; only its hash is kept\n"
     );
     assert!(ran.token().starts_with("flk_ro_"));
@@ -358,9 +427,11 @@ fn a_rotation_ends_the_old_key_at_once() {
     );
     assert_eq!(lifetime(&directory, "ci-2026-2"), Some(90 * 86400));
     // The number goes up, and a successor may be named and live otherwise.
-    run(&directory, "key rotate ci-2026-2 --keys keys.yaml --expires 30d").token();
+    run(&directory, "key rotate ci-2026-2 --keys keys.yaml --policy policy.yaml --expires 30d")
+        .token();
     assert_eq!(lifetime(&directory, "ci-2026-3"), Some(30 * 86400));
-    run(&directory, "key rotate ci-2026-3 --keys keys.yaml --id nightly").token();
+    run(&directory, "key rotate ci-2026-3 --keys keys.yaml --policy policy.yaml --id nightly")
+        .token();
     assert_eq!(lifetime(&directory, "nightly"), Some(30 * 86400));
 }
 
@@ -457,7 +528,7 @@ fn what_is_over_has_no_successor() {
     run(&directory, "key rotate forver --keys keys.yaml")
         .fails(1, "error: keys.yaml has no key `forver` (did you mean `forever`?)\n");
     run(&directory, "key revoke off --keys keys.yaml")
-        .fails(0, "key `off` was revoked before; keys.yaml is unchanged\n");
+        .fails(0, &format!("key `off` was revoked before; keys.yaml is unchanged\n{UNTIL_PUSHED}"));
     assert_eq!(read(&directory, "keys.yaml"), before);
     run(&directory, "key revoke past --keys keys.yaml").fails(
         0,
@@ -471,7 +542,8 @@ fn a_revoked_key_is_refused_for_good() {
     let directory = directory();
     let key = run(&directory, "key new --keys keys.yaml --id a --scope read --expires 90d");
     assert_eq!(decide(&directory, key.token(), 0), "allow key:a");
-    run(&directory, "key revoke a --keys keys.yaml").fails(0, "key `a` is revoked\n");
+    run(&directory, "key revoke a --keys keys.yaml")
+        .fails(0, &format!("key `a` is revoked\n{UNTIL_PUSHED}"));
     assert_eq!(decide(&directory, key.token(), 0), "deny revoked_key key:a");
     run(&directory, "key rotate a --keys keys.yaml").fails(
         1,

@@ -30,7 +30,8 @@ fn the_example_is_a_part_of_the_demos_policy() {
 fn the_commands_for_keys_go_well_one_after_the_other() {
     let directory = Directory::new();
     directory.write("policy.yaml", &read("envoy/systems/flokit.yaml"));
-    directory.write("etc/latchkey.wasm", "");
+    fs::create_dir(directory.path().join("etc")).unwrap();
+    fs::copy(support::wasm(), directory.path().join("etc/latchkey.wasm")).unwrap();
     let commands: Vec<&str> =
         block("Keys", "").lines().filter(|line| !line.starts_with("cargo install")).collect();
     let script = commands.join("\n").replace("/etc/latchkey", "etc");

@@ -300,6 +300,11 @@ impl Gateway {
         self.front.borrow().admin_address()
     }
 
+    /// Where the admin port of the upstream is.
+    pub(crate) fn upstream_admin_address(&self) -> SocketAddr {
+        self.upstream.admin_address()
+    }
+
     /// The front's counters and gauges.
     pub(crate) fn stats(&self) -> Stats {
         self.front.borrow().stats()

@@ -35,6 +35,7 @@ pub(crate) fn as_struct(ecds: &str) -> String {
 /// A bootstrap with the filter of an ECDS file in it, in place of its discovery.
 pub(crate) fn inline(bootstrap: &str, ecds: &str) -> String {
     let (_, filter) = ecds.split_once("  name: latchkey\n").unwrap();
+    let (filter, _) = filter.split_once("version_info: ").unwrap();
     let filter: String = filter.lines().map(|line| format!("                  {line}\n")).collect();
     let (start, rest) = bootstrap.split_once("                    config_discovery:\n").unwrap();
     let (_, rest) = rest.split_once("type_urls: ").unwrap();

@@ -9,19 +9,18 @@ mod rotate;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use crate::Exit;
 use crate::document::Document;
-use crate::finding;
+use crate::finding::{self, Finding};
 use crate::keyfile::{Change, Key, KeyFile};
 use crate::policy;
 use crate::style::warn;
 use crate::time;
-use crate::token::{Charset, Format, PREFIX_BYTES, Shape, Token};
+use crate::token::{PREFIX_BYTES, Shape, Token};
 
 /// Mint, list, rotate, revoke and prune keys
 ///
@@ -85,11 +84,7 @@ impl Files {
     fn commit(&self, file: &KeyFile, changes: &[Change]) -> Result<Option<Exit>> {
         let checked = match file.change(changes)?.check(self.policy.as_deref())? {
             Ok(checked) => checked,
-            Err(errors) => {
-                finding::print(&errors, &mut anstream::stderr())?;
-                tell(format_args!("nothing was written"));
-                return Ok(Some(Exit::Findings));
-            }
+            Err(errors) => return refused(&errors).map(Some),
         };
         if let Err(error) = checked.write()? {
             let name = self.keys.display();
@@ -104,34 +99,60 @@ impl Files {
         Ok(None)
     }
 
-    /// What the tokens of keys of type `name` look like; `prefix` comes first.
-    fn shape(&self, file: &KeyFile, name: Option<&str>, prefix: Option<&str>) -> Result<Shape> {
-        let policy = match &self.policy {
-            Some(policy) => Some(KeyFile::load(policy)?),
-            None => None,
-        };
-        let own = prefix.unwrap_or_default();
-        let Some(name) = name else { return Ok(Shape { prefix: own.to_owned(), format: None }) };
-        let types = policy.as_ref().unwrap_or(file);
-        let Some(key_type) = types.key_type(name) else {
-            if policy.is_none() && !file.is_policy() {
-                warn(format_args!(
-                    "the prefix and format of the key type `{name}` are not known \
-                     (give the policy with `--policy`)"
-                ));
+    /// What the tokens of keys of type `name` look like; `prefix` comes first. The inner error is the end of
+    /// the command: the policy has errors, which are printed.
+    ///
+    /// # Errors
+    /// No policy says what they look like, it cannot be read, or its type leaves no room for `prefix`.
+    fn shape(
+        &self,
+        file: &KeyFile,
+        name: Option<&str>,
+        prefix: Option<&str>,
+    ) -> Result<Result<Shape, Exit>> {
+        let own = Shape { prefix: prefix.unwrap_or_default().to_owned(), format: None };
+        let Some(name) = name else { return Ok(Ok(own)) };
+        if self.policy.is_none() && !file.is_policy() {
+            if prefix.is_none() {
+                bail!(
+                    "the policy says what tokens of the type `{name}` look like: name it with `--policy` (or \
+                     what they start with, with `--prefix`)"
+                );
             }
-            // With a policy the core says what is wrong.
-            return Ok(Shape { prefix: own.to_owned(), format: None });
+            warn(format_args!(
+                "the policy may give tokens of the type `{name}` another prefix or a format, and proxies then \
+                 refuse this one (name the policy with `--policy`)"
+            ));
+            return Ok(Ok(own));
+        }
+        let engine = match file.policy(self.policy.as_deref())? {
+            Ok(engine) => engine,
+            Err(mut errors) => {
+                finding::locate(&mut errors);
+                return refused(&errors).map(Err);
+            }
         };
-        let type_prefix = key_type.field("prefix").and_then(Document::as_str).unwrap_or_default();
-        let format = key_type.field("format").and_then(format);
-        if prefix.is_some_and(|prefix| !prefix.starts_with(type_prefix)) {
-            bail!("tokens of the type `{name}` start with `{type_prefix}`, not with `{own}`");
+        // That there is none is for the core to say.
+        let Some(own_type) = engine.key_types().iter().find(|own| own.name() == name) else {
+            return Ok(Ok(own));
+        };
+        if prefix.is_some_and(|prefix| !prefix.starts_with(own_type.prefix())) {
+            bail!(
+                "tokens of the type `{name}` start with `{}`, not with `{}`",
+                own_type.prefix(),
+                own.prefix
+            );
         }
-        if prefix.is_some_and(|prefix| prefix != type_prefix) && format.is_some() {
-            bail!("tokens of the type `{name}` have a format, which leaves no room for `{own}`");
+        if prefix.is_some_and(|prefix| prefix != own_type.prefix()) && own_type.format().is_some() {
+            bail!(
+                "tokens of the type `{name}` have a format, which leaves no room for `{}`",
+                own.prefix
+            );
         }
-        let shape = Shape { prefix: prefix.unwrap_or(type_prefix).to_owned(), format };
+        let shape = Shape {
+            prefix: prefix.unwrap_or(own_type.prefix()).to_owned(),
+            format: own_type.format(),
+        };
         if shape.bits() < FEW_BITS {
             warn(format_args!(
                 "a token of the type `{name}` has {:.0} bits of randomness, and who has its hash \
@@ -139,20 +160,19 @@ impl Files {
                 shape.bits()
             ));
         }
-        Ok(shape)
+        Ok(Ok(shape))
     }
+}
+
+/// Prints why nothing was written.
+fn refused(errors: &[Finding]) -> Result<Exit> {
+    finding::print(errors, &mut anstream::stderr())?;
+    tell(format_args!("nothing was written"));
+    Ok(Exit::Findings)
 }
 
 /// A token of less randomness is worth a warning.
 const FEW_BITS: f64 = 128.0;
-
-/// The format that a policy gives. One that makes no sense is none: the core refuses it later.
-fn format(raw: &Document) -> Option<Format> {
-    let charset = Charset::named(raw.field("charset")?.as_str()?)?;
-    let Document::Number(length) = raw.field("length")? else { return None };
-    let length = usize::try_from(length.as_u64()?).ok()?;
-    (1..=latchkey::limits::TOKEN_BYTES).contains(&length).then_some(Format { length, charset })
-}
 
 /// Prints the token, which is nowhere else.
 fn print(token: &Token, id: &str, output: &mut dyn Write) -> Result<Exit> {
@@ -240,11 +260,8 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
 
 /// Reads `90d`, `24h` or `1h 30m` into seconds.
 fn parse_duration(text: &str) -> Result<i64, String> {
-    let duration = humantime::parse_duration(text).ok();
-    duration
-        .map(|duration: Duration| duration.as_secs())
-        .and_then(|seconds| i64::try_from(seconds).ok())
-        .ok_or_else(|| "expected a span of time such as `90d`, `24h` or `1h 30m`".to_owned())
+    let span = time::parse_span(text)?;
+    i64::try_from(span.as_secs()).map_err(|_| "that is after the year 9999".to_owned())
 }
 
 /// Reads a prefix: characters that need no escaping anywhere.

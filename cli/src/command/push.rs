@@ -1,19 +1,25 @@
 //! `latchkey push`: a policy into the file that Envoy watches.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process;
+mod discovery;
+mod target;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use self::discovery::{Discovery, Outcome};
+use self::target::Target;
 use super::render;
-use crate::document::{self, Document};
+use crate::admin::Admin;
 use crate::finding::{self, count};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
 use crate::style::warn;
-use crate::{Exit, atomic};
+use crate::{Exit, atomic, filter, time};
 
 /// The mode of a file that was not there before: Envoy may be another user.
 const MODE: u32 = 0o644;
@@ -21,11 +27,11 @@ const MODE: u32 = 0o644;
 /// Put a policy into force: replace the file that Envoy watches
 ///
 /// The file is written beside the old one, synced and renamed over it, so that Envoy, which
-/// notices within about a second, never reads half of one. A policy with errors replaces nothing.
+/// notices within about a second, never reads half of one. A policy with errors replaces nothing,
+/// and so does a filter that is here and is not Latchkey's. With `--admin` the command ends once
+/// Envoy serves that very policy, or says why it does not.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  \
-    latchkey push policy.yaml --keys keys.yaml --ecds /etc/latchkey/ecds.yaml \
-    --wasm /etc/latchkey/latchkey.wasm")]
+#[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
     #[command(flatten)]
     files: PolicyFiles,
@@ -35,22 +41,65 @@ pub struct Arguments {
     /// Where Envoy finds the filter; default where the file that is replaced says
     #[arg(long, value_name = "PATH")]
     wasm: Option<String>,
+    /// Address of Envoy's admin port: wait until Envoy serves the policy
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// How long to wait for Envoy at most
+    #[arg(long, value_name = "SPAN", default_value = "30s", requires = "admin", value_parser = time::parse_span)]
+    timeout: Duration,
 }
+
+const EXAMPLE: &str = "Example:\n  \
+    latchkey push policy.yaml --keys keys.yaml --ecds /etc/latchkey/ecds.yaml \\\n    \
+    --wasm /etc/latchkey/latchkey.wasm --admin http://127.0.0.1:9901";
+
+const AFTER: &str = "\
+Example:
+  latchkey push policy.yaml --keys keys.yaml --ecds /etc/latchkey/ecds.yaml \\
+    --wasm /etc/latchkey/latchkey.wasm --admin http://127.0.0.1:9901
+
+Only an earlier push, an empty file or none is replaced: `--ecds` never overwrites anything else, and
+none of the files that the push is made of.
+
+`--wasm` is a path where Envoy runs, which may be a container of its own. If the file is here as well,
+it must be Latchkey's filter, and a filter that has changed since is loaded anew. If it is not, that is
+a warning, or left to Envoy where `--admin` asks it.
+
+The file names its version, a digest of what it says. With `--admin`, an Envoy that refuses it goes on
+serving what it served before; the file is then put back as it was, if that is what Envoy serves, so
+that a restart finds it. That, and a wait in vain, end with exit code 1.";
 
 /// Replaces the file; a policy with errors ends with [`Exit::Findings`] and replaces nothing.
 ///
 /// # Errors
-/// A file cannot be read, parsed or written, the target's folder is missing, or nothing says where
-/// the filter is.
+/// A file cannot be read, parsed or written, the target's folder is missing, the target or the filter
+/// is something else, nothing says where the filter is, or Envoy does not take the policy.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let target = arguments.ecds.display();
-    let folder = arguments.ecds.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        ensure!(folder.is_dir(), "`{}` is no folder, so Envoy cannot watch it", folder.display());
+    let ecds = &arguments.ecds;
+    let name = ecds.display();
+    let wasm = arguments.wasm.as_deref();
+    let inputs = arguments.files.paths().chain(wasm.map(Path::new));
+    let target = Target::new(ecds, &inputs.collect::<Vec<_>>())?;
+    let wasm = match wasm {
+        Some(wasm) => render::local(wasm)?,
+        None => target.wasm()?,
+    };
+    if let Err(error) = filter::check(Path::new(wasm))?
+        && arguments.admin.is_none()
+    {
+        warn(format_args!(
+            "`{wasm}` cannot be read here, so nobody knows if it is the filter: {error} \
+             (`--admin` asks Envoy)"
+        ));
     }
-    let wasm = match &arguments.wasm {
-        Some(wasm) => wasm.clone(),
-        None => wasm_of(&arguments.ecds)?,
+    let envoy = match &arguments.admin {
+        Some(url) => {
+            let admin = Admin::new(url)?;
+            let before = Discovery::ask(&admin, arguments.timeout)
+                .with_context(|| format!("`{name}` is unchanged"))?;
+            Some((admin, before))
+        }
+        None => None,
     };
     let progress = Progress::start();
     progress.step("reading the policy");
@@ -67,30 +116,74 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     progress.step("writing");
     let mut rendered = Vec::new();
-    render::write_ecds(&policy.into_served(), &wasm, &mut rendered)?;
-    // Of a name that no other push has.
-    let temporary = atomic::beside(&arguments.ecds, &format!("{}.new", process::id()));
-    let replaced = atomic::replace(&arguments.ecds, &temporary, &rendered, MODE)
-        .with_context(|| format!("cannot replace `{target}`"))?;
+    let version = render::write_ecds(&policy.into_served(), wasm, &mut rendered)?;
+    let replaced = replace(ecds, &rendered)?;
     drop(progress);
     if let Err(error) = replaced {
-        warn(format_args!("{target} is replaced, but a power failure may undo that: {error}"));
+        warn(format_args!("{name} is replaced, but a power failure may undo that: {error}"));
     }
-    writeln!(output, "replaced {target}: {}, {} bytes", count(keys, "key"), rendered.len())?;
-    Ok(Exit::Fine)
+    let what = format!("{}, {} bytes, version {version}", count(keys, "key"), rendered.len());
+    let Some((admin, before)) = envoy else {
+        writeln!(output, "replaced {name}: {what}")?;
+        writeln!(
+            output,
+            "Envoy takes it within about a second, or refuses it: `--admin` says which"
+        )?;
+        return Ok(Exit::Fine);
+    };
+    let start = Instant::now();
+    let progress = Progress::start();
+    progress.step("waiting for Envoy");
+    let is_changed = target.old().is_none_or(|(_, old)| render::ecds_version(old) != version);
+    let (outcome, now) = before
+        .wait(&admin, &version, is_changed, arguments.timeout)
+        .with_context(|| format!("{name} is replaced, but whether Envoy serves it is not known"))?;
+    drop(progress);
+    let url = admin.url();
+    let still = match &*now.version {
+        "" => "what it served before".to_owned(),
+        version => format!("version {version}"),
+    };
+    let span = humantime::format_duration(arguments.timeout);
+    match outcome {
+        Outcome::Served => {
+            writeln!(output, "replaced {name}: {what}")?;
+            let seconds = start.elapsed().as_secs_f64();
+            writeln!(output, "Envoy serves it, {seconds:.1} s later")?;
+            Ok(Exit::Fine)
+        }
+        Outcome::Refused => {
+            let file = match target.old().filter(|(version, _)| *version == now.version) {
+                Some((_, old)) => {
+                    let _ = replace(ecds, old.as_bytes())?;
+                    "is put back as it was"
+                }
+                None => "is replaced all the same",
+            };
+            bail!(
+                "Envoy at `{url}` refuses version {version} and goes on serving {still}; {name} {file}. \
+                 Envoy's log says why, behind `update rejected`: `{wasm}` may be missing there, or \
+                 another build of the filter"
+            )
+        }
+        Outcome::Failed => bail!(
+            "Envoy at `{url}` cannot read {name}, which is replaced, and goes on serving {still}; its log \
+             says why, behind `update failure`"
+        ),
+        Outcome::Ignored => bail!(
+            "Envoy at `{url}` has not looked at {name}, which is replaced, within {span}, and serves \
+             {still}: does it watch that file?"
+        ),
+        Outcome::Undecided => bail!(
+            "Envoy at `{url}` has not come to version {version} within {span} and serves {still}; {name} \
+             is replaced"
+        ),
+    }
 }
 
-/// Where the file that is there says that the filter is.
-fn wasm_of(ecds: &std::path::Path) -> Result<String> {
-    let place = ecds.display();
-    if !ecds.exists() {
-        bail!("`{place}` is new: say where Envoy finds the filter with `--wasm`");
-    }
-    let old: Document = document::load(ecds)?;
-    let filename = old.pointer("/resources/0/typed_config/config/vm_config/code/local/filename");
-    let filename = filename.and_then(Document::as_str);
-    let filename = filename.with_context(|| {
-        format!("`{place}` does not say where the filter is: say so with `--wasm`")
-    })?;
-    Ok(filename.to_owned())
+fn replace(ecds: &Path, text: &[u8]) -> Result<std::io::Result<()>> {
+    // Of a name that no other push has.
+    let temporary = atomic::beside(ecds, &format!("{}.new", process::id()));
+    atomic::replace(ecds, &temporary, text, MODE)
+        .with_context(|| format!("cannot replace `{}`", ecds.display()))
 }

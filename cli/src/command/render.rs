@@ -15,7 +15,7 @@ use crate::policy::{Policy, PolicyFiles};
 use crate::progress::Progress;
 use crate::style::warn;
 
-pub(crate) use envoy::write_ecds;
+pub(crate) use envoy::{ecds_version, write_ecds};
 
 /// Print a policy in the form that a proxy takes
 ///
@@ -122,7 +122,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             serde_json::to_writer(&mut output, policy.document())?;
             writeln!(output)?;
         }
-        Target::Ecds => write_ecds(&policy, local(wasm)?, &mut output)?,
+        Target::Ecds => drop(write_ecds(&policy, local(wasm)?, &mut output)?),
         Target::Envoy => envoy::write_bootstrap(&policy, local(wasm)?, &mut output)?,
         Target::Istio => kubernetes::write_istio(&policy, arguments, &mut output)?,
         Target::EnvoyGateway => kubernetes::write_envoy_gateway(&policy, arguments, &mut output)?,
@@ -145,7 +145,7 @@ fn rule_that_holds_headers(policy: &Policy) -> Option<String> {
     Some(format!("/rules/{index}/graphql/hold"))
 }
 
-/// The resource that ECDS delivers, as YAML.
+/// The file that ECDS delivers, as YAML.
 ///
 /// # Errors
 /// None that a policy can cause; writing is fallible by type.
@@ -190,7 +190,7 @@ impl Limit {
 }
 
 /// A path that Envoy opens itself.
-fn local(wasm: &str) -> Result<&str> {
+pub(crate) fn local(wasm: &str) -> Result<&str> {
     ensure!(!wasm.is_empty(), "`--wasm` is empty");
     if wasm.contains("://") {
         bail!("Envoy opens the filter as a file: `--wasm` must be a path, not `{wasm}`");

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::Style;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Exit;
+use crate::admin::Admin;
 use crate::document::{self, Document};
 use crate::style::{BOLD, WARNING};
 use crate::{table, time};
@@ -82,41 +83,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 
 /// Everything that Envoy counted for Latchkey, by the name after `latchkey.`.
 fn stats(admin: &str) -> Result<BTreeMap<String, u64>> {
-    const PREFIX: &str = "wasmcustom.latchkey.";
-    ensure!(
-        admin.starts_with("http://"),
-        "`--admin` is an address such as `http://127.0.0.1:9901`, not `{admin}`"
-    );
-    let admin = admin.trim_end_matches('/');
-    let url = format!("{admin}/stats?format=json&filter=%5Ewasmcustom%5C.latchkey%5C.");
-    // An admin port is reached directly or not at all.
-    let agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .new_agent();
-    let unreachable = || format!("cannot read the statistics of Envoy at `{admin}`");
-    let mut response = agent.get(&url).call().with_context(unreachable)?;
-    let body = response.body_mut().with_config().limit(1 << 30).read_to_string();
-    let stats: Stats = serde_json::from_str(&body.with_context(unreachable)?)
-        .with_context(|| format!("`{admin}` is no admin port of Envoy"))?;
-    let own = |stat: Stat| match (stat.name?.strip_prefix(PREFIX)?, stat.value?.as_u64()) {
-        (name, Some(value)) => Some((name.to_owned(), value)),
-        _ => None,
-    };
-    Ok(stats.stats.into_iter().filter_map(own).collect())
-}
-
-/// What Envoy answers to `/stats?format=json`. Histograms have no name.
-#[derive(Deserialize)]
-struct Stats {
-    stats: Vec<Stat>,
-}
-
-#[derive(Deserialize)]
-struct Stat {
-    name: Option<String>,
-    value: Option<serde_json::Value>,
+    let stats = Admin::new(admin)?.stats("wasmcustom.latchkey.", Duration::from_secs(30))?;
+    Ok(stats.into_iter().filter_map(|(name, value)| Some((name, value.as_u64()?))).collect())
 }
 
 /// Id, name and time of creation of each key in a file.

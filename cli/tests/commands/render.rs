@@ -22,7 +22,11 @@ fn render_prints_json_for_the_plugin() {
 #[test]
 fn render_prints_the_file_that_envoy_watches() {
     let command = "render policy.yaml --keys keys.yaml --to ecds --wasm /etc/envoy/latchkey.wasm";
-    TestCommand::new(&directory(), command).prints(0, &ecds(HASH, "read", ""), "");
+    TestCommand::new(&directory(), command).prints(
+        0,
+        &ecds(HASH, "read", "", "4dcf86f670f9febb"),
+        "",
+    );
 }
 
 #[test]
@@ -35,12 +39,13 @@ fn render_hands_the_pepper_over_where_it_is_needed() {
     let command = "render policy.yaml --keys keys.yaml --to ecds --wasm /etc/envoy/latchkey.wasm";
     TestCommand::new(&directory, command).with("LATCHKEY_PEPPER", "pepper").prints(
         0,
-        &ecds(PEPPERED, "read", environment),
+        &ecds(PEPPERED, "read", environment, "c3608dd0ec410451"),
         "",
     );
 }
 
-fn ecds(hash: &str, scope: &str, environment: &str) -> String {
+/// The version is the beginning of the SHA-256 of what stands before it.
+fn ecds(hash: &str, scope: &str, environment: &str, version: &str) -> String {
     format!(
         r#"resources:
 - "@type": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
@@ -69,6 +74,7 @@ fn ecds(hash: &str, scope: &str, environment: &str) -> String {
               {{"id":"a","hash":"{hash}","scopes":["{scope}"]}}
             ]
           }}
+version_info: "{version}"
 "#
     )
 }

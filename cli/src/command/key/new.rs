@@ -66,8 +66,11 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     }
     let now = time::now();
     let expires = arguments.expires.map(|expires| expires.resolve(now)).transpose()?;
-    let shape = files.shape(&file, arguments.key_type.as_deref(), arguments.prefix.as_deref())?;
-    let token = shape.mint()?;
+    let (key_type, prefix) = (arguments.key_type.as_deref(), arguments.prefix.as_deref());
+    let token = match files.shape(&file, key_type, prefix)? {
+        Ok(shape) => shape.mint()?,
+        Err(exit) => return Ok(exit),
+    };
     let [hash, hint, created] = secret_fields(&token, now)?;
     let mut fields = vec![("id".to_owned(), text(id)), hash, hint, created];
     fields.extend(arguments.own_fields(expires)?);
@@ -79,6 +82,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         Some(expires) => format!("it expires at {}", time::display(expires)),
     };
     tell(format_args!("key `{id}` is in {}; {end}", files.keys.display()));
+    tell(format_args!("proxies accept it once that is pushed (`latchkey push`)"));
     tell(format_args!("its token is shown this once; only its hash is kept"));
     print(&token, id, output)
 }

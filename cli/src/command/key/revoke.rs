@@ -29,6 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let state = key.state(now);
     if state == State::Revoked {
         tell(format_args!("key `{id}` was revoked before; {} is unchanged", files.keys.display()));
+        tell(format_args!("{UNTIL_PUSHED}"));
         return Ok(Exit::Fine);
     }
     if let Some(exit) = files.commit(&file, &end(key, now, true))? {
@@ -39,7 +40,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
             "key `{id}`, which expired at {}, is revoked as well",
             time::display(end)
         )),
-        None => tell(format_args!("key `{id}` is revoked")),
+        None => {
+            tell(format_args!("key `{id}` is revoked"));
+            tell(format_args!("{UNTIL_PUSHED}"));
+        }
     }
     Ok(Exit::Fine)
 }
+
+const UNTIL_PUSHED: &str = "proxies accept it until that is pushed (`latchkey push`)";

@@ -86,20 +86,19 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         None => successors_end(old, now)?,
     };
     let key_type = old.text("type");
-    let shape = match &arguments.prefix {
-        Some(prefix) => files.shape(&file, key_type, Some(prefix))?,
-        None => {
-            let mut shape = files.shape(&file, key_type, None)?;
-            // The type's prefix may be the beginning of the old token's own.
-            if shape.format.is_none()
-                && let Some(prefix) = old.text("hint").and_then(prefix_of_hint)
-                && prefix.starts_with(&shape.prefix)
-            {
-                shape.prefix = prefix.to_owned();
-            }
-            shape
-        }
+    let prefix = arguments.prefix.as_deref();
+    let mut shape = match files.shape(&file, key_type, prefix)? {
+        Ok(shape) => shape,
+        Err(exit) => return Ok(exit),
     };
+    // The type's prefix may be the beginning of the old token's own.
+    if prefix.is_none()
+        && shape.format.is_none()
+        && let Some(prefix) = old.text("hint").and_then(prefix_of_hint)
+        && prefix.starts_with(&shape.prefix)
+    {
+        shape.prefix = prefix.to_owned();
+    }
     let token = shape.mint()?;
 
     let overlap = arguments.overlap.filter(|overlap| *overlap > 0);
@@ -135,6 +134,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         Some(expires) => format!("it expires at {}", time::display(expires)),
     };
     tell(format_args!("key `{new}` takes its place in {}; {end}", files.keys.display()));
+    tell(format_args!(
+        "proxies accept the old token, and not the new one, until that is pushed (`latchkey push`)"
+    ));
     tell(format_args!("its token is shown this once; only its hash is kept"));
     print(&token, &new, output)
 }

@@ -1,20 +1,60 @@
 //! The forms for an Envoy of one's own.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use super::{quoted, write_lines};
+use crate::filter;
 use crate::policy::Policy;
 
-/// Writes the resource that ECDS delivers, as YAML, with the policy as a block of JSON lines.
-pub(crate) fn write_ecds(policy: &Policy, wasm: &str, output: &mut dyn Write) -> Result<()> {
-    output.write_all(
+/// Writes the response that ECDS delivers, as YAML, with the policy as a block of JSON lines, and returns
+/// its version, which is a digest of all the rest of it. It stands at the end, where it is known.
+pub(crate) fn write_ecds(policy: &Policy, wasm: &str, output: &mut dyn Write) -> Result<String> {
+    let mut hashing = Hashing { output, digest: Sha256::new() };
+    hashing.write_all(
         b"resources:\n\
           - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n  \
             name: latchkey\n",
     )?;
-    write_plugin(policy, wasm, 2, output)
+    write_plugin(policy, wasm, 2, &mut hashing)?;
+    let version = version(hashing.digest);
+    writeln!(output, "{VERSION}\"{version}\"")?;
+    Ok(version)
+}
+
+/// The version that [`write_ecds`] gives a file which says the same as `text`, a file of its own.
+pub(crate) fn ecds_version(text: &str) -> String {
+    let start = text.rfind(VERSION).unwrap_or(text.len());
+    version(Sha256::new().chain_update(text.get(..start).unwrap_or(text)))
+}
+
+const VERSION: &str = "version_info: ";
+
+/// A version is compared with others of one proxy: so many bits of a digest are plenty.
+fn version(digest: Sha256) -> String {
+    let digest = digest.finalize();
+    hex::encode(digest.first_chunk::<8>().unwrap_or(&[0; 8]))
+}
+
+/// Makes a digest of what is written.
+struct Hashing<'a> {
+    output: &'a mut dyn Write,
+    digest: Sha256,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        self.digest.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// Writes the bootstrap that the repository ships, with the plugin in it in place of its
@@ -43,9 +83,14 @@ pub(super) fn write_bootstrap(policy: &Policy, wasm: &str, output: &mut dyn Writ
 
 /// Writes the filter's `typed_config`, each line after `indent` blanks.
 fn write_plugin(policy: &Policy, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
+    // Envoy takes a configuration that it has for no news, whatever has become of the filter's file.
+    let digest = filter::digest(Path::new(wasm)).unwrap_or_default();
+    let build = digest.get(..16).map(|digest| format!("-{digest}")).unwrap_or_default();
+    let vm_id = format!("      vm_id: latchkey{build}\n");
     let filename = format!("          filename: {}\n", quoted(wasm)?);
     let environment = if policy.needs_pepper() { PEPPER } else { "" };
-    for line in [START, &filename, environment, END].into_iter().flat_map(str::lines) {
+    for line in [START, &vm_id, CODE, &filename, environment, END].into_iter().flat_map(str::lines)
+    {
         writeln!(output, "{:indent$}{line}", "")?;
     }
     write_lines(policy.document(), indent + 8, output)
@@ -58,8 +103,9 @@ const START: &str = r#"typed_config:
     failure_policy: FAIL_RELOAD
     allow_on_headers_stop_iteration: true
     vm_config:
-      vm_id: latchkey
-      runtime: envoy.wasm.runtime.v8
+"#;
+
+const CODE: &str = r#"      runtime: envoy.wasm.runtime.v8
       code:
         local:
 "#;

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 
 use super::{Arguments, GUARD, quoted, write_lines};
+use crate::filter;
 use crate::policy::Policy;
 use crate::style::warn;
 
@@ -222,9 +222,8 @@ fn checked(digits: &str) -> Result<String> {
     Ok(digits.to_ascii_lowercase())
 }
 
-fn sha256_of(file: &Path) -> Result<String> {
-    let module = std::fs::read(file).with_context(|| {
-        format!("cannot read `{}` for its hash; give it with `--sha256`", file.display())
-    })?;
-    Ok(hex::encode(Sha256::digest(&module)))
+fn sha256_of(path: &Path) -> Result<String> {
+    filter::digest(path).with_context(|| {
+        format!("cannot read `{}` for its hash; give it with `--sha256`", path.display())
+    })
 }

@@ -1,0 +1,93 @@
+//! The file that is to be replaced, and what must not be: it may hold something else that is needed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::document::{self, Document};
+
+/// The file that Envoy watches, as it was before a push.
+#[derive(Debug)]
+pub(super) struct Target {
+    file: PathBuf,
+    old: Option<Old>,
+}
+
+/// What the file holds of an earlier push.
+#[derive(Debug)]
+struct Old {
+    text: String,
+    version: String,
+    wasm: Option<String>,
+}
+
+impl Target {
+    /// The file `ecds`, which is to be made of `inputs`.
+    ///
+    /// # Errors
+    /// It has no folder, it is one of `inputs`, under whatever name, or it holds something else than
+    /// an earlier push. An empty file holds nothing.
+    pub(super) fn new(ecds: &Path, inputs: &[&Path]) -> Result<Target> {
+        let name = ecds.display();
+        let folder = ecds.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!("`{}` is not a folder, so Envoy cannot watch it", folder.display());
+        }
+        let Ok(metadata) = fs::metadata(ecds) else {
+            return Ok(Target { file: ecds.to_owned(), old: None });
+        };
+        ensure!(metadata.is_file(), "`{name}` is not a regular file");
+        let is_same =
+            |own: &fs::Metadata| (own.dev(), own.ino()) == (metadata.dev(), metadata.ino());
+        for input in inputs {
+            if fs::metadata(input).is_ok_and(|own| is_same(&own)) {
+                bail!("`{name}` is `{}`, which would be lost: name another file", input.display());
+            }
+        }
+        if metadata.len() == 0 {
+            return Ok(Target { file: ecds.to_owned(), old: None });
+        }
+        let old = Old::read(ecds).with_context(|| {
+            format!("`{name}` is not a file of `latchkey push`, so it is not replaced (name another, or remove it)")
+        })?;
+        Ok(Target { file: ecds.to_owned(), old: Some(old) })
+    }
+
+    /// Where the file says that the filter is.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(super) fn wasm(&self) -> Result<&str> {
+        let name = self.file.display();
+        let Some(old) = &self.old else {
+            bail!("`{name}` is new: say where Envoy finds the filter with `--wasm`");
+        };
+        old.wasm.as_deref().with_context(|| {
+            format!("`{name}` does not say where the filter is: say so with `--wasm`")
+        })
+    }
+
+    /// The version of what the file held, and its text; none where it held nothing.
+    pub(super) fn old(&self) -> Option<(&str, &str)> {
+        self.old.as_ref().map(|old| (old.version.as_str(), old.text.as_str()))
+    }
+}
+
+impl Old {
+    fn read(ecds: &Path) -> Result<Old> {
+        const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+        let text = document::read(ecds)?;
+        let document: Document = document::parse(ecds, &text)?;
+        let own = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
+        ensure!(
+            own("/resources/0/@type") == Some(EXTENSION),
+            "it holds no extension's configuration"
+        );
+        ensure!(own("/resources/0/name") == Some("latchkey"), "its extension is not `latchkey`");
+        let wasm = own("/resources/0/typed_config/config/vm_config/code/local/filename");
+        let (wasm, version) = (wasm.map(str::to_owned), own("/version_info").unwrap_or_default());
+        Ok(Old { version: version.to_owned(), wasm, text })
+    }
+}

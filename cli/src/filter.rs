@@ -1,0 +1,57 @@
+//! The filter's file, as far as it can be judged from here.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use wasmparser::{Export, Parser, Payload, Validator};
+
+/// What every build of the filter has in it, and no other module: the variable that it reads.
+const MARK: &[u8] = b"LATCHKEY_PEPPER";
+
+/// What a proxy calls for each request.
+const EXPORT: &str = "proxy_on_request_headers";
+
+/// Sees to it that the file at `path` is the filter. The inner error: it cannot be read here, which says
+/// nothing, since the path is for Envoy, which may run in a container of its own.
+///
+/// # Errors
+/// What stands at `path` is not Latchkey's filter, or is broken.
+pub(crate) fn check(path: &Path) -> Result<io::Result<()>> {
+    let name = path.display();
+    if path.is_dir() {
+        bail!("`{name}` is a folder, not the filter");
+    }
+    let module = match std::fs::read(path) {
+        Ok(module) => module,
+        Err(error) => return Ok(Err(error)),
+    };
+    if !Parser::is_core_wasm(&module) {
+        bail!("`{name}` is not the filter: it is not a WebAssembly module");
+    }
+    // The cause is left out: it names offsets, which help nobody to mend a copy.
+    Validator::new()
+        .validate_all(&module)
+        .ok()
+        .with_context(|| format!("`{name}` is broken: it is not a whole WebAssembly module"))?;
+    if !is_called_with_requests(&module) || !module.windows(MARK.len()).any(|own| own == MARK) {
+        bail!("`{name}` is a WebAssembly module, but not Latchkey's filter");
+    }
+    Ok(Ok(()))
+}
+
+/// The SHA-256 of the file at `path`, where it can be read here.
+pub(crate) fn digest(path: &Path) -> io::Result<String> {
+    std::fs::read(path).map(|module| hex::encode(Sha256::digest(&module)))
+}
+
+fn is_called_with_requests(module: &[u8]) -> bool {
+    let exports = Parser::new(0).parse_all(module).filter_map(|payload| match payload {
+        Ok(Payload::ExportSection(exports)) => Some(exports),
+        _ => None,
+    });
+    let is_own =
+        |export: wasmparser::Result<Export<'_>>| export.is_ok_and(|own| own.name == EXPORT);
+    exports.flatten().any(is_own)
+}
