@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::condition::{Condition, Subject};
 use crate::config::{
     Entries, Object, RawMethodOverride, RawPreflight, is_quotable, missing_field, parse, strings,
+    word,
 };
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
@@ -25,10 +26,11 @@ use crate::query::QueryNames;
 use crate::rule::{Requirement, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
+use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "realm",
     "credentials",
     "forward_credential",
@@ -41,6 +43,7 @@ const FIELDS: [&str; 16] = [
     "cors_preflight",
     "method_override",
     "path_normalization",
+    "keep_target_headers",
     "upstream_headers",
     "response_headers",
     "errors",
@@ -134,6 +137,7 @@ impl Compiler {
         let method_override = policy.word("method_override", Place::ROOT, &mut self.findings);
         let normalization: Option<Normalization> =
             policy.word("path_normalization", Place::ROOT, &mut self.findings);
+        let target_headers = self.target_headers(&policy);
         let upstream_headers = self.headers(&policy, "upstream_headers");
         let response_headers = self.headers(&policy, "response_headers");
         let wordings = self.errors(&policy, realm, &sources);
@@ -156,6 +160,7 @@ impl Compiler {
             preflight: preflight.unwrap_or(RawPreflight::Allow),
             method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
             normalization: normalization.unwrap_or_default(),
+            target_headers,
             upstream_headers,
             response_headers,
             wordings,
@@ -166,6 +171,24 @@ impl Compiler {
     /// A top-level field, if it is there and has the right shape.
     fn value<'a, T: Deserialize<'a>>(&mut self, policy: &Object<'a>, name: &str) -> Option<T> {
         policy.field(name, Place::ROOT, &mut self.findings)
+    }
+
+    /// The headers that a client's request loses, lest an upstream take another target by one.
+    fn target_headers(&mut self, policy: &Object<'_>) -> Vec<TargetHeader> {
+        const FIELD: &str = "keep_target_headers";
+        let texts = policy.strings(FIELD, Place::ROOT, &mut self.findings).unwrap_or_default();
+        let mut kept = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let place = Place::ROOT.field(FIELD);
+            let place = place.item(index);
+            let Some(header) = word(text, place, &mut self.findings) else { continue };
+            if kept.contains(&header) {
+                let message = format!("`{text}` stands twice");
+                self.findings.error(place, Code::Duplicate, message);
+            }
+            kept.push(header);
+        }
+        TargetHeader::all().filter(|header| !kept.contains(header)).collect()
     }
 
     fn metrics(&mut self, policy: &Object<'_>) -> Option<bool> {

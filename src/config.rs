@@ -94,16 +94,7 @@ impl<'a> Object<'a> {
         findings: &mut Findings,
     ) -> Option<W> {
         let text: String = self.field(name, place, findings)?;
-        let word = W::WORDS.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-        if word.is_none() {
-            let known: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
-            let shown = if is_quotable(&text) { text.as_str() } else { "…" };
-            let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
-            findings
-                .error(place.field(name), Code::InvalidValue, message)
-                .did_you_mean(&text, &known);
-        }
-        word
+        word(&text, place.field(name), findings)
     }
 
     /// The strings of a field that is a list of strings.
@@ -115,6 +106,18 @@ impl<'a> Object<'a> {
     ) -> Option<Vec<String>> {
         strings(self.raw(name)?, place.field(name), findings)
     }
+}
+
+/// What a word means, if it is one of those that may stand there.
+pub(crate) fn word<W: Word>(text: &str, place: Place<'_>, findings: &mut Findings) -> Option<W> {
+    let word = W::WORDS.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+    if word.is_none() {
+        let known: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
+        let shown = if is_quotable(text) { text } else { "…" };
+        let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
+        findings.error(place, Code::InvalidValue, message).did_you_mean(text, &known);
+    }
+    word
 }
 
 /// The strings of a list of strings, each read by itself.

@@ -26,6 +26,7 @@ use crate::rule::{
 use crate::scope::{self, Scope};
 use crate::session::{Session, Sessions};
 use crate::spelling::is_same_header;
+use crate::target::TargetHeader;
 use crate::template::{Part, Template, Values, Variable};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
@@ -48,6 +49,8 @@ pub struct Engine {
     pub(crate) preflight: RawPreflight,
     pub(crate) method_override: RawMethodOverride,
     pub(crate) normalization: Normalization,
+    /// The headers that never reach an upstream from a client.
+    pub(crate) target_headers: Vec<TargetHeader>,
     pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
     pub(crate) response_headers: Vec<(Box<str>, Template)>,
     pub(crate) wordings: Wordings,
@@ -439,10 +442,12 @@ impl Engine {
     }
 
     /// The names of the headers by which a client could pass for what only we say: copies of
-    /// upstream headers, in any spelling, and method overrides that are to be removed.
+    /// upstream headers, and those by which an upstream could take what was not judged, another target or
+    /// a method that is to be ignored. In any spelling.
     fn client_copies<'a>(&'a self, request: Request<'a>) -> impl Iterator<Item = &'a str> {
         request.headers.iter().map(|(name, _)| *name).filter(|name| {
             self.upstream_headers.iter().any(|(own, _)| is_same_header(own, name))
+                || self.target_headers.iter().any(|own| is_same_header(own.0, name))
                 || (self.method_override == RawMethodOverride::Remove && is_override(name))
         })
     }

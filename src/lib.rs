@@ -51,6 +51,7 @@ mod rule;
 mod scope;
 mod session;
 mod spelling;
+mod target;
 mod template;
 
 pub use compile::Environment;

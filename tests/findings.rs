@@ -482,6 +482,20 @@ fn a_word_that_is_none_of_a_few_is_found() {
                 &["invalid_value /path_normalization: `none` is not one of `normalize`, `strict`"],
             ),
             (
+                r#""keep_target_headers": ["script-name", "x-original-url", "x-forwarded-prefix-url"]"#,
+                &[
+                    "invalid_value /keep_target_headers/0: `script-name` is not one of \
+                     `daphne-root-path`, `script_name`, `x-original-url`, `x-rewrite-url` (did you mean \
+                     `script_name`?)",
+                    "invalid_value /keep_target_headers/2: `x-forwarded-prefix-url` is not one of \
+                     `daphne-root-path`, `script_name`, `x-original-url`, `x-rewrite-url`",
+                ],
+            ),
+            (
+                r#""keep_target_headers": ["x-rewrite-url", "script_name", "x-rewrite-url"]"#,
+                &["duplicate /keep_target_headers/2: `x-rewrite-url` stands twice"],
+            ),
+            (
                 r#""rules": [{"access": "pubic"}]"#,
                 &["invalid_value /rules/0/access: `pubic` is not one of `authenticated`, `deny`, \
                      `key`, `public` (did you mean `public`?)"],
