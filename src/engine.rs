@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::key::{Key, KeyType};
 use crate::keyring::KeyRing;
 use crate::limits;
+use crate::method;
 use crate::origin::{Origin, is_host};
 use crate::path::{Normalization, Path};
 use crate::query::{Query, QueryNames};
@@ -80,9 +81,6 @@ pub enum Effect<'a> {
         body: Cow<'a, str>,
     },
 }
-
-/// The headers by which a client asks for another method than the request's own.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 impl Engine {
     /// What was found doubtful when the policy was compiled.
@@ -207,27 +205,6 @@ impl Engine {
         self.response_headers.iter().filter_map(render).collect()
     }
 
-    /// The methods that a request asks to be treated as, beside its own. Who asks for more of them than
-    /// there are headers to ask by gets none: the empty method stands for no action.
-    fn other_methods(&self, request: Request<'_>) -> Vec<String> {
-        let mut methods: Vec<String> = Vec::new();
-        if self.method_override != RawMethodOverride::Authorize {
-            return methods;
-        }
-        for value in overrides(request) {
-            let method = String::from_utf8_lossy(value.trim_ascii()).to_ascii_uppercase();
-            if method.is_empty() || method == request.method() || methods.contains(&method) {
-                continue;
-            }
-            if methods.len() == OVERRIDES.len() {
-                methods.push(String::new());
-                return methods;
-            }
-            methods.push(method);
-        }
-        methods
-    }
-
     /// Whether the request is a preflight as a browser sends it: without a body, and without headers
     /// that ask for another method.
     fn is_preflight(&self, request: Request<'_>) -> bool {
@@ -236,8 +213,7 @@ impl Engine {
             && request.has("origin")
             && request.has("access-control-request-method")
             && request.body == Body::Whole(b"")
-            && (self.method_override == RawMethodOverride::Remove
-                || overrides(request).next().is_none())
+            && (self.method_override == RawMethodOverride::Remove || !method::has_override(request))
     }
 
     /// Whether anything of the query matters, to rules or as a credential.
@@ -273,7 +249,10 @@ impl Engine {
             return Err(Reason::AmbiguousQuery);
         }
         let facts = Facts { host, query: &query, ambiguous, graphql: OnceCell::new() };
-        let other_methods = self.other_methods(request);
+        let other_methods = match self.method_override {
+            RawMethodOverride::Authorize => method::others(request),
+            RawMethodOverride::Ignore | RawMethodOverride::Remove => Vec::new(),
+        };
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
         for segments in iter::once(segments).chain(other_segments.map(Some)) {
             let methods =
@@ -288,7 +267,11 @@ impl Engine {
         }
         decision.rule = matched.first().and_then(|matched| matched.rule);
         if matched.iter().all(Match::is_public) {
-            return Ok(Verdict::Allow(Access::Public));
+            let Some(unknown) = matched.iter().find(|matched| !self.knows(matched)) else {
+                return Ok(Verdict::Allow(Access::Public));
+            };
+            decision.rule = unknown.rule;
+            return Err(Reason::MethodNotAllowed);
         }
         let holder = self.authenticate(request, &query, decision)?;
         let (identity, access) = match &holder {
@@ -296,7 +279,7 @@ impl Engine {
             Holder::Session(session) => (Identity::Session(session), Access::Session),
         };
         let mut verdict = Ok(Verdict::Allow(access));
-        for matched in matched.iter().filter(|matched| !matched.is_public()) {
+        for matched in &matched {
             match self.authorize(matched, request, &facts, identity, decision) {
                 Ok(None) => {}
                 Ok(Some(graphql)) => {
@@ -390,6 +373,9 @@ impl Engine {
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
         decision.rule = matched.rule;
         decision.own_wording = false;
+        if matched.is_public() {
+            return if self.knows(matched) { Ok(None) } else { Err(Reason::MethodNotAllowed) };
+        }
         let access = matched.rule.map(|rule| &rule.access);
         if matches!(access, Some(RuleAccess::Deny)) {
             decision.own_wording = true;
@@ -405,7 +391,7 @@ impl Engine {
         if !conditions.all(|condition| condition.is_met(identity, values)) {
             return Err(Reason::ConditionFailed);
         }
-        if action.is_none() && !matched.rule.is_some_and(|rule| rule.lists(matched.method)) {
+        if !self.knows(matched) {
             return Err(Reason::MethodNotAllowed);
         }
         let requirement = match access {
@@ -441,6 +427,13 @@ impl Engine {
         Ok(Some(graphql).filter(|_| request.body == Body::Unread))
     }
 
+    /// Whether the method stands for an action, or the rule lists it. An upstream may take another, `delete`
+    /// say, for one that other rules name.
+    fn knows(&self, matched: &Match<'_, '_>) -> bool {
+        self.methods.contains_key(matched.method)
+            || matched.rule.is_some_and(|rule| rule.lists(matched.method))
+    }
+
     /// The names of the headers by which a client could pass for what only we say: copies of
     /// upstream headers, and those by which an upstream could take what was not judged, another target or
     /// a method that is to be ignored. In any spelling.
@@ -448,20 +441,9 @@ impl Engine {
         request.headers.iter().map(|(name, _)| *name).filter(|name| {
             self.upstream_headers.iter().any(|(own, _)| is_same_header(own, name))
                 || self.target_headers.iter().any(|own| is_same_header(own.0, name))
-                || (self.method_override == RawMethodOverride::Remove && is_override(name))
+                || (self.method_override == RawMethodOverride::Remove && method::is_override(name))
         })
     }
-}
-
-/// The values of headers that ask for another method.
-fn overrides<'r>(request: Request<'r>) -> impl Iterator<Item = &'r [u8]> {
-    let headers = request.headers.iter();
-    headers.filter(|(name, _)| is_override(name)).map(|(_, value)| *value)
-}
-
-#[inline]
-fn is_override(name: &str) -> bool {
-    OVERRIDES.iter().any(|own| is_same_header(own, name))
 }
 
 /// Who was found to ask.

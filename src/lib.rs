@@ -42,6 +42,7 @@ mod identity;
 mod key;
 mod keyring;
 pub mod limits;
+mod method;
 mod origin;
 mod path;
 mod query;

@@ -115,19 +115,17 @@ fn judge(
 ) -> Result<&'static str, &'static str> {
     let mut methods = vec![asked.method.to_owned()];
     if text(&policy["method_override"]) == "authorize" {
-        for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-            for method in asked.values(name) {
-                let method = method.to_ascii_uppercase();
-                if !methods.contains(&method) {
-                    methods.push(method);
-                }
+        let overrides = asked.headers.iter().filter(|(name, _)| is_an_override(name));
+        for method in overrides.flat_map(|(_, value)| value.split(',')) {
+            let method = method.trim().to_ascii_uppercase();
+            if !method.is_empty() && !methods.contains(&method) {
+                methods.push(method);
             }
         }
     }
 
     // 1. Preflight: nothing in it may ask for another method, where somebody may listen.
-    let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
-    let is_overridden = overrides.iter().any(|name| asked.header(name).is_some());
+    let is_overridden = asked.headers.iter().any(|(name, _)| is_an_override(name));
     if text(&policy["cors_preflight"]) == "allow"
         && asked.method == "OPTIONS"
         && asked.header("origin").is_some()
@@ -182,7 +180,14 @@ fn judge(
     }
     let is_public = |rule: &Option<&Value>| rule.is_some_and(|rule| rule["access"] == "public");
     if decisive.iter().all(|(.., rule)| is_public(rule)) {
-        return Ok("public");
+        let is_known = |(segments, method, rule): &(&Vec<String>, &String, Option<&Value>)| {
+            Asks { policy, asked, rule: *rule, method, segments }.knows_the_method()
+        };
+        return if decisive.iter().all(is_known) {
+            Ok("public")
+        } else {
+            Err("method_not_allowed")
+        };
     }
 
     // 5. The credential.
@@ -236,8 +241,14 @@ fn judge(
         }
     }
 
-    for (segments, method, rule) in decisive.iter().filter(|(.., rule)| !is_public(rule)) {
+    for (segments, method, rule) in &decisive {
         let asks = Asks { policy, asked, rule: *rule, method, segments };
+        if is_public(rule) && asks.knows_the_method() {
+            continue;
+        }
+        if is_public(rule) {
+            return Err("method_not_allowed");
+        }
         // 9. The rule says no.
         if asks.access() == "deny" {
             return Err("denied_by_rule");
@@ -250,8 +261,7 @@ fn judge(
             return Err("condition_failed");
         }
         // 11. The method, then scopes.
-        let listed = rule.is_some_and(|rule| has(&rule["methods"], method));
-        if asks.action().is_none() && !listed {
+        if !asks.knows_the_method() {
             return Err("method_not_allowed");
         }
         if !asks.scopes_suffice(key, key_type) {
@@ -273,6 +283,10 @@ struct Asks<'a> {
 impl Asks<'_> {
     fn access(&self) -> &str {
         self.rule.map_or("key", |rule| rule["access"].as_str().unwrap_or("key"))
+    }
+
+    fn knows_the_method(&self) -> bool {
+        self.action().is_some() || self.rule.is_some_and(|rule| has(&rule["methods"], self.method))
     }
 
     fn action(&self) -> Option<String> {
@@ -422,6 +436,11 @@ fn found_under(name: &str) -> Vec<String> {
     };
     let spring = asp_net.trim_start_matches('!').split('.').next().unwrap_or_default().to_owned();
     vec![asp_net, php, qs, spring]
+}
+
+fn is_an_override(name: &str) -> bool {
+    let known = ["x-http-method-override", "x-http-method", "x-method-override"];
+    known.iter().any(|own| pass_for_one_header(name, own))
 }
 
 /// Whether some upstream takes one header for the other, as lighttpd does for its CGI.
@@ -952,8 +971,13 @@ fn asked() -> impl Strategy<Value = Asked> {
     let by_override = prop::option::weighted(
         0.1,
         (
-            select(vec!["x-http-method-override", "x-http-method", "x-method-override"]),
-            select(vec!["GET", "POST", "delete", "BREW"]),
+            select(vec![
+                "x-http-method-override",
+                "x-http-method",
+                "x-method-override",
+                "x.http.method",
+            ]),
+            select(vec!["GET", "POST", "delete", "BREW", "DELETE, GET", "", ",put", "GET;x"]),
         ),
     );
     let preflight = prop::option::weighted(0.4, Just("POST"));

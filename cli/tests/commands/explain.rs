@@ -159,6 +159,12 @@ fn a_request_ends_at_the_step_that_decides() {
             "allow rule        `open`, policy.yaml:16:3: `access: public`",
             "allow public",
         ),
+        (
+            &["-X", "PURGE"],
+            "/open/x",
+            "deny  rule        `open`, policy.yaml:16:3: `PURGE` stands for no action, and the rule does",
+            "deny method_not_allowed",
+        ),
         (&[], "/a", "deny  credential  none is presented", "deny missing_credential"),
         (
             &["-H", &key("1"), "-H", &key("2")],

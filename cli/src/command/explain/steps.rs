@@ -57,7 +57,7 @@ pub(super) fn steps(
     request: &CaseRequest,
     now: i64,
 ) -> Vec<Step> {
-    let decided = decided_at(decision.verdict);
+    let decided = decided_at(decision);
     let mut reached = true;
     let mut steps = Vec::new();
     for name in NAMES {
@@ -77,10 +77,13 @@ pub(super) fn steps(
     steps
 }
 
-fn decided_at(verdict: Verdict) -> &'static str {
-    match verdict {
+fn decided_at(decision: &Decision<'_>) -> &'static str {
+    let is_anybody = decision.key.is_none() && decision.session.is_none();
+    match decision.verdict {
         Verdict::Allow(Access::Preflight) => "preflight",
         Verdict::Allow(Access::Public) => "rule",
+        // Of a public rule, under which nobody is asked who they are.
+        Verdict::Deny(Reason::MethodNotAllowed) if is_anybody => "rule",
         Verdict::Deny(Reason::MalformedPath) => "path",
         Verdict::Deny(Reason::MalformedHost) => "host",
         Verdict::Deny(Reason::AmbiguousQuery) => "query",
@@ -172,8 +175,12 @@ impl Story<'_> {
         let Some(rule) = self.decision.rule else {
             return "none matches: the method's action on `*` is needed".to_owned();
         };
-        let public = if self.mark == Mark::Allowed { ": `access: public`" } else { "" };
-        format!("`{}`, {}{public}", rule.name(), self.place(&rule.pointer()))
+        let outcome = match self.mark {
+            Mark::Allowed => ": `access: public`".to_owned(),
+            Mark::Denied => format!(": {}", self.method_denied()),
+            Mark::NotReached | Mark::Passed => String::new(),
+        };
+        format!("`{}`, {}{outcome}", rule.name(), self.place(&rule.pointer()))
     }
 
     /// Whether a filter before this one has verified a session, and the policy looks for one.
