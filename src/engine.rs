@@ -234,7 +234,6 @@ impl Engine {
             _ => None,
         };
         let segments = path.as_ref().map(|path| path.segments.as_slice());
-        let other_segments = path.as_ref().and_then(|path| path.without_parameters.as_deref());
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let mut query = if self.reads_query() { request.parameters() } else { Query::default() };
         let ambiguous = self.query_names.ambiguous(&query);
@@ -254,6 +253,7 @@ impl Engine {
             RawMethodOverride::Ignore | RawMethodOverride::Remove => Vec::new(),
         };
         let mut matched: Vec<Match<'e, '_>> = Vec::new();
+        let other_segments = path.iter().flat_map(|path| &path.others).map(Vec::as_slice);
         for segments in iter::once(segments).chain(other_segments.map(Some)) {
             let methods =
                 iter::once(request.method()).chain(other_methods.iter().map(String::as_str));
@@ -597,7 +597,7 @@ fn value_of<'v>(
         }
         Variable::Method => Values::One(matched.method.into()),
         Variable::Parameter(name) => matched.parameter(name),
-        Variable::Query(name) => missable(texts(facts.query.values(name)), facts.query.has(name)),
+        Variable::Query(name) => missable(texts(facts.query.values(name)), facts.query.shows(name)),
         _ => Values::Unusable,
     }
 }

@@ -15,9 +15,9 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
     pub(crate) segments: Vec<Cow<'a, str>>,
-    /// The segments as an upstream reads them that drops parameters, what follows a `;` (RFC 3986
-    /// section 3.3), where that makes a difference.
-    pub(crate) without_parameters: Option<Vec<Cow<'a, str>>>,
+    /// The segments as others read them where there is a `;`: without parameters, what follows it in each
+    /// segment (RFC 3986 section 3.3), and up to the first only, as Fastify 4 does.
+    pub(crate) others: Vec<Vec<Cow<'a, str>>>,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
 }
@@ -60,7 +60,7 @@ impl<'a> Path<'a> {
         };
         if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
             let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
-            return Ok(Path { segments: Vec::new(), without_parameters: None, rewritten });
+            return Ok(Path { segments: Vec::new(), others: Vec::new(), rewritten });
         }
         let mut segments = Vec::with_capacity(SEGMENTS);
         // As they were spelled; asked for only where the path may have to be written anew.
@@ -90,13 +90,21 @@ impl<'a> Path<'a> {
         let rewritten = (mode == Normalization::Normalize)
             .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
-        let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
-        let without_parameters = segments
-            .iter()
-            .any(|segment| segment.bytes().any(|byte| byte == b';'))
-            .then(|| segments.iter().map(before).collect());
-        Ok(Path { segments, without_parameters, rewritten })
+        let others = others(&segments);
+        Ok(Path { segments, others, rewritten })
     }
+}
+
+/// A path's readings besides the one that takes each `;` as it stands.
+fn others<'a>(segments: &[Cow<'_, str>]) -> Vec<Vec<Cow<'a, str>>> {
+    let has_parameters = |segment: &Cow<'_, str>| segment.bytes().any(|byte| byte == b';');
+    let Some(first) = segments.iter().position(has_parameters) else { return Vec::new() };
+    let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
+    let without_parameters: Vec<_> = segments.iter().map(before).collect();
+    let up_to_the_first: Vec<_> = without_parameters.iter().take(first + 1).cloned().collect();
+    let mut others = vec![without_parameters, up_to_the_first];
+    others.dedup();
+    others
 }
 
 /// The path that `segments` make, with unreserved characters decoded (RFC 3986 section 6.2.2.2).
@@ -357,12 +365,13 @@ mod tests {
     }
 
     #[test]
-    fn parameters_make_a_second_reading() {
+    fn parameters_make_other_readings() {
         let path = Path::parse(b"/a;x=1/b%3By", Normalization::Strict).unwrap();
         assert_eq!(path.segments, ["a;x=1", "b;y"]);
-        assert_eq!(path.without_parameters.unwrap(), ["a", "b"]);
+        assert_eq!(path.others, [vec!["a", "b"], vec!["a"]]);
+        assert_eq!(Path::parse(b"/a/b;x", Normalization::Strict).unwrap().others, [["a", "b"]]);
         assert_eq!(strict("/a/;x/b"), Err(MalformedPath));
-        assert_eq!(Path::parse(b"/a", Normalization::Strict).unwrap().without_parameters, None);
+        assert!(Path::parse(b"/a", Normalization::Strict).unwrap().others.is_empty());
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::spelling::{folded, is_named, is_plainly_named, readings};
 #[derive(Clone, Default)]
 pub(crate) struct Query<'a> {
     raw: &'a [u8],
+    /// What stands behind a `;` of the path, which some upstream reads as a query as well.
+    hidden: &'a [u8],
+    /// The name that such an upstream does not see: its first parameter ends at the query's first `&`.
+    unseen: Option<Cow<'a, [u8]>>,
     parameters: Vec<Parameter<'a>>,
     is_unclear: bool,
 }
@@ -20,23 +24,28 @@ pub(crate) struct Query<'a> {
 type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
-    pub(crate) fn parse(raw: &'a [u8]) -> Query<'a> {
+    /// A query, and what stands behind a `;` of the path before it.
+    pub(crate) fn parse(raw: &'a [u8], hidden: Option<&'a [u8]>) -> Query<'a> {
         // Express counts empty pieces, and sees no parameter behind its thousandth piece. Some upstream
         // reads `%u0061`, which is no percent-encoding, as `a`.
-        let mut separators = raw.iter().filter(|byte| matches!(byte, b'&' | b';'));
+        let unseen =
+            hidden.map(|_| parameter(raw.split(is_ampersand).next().unwrap_or_default()).0);
+        let hidden = hidden.unwrap_or_default();
+        let bytes = raw.iter().chain(hidden);
+        let mut separators = bytes.filter(|byte| matches!(byte, b'&' | b';'));
         let is_unclear = separators.nth(limits::PARAMETERS - 1).is_some()
-            || raw.windows(6).any(|piece| {
+            || raw.windows(6).chain(hidden.windows(6)).any(|piece| {
                 let digits = piece.strip_prefix(b"%u").or(piece.strip_prefix(b"%U"));
                 digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             });
         let pieces = pieces(raw).take(limits::PARAMETERS);
-        Query { raw, parameters: pieces.map(parameter).collect(), is_unclear }
+        Query { raw, hidden, unseen, parameters: pieces.map(parameter).collect(), is_unclear }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
     ///
     /// A name that ends in `[]` stands for every index, as it does for the upstreams that read it so:
-    /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::has`] and
+    /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::shows`] and
     /// [`QueryNames::ambiguous`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let own = self.parameters.iter().filter(move |(own, _)| is_named(own, name));
@@ -47,6 +56,12 @@ impl<'a> Query<'a> {
     /// cost.
     pub(crate) fn keep(&mut self, is_read: impl Fn(&[u8]) -> bool) {
         self.parameters.retain(|(name, _)| is_read(name));
+    }
+
+    /// Whether every upstream sees a parameter: in this very spelling.
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        let own = self.parameters.iter().filter(|(own, _)| **own == *name.as_bytes());
+        own.count() > usize::from(self.unseen.as_deref() == Some(name.as_bytes()))
     }
 
     /// Whether a parameter occurs in this very spelling.
@@ -86,6 +101,12 @@ impl<'a> Query<'a> {
             found.extend(readings(name).map(|reading| (reading.collect(), parameter)));
         };
         self.parameters.iter().for_each(|(name, _)| add(name, Some(&**name)));
+        if !self.hidden.is_empty() {
+            // Whoever decodes it before it is read makes separators of those that are encoded.
+            let hidden = decode(self.hidden);
+            let pieces = hidden.split(|byte| matches!(byte, b';' | b'&'));
+            pieces.for_each(|piece| add(name_of(piece), None));
+        }
         for piece in pieces(self.raw) {
             let parts = piece.split(|byte| *byte == b';');
             // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
@@ -158,6 +179,11 @@ fn is_ampersand(byte: &u8) -> bool {
     *byte == b'&'
 }
 
+/// The name of a piece that was decoded.
+fn name_of(piece: &[u8]) -> &[u8] {
+    piece.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
 /// Name and value of a piece.
 fn parameter(piece: &[u8]) -> Parameter<'_> {
     let mut sides = piece.splitn(2, |byte| *byte == b'=');
@@ -177,9 +203,13 @@ pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
 
+    fn parsed(raw: &[u8]) -> Query<'_> {
+        Query::parse(raw, None)
+    }
+
     #[test]
     fn names_and_values_are_decoded() {
-        let query = Query::parse(b"content_type%5B%5D=a+b&content_type[]=%63&x&=y");
+        let query = parsed(b"content_type%5B%5D=a+b&content_type[]=%63&x&=y");
         let values: Vec<_> = query.values("content_type[]").collect();
         assert_eq!(values, [&b"a b"[..], b"c"]);
         assert_eq!(query.values("x").collect::<Vec<_>>(), [b""]);
@@ -188,20 +218,48 @@ mod tests {
 
     #[test]
     fn a_list_is_read_at_every_index() {
-        let query = Query::parse(b"type[]=a&type%5B0%5D=b&type[x]=c&type[=d&type=e&types[]=f");
+        let query = parsed(b"type[]=a&type%5B0%5D=b&type[x]=c&type[=d&type=e&types[]=f");
         let mut values: Vec<_> = query.values("type[]").collect();
         values.sort_unstable();
         assert_eq!(values, [b"a", b"b", b"c", b"d"]);
         assert!(query.has("type[]"));
-        assert!(!Query::parse(b"type[0]=b").has("type[]"));
+        assert!(!parsed(b"type[0]=b").has("type[]"));
     }
 
     #[test]
     fn what_stays_keeps_its_spelling_and_order() {
-        let query = Query::parse(b"z=%7e+b&auth%5Ftoken=k&&c&auth_token");
+        let query = parsed(b"z=%7e+b&auth%5Ftoken=k&&c&auth_token");
         let cut = query.without(|name| name == b"auth_token");
         assert_eq!(cut.as_deref(), Some(&b"z=%7e+b&&c"[..]));
         assert_eq!(query.without(|name| name == b"other"), None);
+    }
+
+    #[test]
+    fn behind_a_semicolon_of_the_path_stands_another_query() {
+        let is_ambiguous = |hidden: &str| {
+            let mut names = QueryNames::default();
+            let place = names.add("hydrate");
+            names.ambiguous(&Query::parse(b"a=b", Some(hidden.as_bytes())))[place]
+        };
+        for hidden in [
+            "hydrate=1",
+            "v=1;hydrate",
+            "v/x&Hydrate=1",
+            "%68ydrate%3D1",
+            "v%3Bhydrate=1",
+            "hydrate[]",
+        ] {
+            assert!(is_ambiguous(hidden), "{hidden}");
+        }
+        for hidden in ["", "v=1", "v=1/hydrate", "v=hydrate", "hydrated=1"] {
+            assert!(!is_ambiguous(hidden), "{hidden}");
+        }
+        assert!(is_ambiguous(&";".repeat(limits::PARAMETERS)));
+        let query = Query::parse(b"a=b&b=c&a=d", Some(b""));
+        assert!(query.shows("a"));
+        assert!(query.shows("b"));
+        assert!(!Query::parse(b"a=b&b=c", Some(b"")).shows("a"));
+        assert!(Query::parse(b"a=b&b=c", None).shows("a"));
     }
 
     #[test]
@@ -209,7 +267,7 @@ mod tests {
         let is_ambiguous = |query: &str, name: &str| {
             let mut names = QueryNames::default();
             let place = names.add(name);
-            names.ambiguous(&Query::parse(query.as_bytes()))[place]
+            names.ambiguous(&parsed(query.as_bytes()))[place]
         };
         for (query, name) in [
             ("hydrate[]=1", "hydrate"),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::query::Query;
 use crate::scope::is_word;
-use crate::spelling::is_same_header;
+use crate::spelling::{behind_semicolon, is_same_header};
 
 /// The claims of a verified token, by name.
 pub type Claims = Vec<(String, Claim)>;
@@ -137,7 +137,8 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn parameters(&self) -> Query<'a> {
-        self.query().map(Query::parse).unwrap_or_default()
+        let hidden = self.path().and_then(behind_semicolon);
+        Query::parse(self.query().unwrap_or_default(), hidden)
     }
 
     /// The proxy's id of the request, if it is a plain word: what a client may have chosen is

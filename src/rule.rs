@@ -189,7 +189,7 @@ impl QueryPattern {
     }
 
     fn matches_surely(&self, query: &Query<'_>) -> bool {
-        query.has(&self.name) && query.values(&self.name).all(|value| self.takes(value))
+        query.shows(&self.name) && query.values(&self.name).all(|value| self.takes(value))
     }
 
     fn takes(&self, value: &[u8]) -> bool {

@@ -17,7 +17,7 @@
 //! | Spring | `name.x`, and `!name` as its default | `name` |
 //! | who looks for the last `?` of a target | `?name` | `name` |
 //! | Python before 3.9.2, Perl's CGI, Rack 1 | what stands behind a `;` of a query | a parameter |
-//! | Fastify 4 | what stands behind the first `;` of a path | the query |
+//! | Fastify 4 | what stands behind the first `;` of a path, the `?` and what follows included | the query |
 
 /// Whether two names of headers, in lower case, are one to some upstream: any character but letters and
 /// digits counts as the same.
@@ -54,6 +54,18 @@ pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
         let [whole, part, _] = readings(name);
         whole.eq(folded(own)) || part.eq(folded(own))
     })
+}
+
+/// What stands behind the first `;` of a path, which may be encoded before another proxy decodes it.
+pub(crate) fn behind_semicolon(path: &[u8]) -> Option<&[u8]> {
+    let mut rest = path;
+    loop {
+        rest = match rest {
+            [] => return None,
+            [b';', rest @ ..] | [b'%', b'3', b'b' | b'B', rest @ ..] => return Some(rest),
+            [_, rest @ ..] => rest,
+        };
+    }
 }
 
 /// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
@@ -120,6 +132,20 @@ mod tests {
         }
         for name in ["apikey", "api-key", "my_api_key", ""] {
             assert!(!is_like_one(name.as_bytes(), &names), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_semicolon_may_be_encoded() {
+        for (path, behind) in [
+            ("/a;b;c/d", Some("b;c/d")),
+            ("/a%3Bb;c", Some("b;c")),
+            ("/a%3bb", Some("b")),
+            ("/a;", Some("")),
+            ("/a%3", None),
+            ("", None),
+        ] {
+            assert_eq!(behind_semicolon(path.as_bytes()), behind.map(str::as_bytes), "{path}");
         }
     }
 

@@ -56,6 +56,19 @@ impl Asked {
         own.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// What stands behind the first `;` of the path, decoded.
+    fn behind_semicolon(&self) -> Option<String> {
+        let path = self.path.replace("%3B", ";").replace("%3b", ";");
+        path.split_once(';').map(|(_, behind)| decoded(behind))
+    }
+
+    /// How many occurrences of a parameter every upstream sees.
+    fn seen_by_all(&self, name: &str) -> usize {
+        let from = usize::from(self.behind_semicolon().is_some());
+        let query = self.query.iter().skip(from).copied().collect();
+        Asked { query, ..self.clone() }.parameters(name).len()
+    }
+
     /// The decoded values of a query parameter.
     fn parameters(&self, name: &str) -> Vec<String> {
         let pairs = self.query.iter().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
@@ -143,7 +156,14 @@ fn judge(
         let segments = safe_segments(&asked.path, normalize).ok_or("malformed_path")?;
         let before = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
         let without_parameters: Vec<String> = segments.iter().map(before).collect();
-        readings = vec![segments, without_parameters];
+        let mut up_to_the_first = Vec::new();
+        for segment in &segments {
+            up_to_the_first.push(before(segment));
+            if segment.contains(';') {
+                break;
+            }
+        }
+        readings = vec![segments, without_parameters, up_to_the_first];
         readings.dedup();
     }
     let looks_at_hosts = rules.iter().any(|rule| rule["hosts"].is_array());
@@ -166,8 +186,10 @@ fn judge(
                 // One that fits some occurrences of a parameter only does not keep the next from deciding.
                 if query_fits(rule, asked, |mut occurrences, fits| occurrences.any(fits)) {
                     decisive.push((segments, method, Some(rule)));
+                    let all_see = |name: &String| asked.seen_by_all(name) > 0;
                     is_decided =
-                        query_fits(rule, asked, |mut occurrences, fits| occurrences.all(fits));
+                        query_fits(rule, asked, |mut occurrences, fits| occurrences.all(fits))
+                            && rule["query"].as_object().is_none_or(|own| own.keys().all(all_see));
                 }
                 if is_decided {
                     break;
@@ -355,9 +377,14 @@ impl Asks<'_> {
         if !values.iter().all(|value| fit(value)) {
             return None;
         }
-        // Where only another spelling of a header came, some upstreams see none.
-        let header = name.strip_prefix("header.");
-        if header.is_some_and(|header| !values.is_empty() && self.asked.header(header).is_none()) {
+        // Where only another spelling of a header came, some upstreams see none; nor do all see a query's
+        // first parameter where a `;` in the path starts one before.
+        let is_unseen = match name.split_once('.') {
+            Some(("header", own)) => self.asked.header(own).is_none(),
+            Some(("query", own)) => self.asked.seen_by_all(own) == 0,
+            _ => false,
+        };
+        if !values.is_empty() && is_unseen {
             values.push(fallback?.to_owned());
         }
         let values = match (values.is_empty(), fallback) {
@@ -417,12 +444,16 @@ fn reads_in_another_spelling(reader: &Value, asked: &Asked) -> bool {
 
 /// Whether some upstream finds a parameter under a name that stands in no parameter as it is.
 fn has_another_spelling(asked: &Asked, own: &str) -> bool {
-    asked.query.iter().any(|pair| {
-        let name = decoded(&pair.split('=').next().unwrap_or_default().replace('+', " "));
-        let mut behind = pair.split(';').skip(1).map(|piece| piece.split('=').next().unwrap_or(""));
-        let is_behind = behind.any(|name| found_under(name).contains(&own.to_owned()));
-        is_behind || (name != own && found_under(&name).contains(&own.to_owned()))
-    })
+    let behind = asked.behind_semicolon().unwrap_or_default();
+    let mut hidden = behind.split([';', '&']).map(|piece| piece.split('=').next().unwrap_or(""));
+    hidden.any(|name| found_under(name).contains(&own.to_owned()))
+        || asked.query.iter().any(|pair| {
+            let name = decoded(&pair.split('=').next().unwrap_or_default().replace('+', " "));
+            let mut behind =
+                pair.split(';').skip(1).map(|piece| piece.split('=').next().unwrap_or(""));
+            let is_behind = behind.any(|name| found_under(name).contains(&own.to_owned()));
+            is_behind || (name != own && found_under(&name).contains(&own.to_owned()))
+        })
 }
 
 /// The names under which upstreams find a parameter or a cookie, each as one of them reads it.
@@ -908,8 +939,9 @@ fn asked() -> impl Strategy<Value = Asked> {
         "a.example:65536",
     ]);
     let segment = select(vec![
-        "a", "a", "b", "b", "pro", "%61", "%62", "A", "aa", "c%20d", "x;y", "...", "..", ".", "",
-        "%2e%2e", "..;z", "a%2Fb", "%5c", "a\\b", "%25", "%00", "%zz", "%4", "%",
+        "a", "a", "b", "b", "pro", "%61", "%62", "A", "aa", "c%20d", "x;y", "a;", "b;z=1", "a;q=1",
+        "b%3BR", "a;K=t0", "...", "..", ".", "", "%2e%2e", "..;z", "a%2Fb", "%5c", "a\\b", "%25",
+        "%00", "%zz", "%4", "%",
     ]);
     let path =
         (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(segments, slash)| {

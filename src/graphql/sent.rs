@@ -36,7 +36,7 @@ pub(super) fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGra
     };
     let names = texts("operationName")?;
     let name = match names.as_slice() {
-        [name] if !name.is_empty() => Some(name.clone()),
+        [name] if !name.is_empty() && parameters.shows("operationName") => Some(name.clone()),
         _ => None,
     };
     let document = |text| Document { text, operation: name.clone() };
