@@ -26,7 +26,7 @@ use crate::rule::{
 };
 use crate::scope::{self, Scope};
 use crate::session::{Session, Sessions};
-use crate::spelling::is_same_header;
+use crate::spelling::{is_like_one, is_same_header};
 use crate::target::TargetHeader;
 use crate::template::{Part, Template, Values, Variable};
 
@@ -103,9 +103,25 @@ impl Engine {
         self.ring.key(index).map(|key| key.id())
     }
 
+    /// The rules, in the order in which they are asked.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules.all
+    }
+
     /// The kinds of keys, in the order in which the policy names them.
     pub fn key_types(&self) -> &[KeyType] {
         &self.ring.types
+    }
+
+    /// Whether a header of that name, in lower case, may carry a credential, if only to some upstream that
+    /// takes it for one of the policy's.
+    pub fn is_credential_header(&self, name: &str) -> bool {
+        self.sources.headers.iter().any(|own| is_same_header(name, &own.name))
+    }
+
+    /// The same of a parameter of the query, whose name is decoded.
+    pub fn is_credential_parameter(&self, name: &[u8]) -> bool {
+        self.sources.is_query_credential(name) || is_like_one(name, &self.sources.query)
     }
 
     /// Whether metrics are kept for each key.

@@ -45,6 +45,11 @@ impl Rule {
         format!("/rules/{}", self.index)
     }
 
+    /// Whether the rule holds a request's headers until its body is judged.
+    pub fn holds_headers(&self) -> bool {
+        self.graphql.as_ref().is_some_and(|graphql| graphql.hold_headers)
+    }
+
     /// Whether the rule names the method, and so takes it even if it stands for no action.
     pub(crate) fn lists(&self, method: &str) -> bool {
         self.methods.iter().any(|own| &**own == method)

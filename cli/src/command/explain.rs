@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let decision = cases::decide(&engine, own, body.as_bytes());
     let observation = cases::observation(&engine, &own, &decision);
 
-    let redaction = Redaction::new(policy.document(), &headers);
+    let redaction = Redaction::new(&engine, &headers);
     let mut text = String::new();
     writeln!(text, "{BOLD}{} {}{BOLD:#}", request.method, redaction.target(&url))?;
     writeln!(text, "{DIM}at {}{DIM:#}\n", time::display(now))?;
@@ -115,7 +115,7 @@ fn print_step(step: &Step, text: &mut String) -> Result<()> {
 fn print_outcome(
     decision: &Decision<'_>,
     observation: &Observation,
-    redaction: &Redaction,
+    redaction: &Redaction<'_>,
     method: &str,
     text: &mut String,
 ) -> Result<()> {
@@ -156,7 +156,7 @@ fn print_outcome(
 
 fn print_headers(
     observation: &Observation,
-    redaction: &Redaction,
+    redaction: &Redaction<'_>,
     text: &mut String,
 ) -> Result<()> {
     for (name, value) in &observation.headers {

@@ -97,20 +97,23 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     progress.step("reading the policy");
     let policy = arguments.files.load()?;
     progress.step("checking the policy");
-    if let Err(mut findings) = policy.compile()? {
-        drop(progress);
-        finding::locate(&mut findings);
-        // Not to the output, which is often a file that Envoy watches.
-        finding::print(&findings, &mut anstream::stderr())?;
-        return Ok(Exit::Findings);
-    }
-    if matches!(arguments.to, Target::Istio | Target::EnvoyGateway) {
-        let holder = rule_that_holds_headers(&policy);
-        ensure!(
-            holder.is_none(),
-            "`{}` is `headers`, which takes a switch of Envoy's that these resources do not have, so its \
-             requests would hang: write `body`",
-            holder.unwrap_or_default()
+    let engine = match policy.compile()? {
+        Ok(engine) => engine,
+        Err(mut findings) => {
+            drop(progress);
+            finding::locate(&mut findings);
+            // Not to the output, which is often a file that Envoy watches.
+            finding::print(&findings, &mut anstream::stderr())?;
+            return Ok(Exit::Findings);
+        }
+    };
+    if matches!(arguments.to, Target::Istio | Target::EnvoyGateway)
+        && let Some(rule) = engine.rules().iter().find(|rule| rule.holds_headers())
+    {
+        bail!(
+            "`{}/graphql/hold` is `headers`, which takes a switch of Envoy's that these resources do not \
+             have, so its requests would hang: write `body`",
+            rule.pointer()
         );
     }
     let policy = policy.into_served();
@@ -132,17 +135,6 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         warn(format_args!("{} bytes are {}", output.bytes, limit.message));
     }
     Ok(Exit::Fine)
-}
-
-/// Where the first rule says so that holds a request's headers until its body is judged.
-fn rule_that_holds_headers(policy: &Policy) -> Option<String> {
-    let Some(Document::Array(rules)) = policy.document().field("rules") else { return None };
-    let holds_headers = |rule: &Document| {
-        let hold = rule.field("graphql").and_then(|graphql| graphql.field("hold"));
-        hold.and_then(Document::as_str) == Some("headers")
-    };
-    let index = rules.iter().position(holds_headers)?;
-    Some(format!("/rules/{index}/graphql/hold"))
 }
 
 /// The file that ECDS delivers, as YAML.

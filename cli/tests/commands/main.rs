@@ -130,6 +130,11 @@ fn no_output_names_a_token() {
         "credentials: [{header: authorization, scheme: Bearer}, {query: k}]\n\
          forward_credential: true\nkeys: []\n",
     );
+    directory.write(
+        "lists.yaml",
+        "credentials: [{header: x-api-key}, {query: 'key[]'}, {query: api_key}, {cookie: sid}]\n\
+         forward_credential: true\nkeys: []\n",
+    );
     let bearer = format!("authorization: Bearer {TOKEN}");
     for arguments in [
         vec!["check", "policy.yaml", "--keys", "keys.yaml"],
@@ -149,6 +154,19 @@ fn no_output_names_a_token() {
         vec!["explain", "policy.yaml", "-u", "x:demo-token", "a.org/demo-token"],
         vec!["explain", "policy.yaml", "-u", "demo-token", "a.org"],
         vec!["explain", "forwarding.yaml", "-G", "--data-urlencode", "k=demo-token", "a.org"],
+        vec!["explain", "lists.yaml", "a.org/?key[0]=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?key%5B%5D=demo-token&page=2"],
+        vec!["explain", "lists.yaml", "a.org/?key[x]=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?key=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?a=b;key[]=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/x;key[]=demo-token?a=b"],
+        vec!["explain", "lists.yaml", "a.org/x;key[0]=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?a=b?api_key=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?API.Key=demo-token"],
+        vec!["explain", "lists.yaml", "a.org/?%61pi+key=demo-token"],
+        vec!["explain", "lists.yaml", "-H", "X_Api.Key: demo-token", "a.org"],
+        vec!["explain", "lists.yaml", "-e", "https://b.org/?api_key=demo-token", "a.org"],
+        vec!["explain", "lists.yaml", "-b", "sid=demo-token", "a.org"],
     ] {
         let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
         assert!(!output.contains(TOKEN), "{output}");

@@ -1,10 +1,10 @@
 //! What an explanation must not show: the tokens that the request presents.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use latchkey::Engine;
 use percent_encoding::percent_decode_str;
 
 use crate::cases::Headers;
-use crate::document::Document;
 
 const HIDDEN: &str = "[hidden]";
 
@@ -12,37 +12,25 @@ const HIDDEN: &str = "[hidden]";
 const LEAST: usize = 6;
 
 /// Hides tokens by the names of what carries them, and by their text wherever else it stands.
-pub(super) struct Redaction {
-    headers: Vec<String>,
-    parameters: Vec<String>,
+pub(super) struct Redaction<'e> {
+    engine: &'e Engine,
     tokens: Vec<String>,
 }
 
-impl Redaction {
-    pub(super) fn new(policy: &Document, headers: &Headers) -> Redaction {
-        let sources = match policy.field("credentials") {
-            Some(Document::Array(sources)) => sources.as_slice(),
-            _ => &[],
-        };
-        let named = |field: &'static str| {
-            sources.iter().filter_map(move |source| source.field(field)?.as_str())
-        };
-        let own = named("header").map(str::to_ascii_lowercase);
-        let always = ["authorization", "cookie", "proxy-authorization"].map(str::to_owned);
-        let mut redaction = Redaction {
-            headers: always.into_iter().chain(own).collect(),
-            parameters: named("query").map(str::to_owned).collect(),
-            tokens: Vec::new(),
-        };
+impl<'e> Redaction<'e> {
+    pub(super) fn new(engine: &'e Engine, headers: &Headers) -> Redaction<'e> {
+        let mut redaction = Redaction { engine, tokens: Vec::new() };
         let mut tokens: Vec<String> = Vec::new();
         for (name, value) in headers {
             let value = String::from_utf8_lossy(value);
-            if name == ":path" {
-                for (_, value) in redaction.secret_parameters(&value) {
+            // A header such as `referer` may hold a URL.
+            if name == ":path" || value.contains('?') {
+                for (_, value) in pieces(&value).filter_map(|(piece, _)| redaction.secret(piece)) {
                     tokens.push(percent_decode_str(value).decode_utf8_lossy().into_owned());
                     tokens.push(value.to_owned());
                 }
-            } else if redaction.is_secret(name) {
+            }
+            if redaction.is_secret(name) {
                 for part in value.split([',', ';']).map(str::trim) {
                     tokens.push(part.to_owned());
                     // Behind a scheme, or a cookie's name.
@@ -60,14 +48,17 @@ impl Redaction {
         redaction
     }
 
-    /// A path or a URL without the tokens in its query.
+    /// A path or a URL without the tokens in it.
     pub(super) fn target(&self, target: &str) -> String {
-        let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-        let shown = query.split('&').map(|pair| match self.secret_parameter(pair) {
-            Some((name, _)) => format!("{name}={HIDDEN}"),
-            None => pair.to_owned(),
-        });
-        format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+        let mut shown = String::new();
+        for (piece, separator) in pieces(target) {
+            match self.secret(piece) {
+                Some((name, _)) => shown.push_str(&format!("{name}={HIDDEN}")),
+                None => shown.push_str(piece),
+            }
+            shown.push_str(separator);
+        }
+        shown
     }
 
     /// A header's value, unless the header may carry a token.
@@ -76,6 +67,7 @@ impl Redaction {
             return HIDDEN.to_owned();
         }
         match std::str::from_utf8(value) {
+            Ok(text) if text.contains('?') => self.target(text),
             Ok(text) => text.to_owned(),
             Err(_) => value.escape_ascii().to_string(),
         }
@@ -87,20 +79,26 @@ impl Redaction {
     }
 
     fn is_secret(&self, header: &str) -> bool {
-        self.headers.iter().any(|own| own == header)
-    }
-
-    fn secret_parameters<'t>(&self, target: &'t str) -> Vec<(&'t str, &'t str)> {
-        let query = target.split_once('?').map_or("", |(_, query)| query);
-        query.split('&').filter_map(|pair| self.secret_parameter(pair)).collect()
+        ["authorization", "cookie", "proxy-authorization"].contains(&header)
+            || self.engine.is_credential_header(header)
     }
 
     /// Name and value of a parameter that may carry a token.
-    fn secret_parameter<'t>(&self, pair: &'t str) -> Option<(&'t str, &'t str)> {
-        let (name, value) = pair.split_once('=')?;
-        let decoded = percent_decode_str(name).decode_utf8_lossy();
-        self.parameters.iter().any(|own| **own == *decoded).then_some((name, value))
+    fn secret<'t>(&self, piece: &'t str) -> Option<(&'t str, &'t str)> {
+        let (name, value) = piece.split_once('=')?;
+        let spaced = name.replace('+', " ");
+        let decoded: Vec<u8> = percent_decode_str(&spaced).collect();
+        self.engine.is_credential_parameter(&decoded).then_some((name, value))
     }
+}
+
+/// What some upstream may take for the parameters of a target, each with what stands behind it.
+fn pieces(target: &str) -> impl Iterator<Item = (&str, &str)> {
+    const SEPARATORS: [char; 4] = ['?', '&', ';', '#'];
+    target.split_inclusive(SEPARATORS).map(|piece| {
+        let own = piece.strip_suffix(SEPARATORS).unwrap_or(piece);
+        (own, piece.get(own.len()..).unwrap_or_default())
+    })
 }
 
 /// User and password, as `Basic` encodes them; none in what is no base64.
