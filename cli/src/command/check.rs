@@ -56,6 +56,7 @@ Warnings:
   plaintext_token              a text other than a hash looks like a token
   public_everything            a rule lets every request in without a key
   publishable_without_origins  a type that looks publishable has no `origins_required`
+  same_metric                  ids that differ in `.`, `-` and `_` only, which Prometheus counts as one
   too_many_active_keys         an account has more keys than `max_active_per_account` of their
                                type; a key that ends within 30 days after the next one started,
                                as in a rotation's overlap, does not count

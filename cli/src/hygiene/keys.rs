@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use latchkey::limits;
+
 use super::{Remark, fields, items};
 use crate::document::Document;
 use crate::place::escaped;
@@ -22,6 +24,7 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
     for (name, own) in fields(policy, "key_types") {
         publishable(name, own, remarks);
     }
+    same_metric(policy, remarks);
     let mut accounts: HashMap<(&str, &str), (usize, Vec<Active>)> = HashMap::new();
     for (index, key) in items(policy, "keys").iter().enumerate() {
         if key.field("disabled") == Some(&Document::Boolean(true)) {
@@ -108,6 +111,31 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
     }
     too_many.sort_by_key(|(index, _)| *index);
     remarks.extend(too_many.into_iter().map(|(_, remark)| remark));
+}
+
+/// Keys whose counters have one name where a proxy's statistics allow letters, digits and `_` only.
+fn same_metric(policy: &Document, remarks: &mut Vec<Remark>) {
+    let keys = items(policy, "keys");
+    let is_per_key = policy.field("metrics").and_then(|metrics| metrics.field("per_key"));
+    if keys.len() > limits::KEYS_WITH_METRICS && is_per_key != Some(&Document::Boolean(true))
+        || is_per_key == Some(&Document::Boolean(false))
+    {
+        return;
+    }
+    let mut names: HashMap<String, &str> = HashMap::new();
+    for (index, key) in keys.iter().enumerate() {
+        let Some(id) = key.field("id").and_then(Document::as_str) else { continue };
+        let first = *names.entry(id.replace(['.', '-'], "_")).or_insert(id);
+        if first != id {
+            remarks.push(Remark {
+                code: "same_metric",
+                pointer: format!("/keys/{index}/id"),
+                message: format!("`{id}` and `{first}` are one name to Prometheus, which has `_` for `.` and `-`"),
+                help: "let ids differ in letters or digits, or make labels of them with the `stats_tags` of \
+                       `envoy/envoy.yaml`",
+            });
+        }
+    }
 }
 
 /// A key of an account that is not over yet.
@@ -208,6 +236,25 @@ mod tests {
                 "/keys/3 no_scopes: a key without scopes, of a type without scopes"
             ]
         );
+    }
+
+    #[test]
+    fn ids_that_are_one_name_to_prometheus_are_named() {
+        let keys = "keys: [{id: team.a, scopes: []}, {id: Team_a, scopes: []}, {id: team-a, scopes: []}, \
+                    {id: team_a, disabled: true}, {id: team.a.b, scopes: []}, {id: teama, scopes: []}]\n";
+        let told = |place: usize, id: &str| {
+            format!(
+                "/keys/{place}/id same_metric: `{id}` and `team.a` are one name to Prometheus, which has `_` \
+                 for `.` and `-`"
+            )
+        };
+        assert_eq!(remarks(keys), [told(2, "team-a"), told(3, "team_a")]);
+        assert_eq!(remarks(&format!("{keys}metrics: {{per_key: false}}\n")), [""; 0]);
+        // So many keys are not counted one by one, unless the policy says so.
+        let more: String = (0..1000).map(|n| format!("- {{id: a{n}, scopes: []}}\n")).collect();
+        let many = format!("keys:\n- {{id: a-1, scopes: []}}\n- {{id: a.1, scopes: []}}\n{more}");
+        assert_eq!(remarks(&many), [""; 0]);
+        assert_eq!(remarks(&format!("{many}metrics: {{per_key: true}}\n")).len(), 1);
     }
 
     #[test]

@@ -191,7 +191,8 @@ rules:
         keys.push_str(&format!("- {{id: k{index}, hash: 'sha256:{index:064}', {fields}}}\n"));
     }
     let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    keys.push_str(&format!("- {{id: k6, hash: 'sha256:{nothing}', scopes: []}}\n"));
+    keys.push_str(&format!("- {{id: k.6, hash: 'sha256:{nothing}', scopes: []}}\n"));
+    keys.push_str(&format!("- {{id: k-6, hash: 'sha256:{:064}', scopes: []}}\n", 7));
     directory.write("keys.yaml", &keys);
     let command = "check policy.yaml --keys keys.yaml --now 2026-06-01T00:00:00Z";
     TestCommand::new(&directory, command).prints(
@@ -226,15 +227,17 @@ keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z 
   help: remove it, or rotate it if it is still needed
 keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
   help: `latchkey key rotate` makes its successor, if it has none yet
-keys.yaml:8:12: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
+keys.yaml:8:13: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
   help: hash the token itself; the variable it stood in was empty
-0 errors, 16 warnings
+keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are one name to Prometheus, which has `_` for `.` and `-` (at /keys/7/id)
+  help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
+0 errors, 17 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 16);
+    assert_eq!(findings.as_array().unwrap().len(), 17);
     assert_eq!(
         findings[14],
         serde_json::json!({
