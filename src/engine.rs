@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::iter;
 
+use crate::charset;
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::credential::{Presented, Sources};
@@ -252,7 +253,12 @@ impl Engine {
         let segments = path.as_ref().map(|path| path.segments.as_slice());
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let mut query = if self.reads_query() { request.parameters() } else { Query::default() };
-        let ambiguous = self.query_names.ambiguous(&query);
+        let is_in_another_charset =
+            !query.is_empty() && (charset::is_another(request) || query.names_another_charset());
+        let ambiguous = match is_in_another_charset {
+            true => vec![true; self.query_names.len()],
+            false => self.query_names.ambiguous(&query),
+        };
         query
             .keep(|name| self.query_names.contains(name) || self.sources.is_query_credential(name));
         let host = if self.rules.look_at_hosts() {
@@ -288,6 +294,9 @@ impl Engine {
             };
             decision.rule = unknown.rule;
             return Err(Reason::MethodNotAllowed);
+        }
+        if is_in_another_charset && !self.sources.query.is_empty() {
+            return Err(Reason::AmbiguousQuery);
         }
         let holder = self.authenticate(request, &query, decision)?;
         let (identity, access) = match &holder {

@@ -30,6 +30,7 @@
 //! assert_eq!(engine.decide(&request).to_string(), "deny missing_credential");
 //! ```
 
+mod charset;
 mod compile;
 mod condition;
 mod config;

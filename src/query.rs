@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use crate::charset;
 use crate::limits;
 use crate::spelling::{folded, is_named, is_plainly_named, readings};
 
@@ -79,6 +80,17 @@ impl<'a> Query<'a> {
         Some(kept.join(&b"&"[..]))
     }
 
+    /// Whether there is nothing in it that some upstream could read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.raw.is_empty() && self.hidden.is_empty()
+    }
+
+    /// Whether it says itself that it is in another character set than UTF-8, as HTML's forms do, and Apache
+    /// Sling obeys.
+    pub(crate) fn names_another_charset(&self) -> bool {
+        self.values("_charset_").any(|value| !charset::is_utf_8(value))
+    }
+
     /// Whether upstreams could read it in so many ways that nothing in it may be looked for.
     pub(crate) fn is_unclear(&self) -> bool {
         self.is_unclear
@@ -132,6 +144,10 @@ struct QueryName {
 impl QueryNames {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether a parameter's name is an occurrence of one of them.

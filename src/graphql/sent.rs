@@ -1,6 +1,7 @@
 //! The documents of a request: in its URL, and in its body (GraphQL over HTTP).
 
 use super::MalformedGraphQl;
+use crate::charset;
 use crate::config::Json;
 use crate::limits;
 use crate::request::Request;
@@ -82,23 +83,18 @@ enum MediaType {
 
 /// What the body is said to be, in UTF-8.
 fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
-    let mut values = request.values("content-type");
-    let (Some(value), None) = (values.next(), values.next()) else { return Err(MalformedGraphQl) };
+    if charset::is_another(request) {
+        return Err(MalformedGraphQl);
+    }
+    let spellings = request.values_of_any_spelling("content-type").count();
+    let (Some(value), 1) = (request.value("content-type"), spellings) else {
+        return Err(MalformedGraphQl);
+    };
     let value = std::str::from_utf8(value).map_err(|_| MalformedGraphQl)?.to_ascii_lowercase();
     if value.contains(',') {
         return Err(MalformedGraphQl);
     }
-    let mut parts = value.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    // Some upstreams trim blanks around the `=`.
-    let is_utf8 = |parameter: &str| {
-        !parameter.starts_with("charset")
-            || matches!(parameter, "charset=utf-8" | "charset=utf8" | "charset=\"utf-8\"")
-    };
-    if !parts.all(is_utf8) {
-        return Err(MalformedGraphQl);
-    }
-    match essence {
+    match value.split(';').next().unwrap_or_default().trim() {
         "application/graphql" => Ok(MediaType::GraphQl),
         "application/json" => Ok(MediaType::Json),
         _ => Err(MalformedGraphQl),
