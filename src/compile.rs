@@ -21,9 +21,10 @@ use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::limits;
+use crate::method;
 use crate::path::{Normalization, PathTemplate};
 use crate::query::QueryNames;
-use crate::rule::{Requirement, Rules};
+use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
 use crate::target::TargetHeader;
@@ -143,6 +144,21 @@ impl Compiler {
         let wordings = self.errors(&policy, realm, &sources);
         let metrics_per_key = self.metrics(&policy);
 
+        let of_sources = sources.headers.iter().map(|source| &*source.name);
+        let of_cookies = (!sources.cookies.is_empty()).then_some("cookie");
+        let choices = conditions.iter().flat_map(|condition| &condition.choices);
+        let read = choices.chain(rules.all.iter().flat_map(Rule::templates));
+        let own_headers = upstream_headers
+            .iter()
+            .map(|(name, _)| &**name)
+            .chain(target_headers.iter().map(|header| header.0))
+            .chain(method::OVERRIDES)
+            .chain(of_sources)
+            .chain(of_cookies)
+            .chain(read.flat_map(Template::header_names))
+            .map(Into::into)
+            .collect();
+
         Some(Engine {
             conditions_read,
             sources,
@@ -161,6 +177,7 @@ impl Compiler {
             method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
             normalization: normalization.unwrap_or_default(),
             target_headers,
+            own_headers,
             upstream_headers,
             response_headers,
             wordings,

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use crate::charset;
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
+use crate::connection;
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
 use crate::finding::Finding;
@@ -53,6 +54,8 @@ pub struct Engine {
     pub(crate) normalization: Normalization,
     /// The headers that never reach an upstream from a client.
     pub(crate) target_headers: Vec<TargetHeader>,
+    /// The headers that are set, removed or read: no next proxy may take one out because a client says so.
+    pub(crate) own_headers: BTreeSet<Box<str>>,
     pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
     pub(crate) response_headers: Vec<(Box<str>, Template)>,
     pub(crate) wordings: Wordings,
@@ -180,6 +183,12 @@ impl Engine {
         };
         let mut set = Vec::new();
         let mut remove: Vec<&str> = self.client_copies(request).collect();
+        let is_own = |name: &str| self.own_headers.iter().any(|own| is_same_header(own, name));
+        match connection::without(request, is_own) {
+            Some(kept) if kept.is_empty() => remove.push("connection"),
+            Some(kept) => set.push(("connection", Cow::Owned(kept))),
+            None => {}
+        }
         let mut kept_query = None;
         if access != Access::Public && !self.forward_credential {
             remove.extend(self.sources.headers_to_remove(request));

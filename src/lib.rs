@@ -34,6 +34,7 @@ mod charset;
 mod compile;
 mod condition;
 mod config;
+mod connection;
 mod credential;
 mod decision;
 mod engine;

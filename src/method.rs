@@ -5,7 +5,8 @@ use crate::request::Request;
 use crate::spelling::is_same_header;
 
 /// The headers by which a client asks for another method than the request's own.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+pub(crate) const OVERRIDES: [&str; 3] =
+    ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Most other methods that are looked at.
 const OTHERS: usize = OVERRIDES.len();

@@ -78,22 +78,24 @@ impl Rule {
         })
     }
 
+    /// The templates that stand for what a request holds.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let conditions = self.conditions.iter().flat_map(|condition| &condition.choices);
+        let required = match &self.access {
+            RuleAccess::Key(requirement) => requirement.templates(),
+            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => &[],
+        };
+        let of_fields = self.graphql.iter().map(|graphql| &graphql.require);
+        conditions.chain(required).chain(of_fields)
+    }
+
     /// The query parameters that the rule reads.
     fn names_read(&self, names: &mut QueryNames) -> Vec<usize> {
-        let conditions = self.conditions.iter().flat_map(|condition| &condition.choices);
-        let mut templates: Vec<&Template> = conditions.collect();
-        if let RuleAccess::Key(requirement) = &self.access {
-            templates.extend(requirement.templates());
-        }
-        let mut read: Vec<&str> = self.query.iter().map(|pattern| &*pattern.name).collect();
-        if let Some(graphql) = &self.graphql {
-            templates.push(&graphql.require);
-            for name in graphql::PARAMETERS.into_iter().flatten() {
-                read.push(name);
-            }
-        }
-        read.extend(templates.into_iter().flat_map(Template::query_names));
-        read.into_iter().map(|name| names.add(name)).collect()
+        let of_query = self.query.iter().map(|pattern| &*pattern.name);
+        let of_graphql = self.graphql.iter().flat_map(|_| graphql::PARAMETERS).flatten().copied();
+        let read =
+            of_query.chain(of_graphql).chain(self.templates().flat_map(Template::query_names));
+        read.map(|name| names.add(name)).collect()
     }
 }
 

@@ -163,6 +163,14 @@ impl Template {
         })
     }
 
+    /// The headers among its variables.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.variables().filter_map(|variable| match variable {
+            Variable::Header(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// The query parameters among its variables.
     pub(crate) fn query_names(&self) -> impl Iterator<Item = &str> {
         self.variables().filter_map(|variable| match variable {

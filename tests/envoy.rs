@@ -32,3 +32,5 @@ mod requests;
 mod responses;
 #[path = "envoy/sessions.rs"]
 mod sessions;
+#[path = "envoy/upgrades.rs"]
+mod upgrades;
