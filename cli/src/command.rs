@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod explain;
+pub mod image;
 pub mod key;
 pub mod push;
 pub mod render;

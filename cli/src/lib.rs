@@ -59,6 +59,7 @@ fn run(command: &Command) -> anyhow::Result<Exit> {
             command::completions::run(arguments, Arguments::command(), &mut programs)?
         }
         Command::Explain(arguments) => command::explain::run(arguments, &mut people)?,
+        Command::Image(arguments) => command::image::run(arguments, &mut programs)?,
         Command::Key(arguments) => command::key::run(arguments, &mut programs)?,
         Command::Push(arguments) => command::push::run(arguments, &mut people)?,
         Command::Render(arguments) => command::render::run(arguments, &mut programs)?,
@@ -84,6 +85,7 @@ enum Command {
     Check(command::check::Arguments),
     Completions(command::completions::Arguments),
     Explain(command::explain::Arguments),
+    Image(command::image::Arguments),
     Key(command::key::Arguments),
     Push(command::push::Arguments),
     Render(command::render::Arguments),

@@ -9,6 +9,7 @@
 mod check;
 mod corpus;
 mod explain;
+mod image;
 mod push;
 mod render;
 mod schema;
