@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
-use crate::query::{Query, decode};
+use crate::query::{Query, decode, url_without};
 use crate::request::Request;
 use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
@@ -144,6 +144,29 @@ impl Sources {
         let mut kept = self.cookie_pairs(request);
         let all = kept.len();
         kept.retain(|pair| !self.is_credential_cookie(pair));
+        (kept.len() < all).then(|| kept.join(&b"; "[..]))
+    }
+
+    /// The names of the headers that some upstream takes for one that may carry a credential.
+    pub(crate) fn headers_like_ours<'a>(
+        &'a self,
+        request: Request<'a>,
+    ) -> impl Iterator<Item = &'a str> {
+        let names = request.headers.iter().map(|(name, _)| *name);
+        names.filter(|name| self.headers.iter().any(|own| is_same_header(name, &own.name)))
+    }
+
+    /// The request target without what some upstream takes for a credential in its query, or `None` if
+    /// nothing in it is.
+    pub(crate) fn target_without_any_like_ours(&self, target: &[u8]) -> Option<Vec<u8>> {
+        url_without(target, &self.query)
+    }
+
+    /// The cookie header without what some upstream takes for a credential, or `None` if nothing in it is.
+    pub(crate) fn cookies_without_any_like_ours(&self, request: Request<'_>) -> Option<Vec<u8>> {
+        let mut kept = self.cookie_pairs(request);
+        let all = kept.len();
+        kept.retain(|pair| !is_like_one(&decode(cookie_name(pair)), &self.cookies));
         (kept.len() < all).then(|| kept.join(&b"; "[..]))
     }
 

@@ -11,6 +11,7 @@ use crate::config::{RawMethodOverride, RawPreflight};
 use crate::connection;
 use crate::credential::{Presented, Sources};
 use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
+use crate::effect::{Changes, Effect, Reply};
 use crate::finding::Finding;
 use crate::graphql::{Position, Reading, is_introspection};
 use crate::identity::Identity;
@@ -61,29 +62,6 @@ pub struct Engine {
     pub(crate) wordings: Wordings,
     pub(crate) metrics_per_key: bool,
     pub(crate) warnings: Vec<Finding>,
-}
-
-/// What the proxy has to do about a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect<'a> {
-    /// Let it go on, changed: first `remove`, then `set`, then `path`.
-    Continue {
-        /// Headers to set, each in place of every header of that name.
-        set: Vec<(&'a str, Cow<'a, [u8]>)>,
-        /// Headers to remove, every one of that name.
-        remove: Vec<&'a str>,
-        /// The `:path` to forward instead.
-        path: Option<Vec<u8>>,
-    },
-    /// Answer it.
-    Reply {
-        /// The status code.
-        status: u16,
-        /// The response's headers.
-        headers: Vec<(&'a str, Cow<'a, str>)>,
-        /// The response's body.
-        body: Cow<'a, str>,
-    },
 }
 
 impl Engine {
@@ -176,9 +154,9 @@ impl Engine {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => access,
             Verdict::Deny(reason) => {
                 // Every reason has its wording; a bare 403 stands for one that had none.
-                let bare =
-                    Effect::Reply { status: 403, headers: Vec::new(), body: Cow::Borrowed("") };
-                return self.wordings.reply(request, decision, reason).unwrap_or(bare);
+                let bare = Reply { status: 403, headers: Vec::new(), body: Cow::Borrowed("") };
+                let reply = self.wordings.reply(request, decision, reason).unwrap_or(bare);
+                return Effect::Reply(self.without_credentials(&request), reply);
             }
         };
         let mut set = Vec::new();
@@ -213,7 +191,22 @@ impl Engine {
                 Some(query) => [path, b"?", query].concat(),
             }
         });
-        Effect::Continue { set, remove, path }
+        Effect::Continue(Changes { remove, set, path })
+    }
+
+    /// How all that may be a credential, in whatever spelling, is taken out of a request that goes no
+    /// further, `forward_credential` or not.
+    pub fn without_credentials<'a>(&'a self, request: &Request<'a>) -> Changes<'a> {
+        let mut changes = Changes::default();
+        changes.remove.extend(self.sources.headers_like_ours(*request));
+        match self.sources.cookies_without_any_like_ours(*request) {
+            Some(kept) if kept.is_empty() => changes.remove.push("cookie"),
+            Some(kept) => changes.set.push(("cookie", Cow::Owned(kept))),
+            None => {}
+        }
+        let target = request.value(":path");
+        changes.path = target.and_then(|target| self.sources.target_without_any_like_ours(target));
+        changes
     }
 
     /// The headers that the response to a request must carry, in place of any of their names.

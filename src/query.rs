@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 
 use crate::charset;
 use crate::limits;
-use crate::spelling::{folded, is_named, is_plainly_named, readings};
+use crate::spelling::{behind_semicolon, folded, is_named, is_plainly_named, readings};
 
 /// The parameters of a query, as `application/x-www-form-urlencoded` writes them (WHATWG URL section
 /// 5.1).
@@ -27,18 +27,15 @@ type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 impl<'a> Query<'a> {
     /// A query, and what stands behind a `;` of the path before it.
     pub(crate) fn parse(raw: &'a [u8], hidden: Option<&'a [u8]>) -> Query<'a> {
-        // Express counts empty pieces, and sees no parameter behind its thousandth piece. Some upstream
-        // reads `%u0061`, which is no percent-encoding, as `a`.
+        // Express counts empty pieces, and sees no parameter behind its thousandth piece.
         let unseen =
             hidden.map(|_| parameter(raw.split(is_ampersand).next().unwrap_or_default()).0);
         let hidden = hidden.unwrap_or_default();
         let bytes = raw.iter().chain(hidden);
         let mut separators = bytes.filter(|byte| matches!(byte, b'&' | b';'));
         let is_unclear = separators.nth(limits::PARAMETERS - 1).is_some()
-            || raw.windows(6).chain(hidden.windows(6)).any(|piece| {
-                let digits = piece.strip_prefix(b"%u").or(piece.strip_prefix(b"%U"));
-                digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            });
+            || has_unicode_encoding(raw)
+            || has_unicode_encoding(hidden);
         let pieces = pieces(raw).take(limits::PARAMETERS);
         Query { raw, hidden, unseen, parameters: pieces.map(parameter).collect(), is_unclear }
     }
@@ -180,6 +177,68 @@ impl QueryNames {
     }
 }
 
+/// A request target or a URL without the parameters that some upstream takes for one of ours, or `None` if
+/// it has none. Behind a `;`, a second `?` or a `#` stand parameters as well, and a value that holds one of
+/// these goes to its end.
+pub(crate) fn url_without(url: &[u8], names: &[Box<str>]) -> Option<Vec<u8>> {
+    if names.is_empty() {
+        return None;
+    }
+    let start = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
+    let (path, rest) = url.split_at_checked(start)?;
+    let is_separator = |byte: &u8| matches!(byte, b'?' | b'&' | b';' | b'#');
+    let mut kept = path_without(path, names).to_vec();
+    if rest.iter().filter(|byte| is_separator(byte)).nth(limits::PARAMETERS).is_some() {
+        return Some(kept);
+    }
+    let (mut is_cut, mut opening) = (false, None);
+    for piece in rest.chunk_by(|_, next| !is_separator(next)) {
+        let Some((separator, piece)) = piece.split_first() else { continue };
+        is_cut &= matches!(separator, b'?' | b';');
+        is_cut |= is_read_as_one(&parameter(piece).0, names);
+        if matches!(separator, b'?' | b'#') && !kept.contains(separator) {
+            opening = Some(*separator);
+        }
+        if !is_cut {
+            let opening = opening.take().filter(|_| *separator == b'&');
+            kept.push(opening.unwrap_or(*separator));
+            kept.extend_from_slice(piece);
+        }
+    }
+    (kept.len() < url.len()).then_some(kept)
+}
+
+/// A path up to its first `;`, if behind that stands one of ours.
+fn path_without<'a>(path: &'a [u8], names: &[Box<str>]) -> &'a [u8] {
+    let Some(hidden) = behind_semicolon(path) else { return path };
+    let decoded = decode(hidden);
+    let pieces = decoded.split(|byte| matches!(byte, b';' | b'&'));
+    let holds_one = pieces.clone().nth(limits::PARAMETERS).is_some()
+        || pieces.clone().any(|piece| is_read_as_one(name_of(piece), names));
+    if !holds_one {
+        return path;
+    }
+    let path = path.strip_suffix(hidden).unwrap_or(path);
+    let unencoded = path.strip_suffix(b";");
+    unencoded.or(path.get(..path.len().saturating_sub(3))).unwrap_or_default()
+}
+
+/// Whether some upstream takes a parameter for one of ours.
+fn is_read_as_one(name: &[u8], names: &[Box<str>]) -> bool {
+    let is_one = |own: &str| {
+        is_named(name, own) || readings(name).into_iter().any(|reading| reading.eq(folded(own)))
+    };
+    has_unicode_encoding(name) || names.iter().any(|own| is_one(own))
+}
+
+/// Whether it holds what is no percent-encoding, and what some upstream reads all the same: `%u0061` as `a`.
+fn has_unicode_encoding(text: &[u8]) -> bool {
+    text.windows(6).any(|piece| {
+        let digits = piece.strip_prefix(b"%u").or(piece.strip_prefix(b"%U"));
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 /// Whether a `%` is not followed by two hexadecimal digits.
 fn has_broken_encoding(piece: &[u8]) -> bool {
     let is_encoded =
@@ -276,6 +335,45 @@ mod tests {
         assert!(query.shows("b"));
         assert!(!Query::parse(b"a=b&b=c", Some(b"")).shows("a"));
         assert!(Query::parse(b"a=b&b=c", None).shows("a"));
+    }
+
+    #[test]
+    fn a_url_loses_what_an_upstream_could_read_as_one_of_the_names() {
+        let names = ["api_key".into(), "list[]".into()];
+        let without = |url: &str| {
+            url_without(url.as_bytes(), &names).map(|kept| String::from_utf8(kept).unwrap())
+        };
+        for (url, kept) in [
+            ("/a?api_key=t", "/a"),
+            ("/a?api_key=t&b=1", "/a?b=1"),
+            ("/a?b=1&api_key=t&c", "/a?b=1&c"),
+            ("/a?api_key=t&api_key=u", "/a"),
+            ("/a?%61pi%5Fkey=t&b=%7e", "/a?b=%7e"),
+            ("/a?API.key=t&b", "/a?b"),
+            ("/a?api_key[x]=t&b", "/a?b"),
+            ("/a?api_key.x=t&b", "/a?b"),
+            ("/a?list[0]=t&list=u&b", "/a?b"),
+            ("/a?api_key=t;u?v&b", "/a?b"),
+            ("/a?b;api_key=t&c", "/a?b&c"),
+            ("/a?b?api_key=t", "/a?b"),
+            ("/a?b?api_key=t&c", "/a?b&c"),
+            ("/a?api_key=t?b&c?d", "/a?c?d"),
+            ("/a?%u0061pi_key=t", "/a"),
+            ("/a;api_key=t/b?c&d", "/a?c&d"),
+            ("/a/b;c=d;%61pi_key=t", "/a/b"),
+            ("/a%3Bapi_key%3Dt&b?c", "/a?c"),
+            ("/a?&api_key=t&", "/a?&"),
+            ("https://x.org/a?api_key=t#b", "https://x.org/a#b"),
+            ("https://x.org/a#api_key=t&b", "https://x.org/a#b"),
+        ] {
+            assert_eq!(without(url).as_deref(), Some(kept), "{url}");
+        }
+        for url in ["", "/a", "/a?", "/a?b=api_key&c;d#e", "/api_key=t", "/a?api_keys=t"] {
+            assert_eq!(without(url), None, "{url}");
+        }
+        let many = format!("/a?{}api_key=t", "b&".repeat(limits::PARAMETERS));
+        assert_eq!(without(&many).as_deref(), Some("/a"));
+        assert_eq!(url_without(b"/a?b", &[]), None);
     }
 
     #[test]

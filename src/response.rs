@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::decision::{Class, Decision, Reason};
-use crate::engine::Effect;
+use crate::effect::Reply;
 use crate::limits;
 use crate::request::Request;
 use crate::template::{Template, Variable};
@@ -74,7 +74,7 @@ impl Wordings {
         request: Request<'_>,
         decision: &Decision<'_>,
         reason: Reason,
-    ) -> Option<Effect<'a>> {
+    ) -> Option<Reply<'a>> {
         let wording = self.reasons.get(reason as usize)?;
         let own =
             decision.rule.filter(|_| decision.own_wording).and_then(|rule| rule.wording.as_ref());
@@ -94,7 +94,7 @@ impl Wordings {
             Some(body) if own.is_none() => Cow::Borrowed(body),
             _ => Cow::Owned(self.body(&said).into_owned()),
         };
-        Some(Effect::Reply { status: said.status(), headers, body })
+        Some(Reply { status: said.status(), headers, body })
     }
 
     fn body<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {

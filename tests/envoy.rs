@@ -26,6 +26,8 @@ mod metrics;
 mod push;
 #[path = "envoy/quota.rs"]
 mod quota;
+#[path = "envoy/refusals.rs"]
+mod refusals;
 #[path = "envoy/requests.rs"]
 mod requests;
 #[path = "envoy/responses.rs"]

@@ -2,14 +2,14 @@
 //! for users; the corpus `tests/cases` runs on the core, on the built .wasm and on real Envoy.
 //! Every subject fills an [`Observation`], and [`compare`] judges them all alike.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 use latchkey::{
-    Body, Claim, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope, Verdict,
+    Body, Changes, Claim, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope,
+    Verdict,
 };
 use serde::Deserialize;
 
@@ -237,6 +237,8 @@ pub struct Expect {
     pub body: Option<Document>,
     /// What the upstream sees of an allowed request.
     pub upstream: Option<ExpectUpstream>,
+    /// What is left of a refused request for the proxy's own logs.
+    pub left: Option<ExpectUpstream>,
     /// The scopes that were required, separated by spaces.
     pub required_scope: Option<String>,
 }
@@ -249,7 +251,7 @@ impl Expect {
     }
 }
 
-/// What the upstream must see of an allowed request.
+/// What the upstream must see of an allowed request, or the proxy itself of a refused one.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExpectUpstream {
@@ -279,11 +281,13 @@ pub struct Observation {
     pub body: Vec<u8>,
     /// The request that reached the upstream; none where nothing did.
     pub upstream: Option<Upstream>,
+    /// What is left of a refused request, for the proxy's own logs; none where the subject cannot tell.
+    pub left: Option<Upstream>,
     /// The scopes that were required, separated by spaces; none where the subject cannot tell.
     pub required_scope: Option<String>,
 }
 
-/// A request as the upstream sees it.
+/// A request as the upstream sees it, or the proxy itself.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// The `:path`; none with CONNECT.
@@ -292,24 +296,27 @@ pub struct Upstream {
     pub headers: Headers,
 }
 
-/// What the upstream sees of the request `headers` once a filter has removed headers, then set
-/// headers in place of those of the same name, then set the path.
+impl Upstream {
+    /// The request of these headers, `:path` among them.
+    #[must_use]
+    pub fn new(headers: Headers) -> Upstream {
+        let path = headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.clone());
+        Upstream { path, headers }
+    }
+}
+
+/// What there is of the request `headers` once a filter has changed it.
 #[must_use]
-pub fn apply(
-    headers: &[(&str, &[u8])],
-    set: &[(&str, Cow<'_, [u8]>)],
-    remove: &[&str],
-    path: Option<&[u8]>,
-) -> Upstream {
-    let path = path.map(|path| (":path".to_owned(), path.to_vec()));
+pub fn apply(headers: &[(&str, &[u8])], changes: &Changes<'_>) -> Upstream {
+    let Changes { remove, set, path } = changes;
+    let path = path.as_ref().map(|path| (":path".to_owned(), path.clone()));
     let set: Headers =
         set.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).chain(path).collect();
     let mut headers: Headers =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     headers.retain(|(name, _)| !remove.iter().any(|gone| gone.eq_ignore_ascii_case(name)));
     replace(&mut headers, &set);
-    let path = headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.clone());
-    Upstream { path, headers }
+    Upstream::new(headers)
 }
 
 /// How one case went.
@@ -362,15 +369,10 @@ pub fn compare(expect: &Expect, observation: &Observation) -> Result<(), Vec<Str
         Some(_) if !expect.is_allowed() => {
             report.mismatches.push("upstream: expected nothing, got the request".to_owned());
         }
-        Some(upstream) => {
-            let expect = expect.upstream.clone().unwrap_or_default();
-            if let Some(path) = &expect.path {
-                report.text("upstream path", path, upstream.path.as_deref().unwrap_or_default());
-            }
-            report.headers("upstream header", &expect.headers, &upstream.headers);
-        }
-        None => {}
+        _ => {}
     }
+    report.request("upstream", expect.upstream.as_ref(), observation.upstream.as_ref());
+    report.request("left", expect.left.as_ref(), observation.left.as_ref());
     if let (Some(expect), Some(observed)) = (&expect.required_scope, &observation.required_scope) {
         report.text("required scope", expect, observed.as_bytes());
     }
@@ -409,7 +411,7 @@ impl File {
 
 /// Finds expectations that no subject could ever meet or break.
 fn check(case: &Case) -> Result<()> {
-    let Expect { decision, body, upstream, .. } = &case.expect;
+    let Expect { decision, body, upstream, left, .. } = &case.expect;
     let allowed = case.expect.is_allowed();
     ensure!(
         allowed || decision.starts_with("deny "),
@@ -417,6 +419,7 @@ fn check(case: &Case) -> Result<()> {
     );
     ensure!(!allowed || body.is_none(), "`body` is for refusals: the upstream answers this one");
     ensure!(allowed || upstream.is_none(), "`upstream` is for allowed requests");
+    ensure!(!allowed || left.is_none(), "`left` is for refusals: the upstream sees what goes on");
     let CaseRequest { body, chunks, .. } = &case.request;
     ensure!(body.is_none() || chunks.is_empty(), "`body` and `chunks` exclude each other");
     Ok(())
@@ -478,17 +481,23 @@ pub(crate) fn observation(
         headers: added.clone(),
         body: Vec::new(),
         upstream: None,
+        left: None,
         required_scope: Some(required.join(" ")),
     };
     match engine.effect(request, decision) {
-        Effect::Continue { set, remove, path } => Observation {
-            upstream: Some(apply(request.headers, &set, &remove, path.as_deref())),
-            ..observation
-        },
-        Effect::Reply { status, headers, body } => {
-            let mut headers = owned(headers);
+        Effect::Continue(changes) => {
+            Observation { upstream: Some(apply(request.headers, &changes)), ..observation }
+        }
+        Effect::Reply(changes, reply) => {
+            let mut headers = owned(reply.headers);
             replace(&mut headers, &added);
-            Observation { status, headers, body: body.as_bytes().to_vec(), ..observation }
+            Observation {
+                status: reply.status,
+                headers,
+                body: reply.body.as_bytes().to_vec(),
+                left: Some(apply(request.headers, &changes)),
+                ..observation
+            }
         }
     }
 }
@@ -512,6 +521,21 @@ struct Report<'a> {
 impl Report<'_> {
     fn text(&mut self, what: &str, expected: &str, observed: &[u8]) {
         self.values(what, &[Value(expected.into())], &[observed]);
+    }
+
+    /// Holds a request against what is expected of it, where either is known.
+    fn request(
+        &mut self,
+        what: &str,
+        expect: Option<&ExpectUpstream>,
+        observed: Option<&Upstream>,
+    ) {
+        let (Some(expect), Some(observed)) = (expect, observed) else { return };
+        if let Some(path) = &expect.path {
+            let observed = observed.path.as_deref().unwrap_or_default();
+            self.text(&format!("{what} path"), path, observed);
+        }
+        self.headers(&format!("{what} header"), &expect.headers, &observed.headers);
     }
 
     fn headers(&mut self, what: &str, expected: &Fields<Values>, observed: &Headers) {

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use latchkey::Changes;
 use latchkey_cli::cases::{self, Case, CaseRequest, Expect, Headers, Observation, Suite, Upstream};
 use latchkey_cli::document;
 
@@ -105,9 +106,13 @@ mod loading {
                 "c.json: case `x`: `upstream` is for allowed requests",
             ),
             (
+                with_policy(&case(r#""decision": "allow public", "left": {}"#)),
+                "c.json: case `x`: `left` is for refusals: the upstream sees what goes on",
+            ),
+            (
                 with_policy(&case(r#""decision": "allow public", "statu": 1"#)),
                 "c.json:1:95: unknown field `statu`, expected one of `decision`, `status`, \
-                 `headers`, `body`, `upstream`, `required_scope`",
+                 `headers`, `body`, `upstream`, `left`, `required_scope`",
             ),
             (with_policy(&case(r#""status": 1"#)), "c.json:1:72: missing field `decision`"),
         ] {
@@ -214,7 +219,9 @@ mod applying {
         ]);
         let set = [("x-key-id", "reporting"), ("x-token", "set after it was removed")]
             .map(|(name, value)| (name, value.as_bytes().into()));
-        let after = cases::apply(&cases::borrowed(&before), &set, &["x-token"], Some(b"/a"));
+        let changes =
+            Changes { remove: vec!["x-token"], set: set.to_vec(), path: Some(b"/a".to_vec()) };
+        let after = cases::apply(&cases::borrowed(&before), &changes);
         assert_eq!(after.path.as_deref(), Some(b"/a".as_slice()));
         assert_eq!(
             texts(&after.headers),
@@ -230,7 +237,7 @@ mod applying {
     #[test]
     fn nothing_to_do_leaves_the_request_as_it_was() {
         let before = headers(&[(":path", "/a?key=1"), ("x", "1"), ("x", "2")]);
-        let after = cases::apply(&cases::borrowed(&before), &[], &[], None);
+        let after = cases::apply(&cases::borrowed(&before), &Changes::default());
         assert_eq!(after.headers, before);
         assert_eq!(after.path.as_deref(), Some(b"/a?key=1".as_slice()));
     }
@@ -252,6 +259,10 @@ mod comparing {
             headers: headers(&[("request-id", "req_id-1"), ("x-twice", "a"), ("x-twice", "b")]),
             body: br#"{"z":"id-1","a":[1]}"#.to_vec(),
             upstream: None,
+            left: Some(Upstream {
+                path: Some(b"/a?b".to_vec()),
+                headers: headers(&[("accept", "*/*")]),
+            }),
             required_scope: Some("reports:read".to_owned()),
         }
     }
@@ -264,6 +275,7 @@ mod comparing {
                 path: Some(b"/a".to_vec()),
                 headers: headers(&[("x-key-id", "k"), ("x-trace", "id-1")]),
             }),
+            left: None,
             ..refusal()
         }
     }
@@ -372,6 +384,23 @@ mod comparing {
                 "upstream header `x-plan`: expected `pro`, got none",
             ],
         );
+    }
+
+    #[test]
+    fn what_is_left_of_a_refused_request() {
+        let expected = format!(
+            r#"{DENY}, "left": {{"path": "/a", "headers": {{"accept": null, "cookie": "a"}}}}"#
+        );
+        mismatches(
+            &expected,
+            &refusal(),
+            &[
+                "left path: expected `/a`, got `/a?b`",
+                "left header `accept`: expected none, got `*/*`",
+                "left header `cookie`: expected `a`, got none",
+            ],
+        );
+        mismatches(&expected, &Observation { left: None, ..refusal() }, &[]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::panic;
 
 use hashbrown::HashMap;
-use latchkey::{Claim, Claims};
+use latchkey::{Changes, Claim, Claims};
 use rustc_hash::FxBuildHasher;
 
 use crate::abi::{self, Buffer, Level, Map, Metric, Refused};
@@ -87,16 +87,16 @@ fn claim(value: &[u8]) -> Claim {
     }
 }
 
-/// Changes the request that goes on: one by one where no more than `calls` calls do it, else by writing
-/// the headers anew.
+/// Changes a request whose headers are still here: one by one where no more than `calls` calls do it,
+/// else by writing the headers anew.
 pub(crate) fn change_request(
     headers: &[(&str, &[u8])],
-    set: &[(&str, &[u8])],
-    remove: &[&str],
-    path: Option<&[u8]>,
+    changes: &Changes<'_>,
     calls: usize,
 ) -> Result<(), Refused> {
     const MAP: Map = Map::RequestHeaders;
+    let Changes { remove, set, path } = changes;
+    let path = path.as_deref();
     if set.len() + remove.len() + usize::from(path.is_some()) <= calls {
         remove.iter().try_for_each(|name| abi::remove_header(MAP, name))?;
         set.iter().try_for_each(|(name, value)| abi::replace_header(MAP, name, value))?;
@@ -109,7 +109,7 @@ pub(crate) fn change_request(
             kept.push((*name, path.unwrap_or(value)));
         }
     }
-    kept.extend_from_slice(set);
+    kept.extend(set.iter().map(|(name, value)| (*name, &**value)));
     abi::set_header_map(MAP, &pairs::write(&kept))
 }
 

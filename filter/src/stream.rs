@@ -1,10 +1,9 @@
 //! One request and its response.
 
-use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use latchkey::{Body, Claims, Decision, Effect, Hold, Request, Verdict};
+use latchkey::{Body, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
 
 use crate::abi::{Action, Level};
 use crate::plugin::Policy;
@@ -12,6 +11,9 @@ use crate::{host, pairs};
 
 /// How many calls to the proxy an allowed request makes at most, a key's validity window aside.
 const CALLS: usize = 4;
+
+/// How many of them take the credential out of a refused one.
+const CALLS_OF_REFUSAL: usize = 1;
 
 /// Most bytes of headers that are held at a time, of all requests: a part of what a VM may have, which
 /// many clients that never end their bodies would fill.
@@ -80,6 +82,8 @@ impl Stream {
             return self.carry_out(&policy, &request, &decision, true);
         };
         if HELD.get() + bytes.len() > MOST_HELD {
+            let changes = policy.engine.without_credentials(&request);
+            let _ = host::change_request(&headers, &changes, CALLS_OF_REFUSAL);
             return self.refuse_unread();
         }
         // Headers that go ahead pass the guard, so it must find an allowance, for now.
@@ -88,7 +92,7 @@ impl Stream {
             self.note_response_headers(&policy, &request, &decision);
             Action::Pause
         } else {
-            self.answer(&policy, &request, &decision)
+            self.answer(&policy, &request, &decision, true)
         };
         if hold.headers || action == Action::Continue {
             drop((decision, headers));
@@ -160,7 +164,7 @@ impl Stream {
         if decision.reason().is_none() && !headers_are_here {
             return Action::Continue;
         }
-        self.answer(policy, request, decision)
+        self.answer(policy, request, decision, headers_are_here)
     }
 
     /// Publishes a decision, and lets the request go on or refuses it.
@@ -169,24 +173,28 @@ impl Stream {
         policy: &Policy,
         request: &Request<'_>,
         decision: &Decision<'_>,
+        headers_are_here: bool,
     ) -> Action {
         self.note_response_headers(policy, request, decision);
         match policy.engine.effect(request, decision) {
-            Effect::Continue { set, remove, path } => {
+            Effect::Continue(changes) => {
                 // Calls read headers, session and body, and publish the decision.
                 let has_read_body = !matches!(request.body, Body::Unread | Body::Whole(b""));
                 let spent =
                     2 + usize::from(policy.engine.has_sessions()) + usize::from(has_read_body);
                 let left = CALLS.saturating_sub(spent);
-                let (set, path) = (borrowed(&set), path.as_deref());
-                if host::change_request(request.headers, &set, &remove, path, left).is_err() {
+                if host::change_request(request.headers, &changes, left).is_err() {
                     // Nobody goes on with the credential, or with identity headers of their own.
                     return self.refuse_unread();
                 }
                 host::publish("latchkey", decision);
                 Action::Continue
             }
-            Effect::Reply { status, headers, body } => {
+            Effect::Reply(changes, Reply { status, headers, body }) => {
+                if headers_are_here {
+                    // A refusal stands whether or not the proxy took them.
+                    let _ = host::change_request(request.headers, &changes, CALLS_OF_REFUSAL);
+                }
                 host::publish("latchkey", decision);
                 // On a request that goes on, the account stands in the headers that the policy sets.
                 if let Some(account) = decision.account() {
@@ -222,8 +230,4 @@ impl Stream {
         self.is_stuck = host::reply(status, headers, body).is_err();
         Action::Pause
     }
-}
-
-fn borrowed<'a>(headers: &'a [(&'a str, Cow<'a, [u8]>)]) -> Vec<(&'a str, &'a [u8])> {
-    headers.iter().map(|(name, value)| (*name, &**value)).collect()
 }

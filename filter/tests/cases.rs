@@ -4,7 +4,7 @@
 
 mod host;
 
-use host::{Host, Outcome, repository, values};
+use host::{Host, Outcome, repository};
 use latchkey_cli::cases::{CaseRequest, Observation, REQUEST_ID, Upstream, compare, load_folder};
 use serde_json::Value;
 
@@ -47,14 +47,17 @@ fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Obse
         headers: exchange.response,
         body: Vec::new(),
         upstream: None,
+        left: None,
         required_scope: None,
     };
     match exchange.outcome {
         Outcome::Continue(headers) => {
-            let path = values(&headers, ":path").first().map(|path| path.to_vec());
-            Ok(Observation { upstream: Some(Upstream { path, headers }), ..observation })
+            Ok(Observation { upstream: Some(Upstream::new(headers)), ..observation })
         }
-        Outcome::Reply { status, body, .. } => Ok(Observation { status, body, ..observation }),
+        Outcome::Reply { status, body, .. } => {
+            let left = Some(Upstream::new(exchange.request));
+            Ok(Observation { status, body, left, ..observation })
+        }
         neither => Err(neither.to_string()),
     }
 }

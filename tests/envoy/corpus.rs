@@ -70,6 +70,7 @@ fn observe(case: &Case, exchange: &Exchange, report: Option<Report>) -> Observat
         headers,
         body,
         upstream: report.map(upstream),
+        left: Some(Upstream::new(log.left())),
         required_scope: None,
     }
 }

@@ -1,5 +1,6 @@
 //! What Envoys write about each request: the front's access log, and the upstream's reports.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
@@ -25,7 +26,24 @@ pub(crate) struct LogLine {
     pub(crate) latchkey: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) response_request_id: Option<String>,
+    /// What else the request's headers hold when it is logged, `:path` with its query among them.
+    left: BTreeMap<String, Option<String>>,
 }
+
+impl LogLine {
+    /// What else the request's headers hold when it is logged: those of [`LEFT`] that there are.
+    pub(crate) fn left(&self) -> Vec<(String, Vec<u8>)> {
+        let values = self.left.iter();
+        let present = |(name, value): (&String, &Option<String>)| {
+            Some((name.clone(), value.clone()?.into_bytes()))
+        };
+        values.filter_map(present).collect()
+    }
+}
+
+/// The headers in which a credential may be left.
+pub(crate) const LEFT: [&str; 7] =
+    [":path", "authorization", "cookie", "referer", "x-api-key", "x-auth-token", "x_auth_token"];
 
 /// What the upstream saw of one request. Bytes that are not ASCII stand as the characters of the
 /// same numbers.

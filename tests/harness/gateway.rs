@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use http::HeaderMap;
 use latchkey_cli::cases::CaseRequest;
 
-use super::access_log::Lines;
+use super::access_log::{self, Lines};
 use super::{Connection, Envoy, LogLine, Report, Response, Scratch, Stats};
 use super::{ecds, http1, http2, inline, repository, system, until, wasm};
 
@@ -396,7 +396,11 @@ pub(crate) fn front_bootstrap(
     if let Some(system) = system {
         text = with_system(&text, system);
     }
+    let left: String =
+        access_log::LEFT.iter().map(|name| format!("\"{name}\": \"%REQ({name})%\", ")).collect();
+    let duration = "duration_ms: \"%DURATION%\"";
     for (from, to) in [
+        (duration, &*format!("{duration}\n                          left: {{{left}}}")),
         ("port_value: 9901}", "port_value: 0}"),
         ("port_value: 10000}", "port_value: 0}"),
         ("port_value: 10001}", &format!("port_value: {}}}", upstream.port())),

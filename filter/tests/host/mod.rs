@@ -37,6 +37,8 @@ pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) outcome: Outcome,
+    /// The request's headers as the filter left them.
+    pub(crate) request: Headers,
     /// What the client gets as headers, `:status` included; empty where nothing came back.
     pub(crate) response: Headers,
     /// What of the request's body the upstream sees.
@@ -182,6 +184,7 @@ impl Host {
         let root = *self.roots.last().unwrap();
         let exchange = Exchange {
             outcome: Outcome::Hang,
+            request: Vec::new(),
             response: Vec::new(),
             body: Vec::new(),
             filter_state: BTreeMap::new(),
@@ -281,6 +284,7 @@ impl Host {
         if let Some(trap) = &self.trap {
             stream.exchange.outcome = Outcome::Trap(trap.clone());
         }
+        stream.exchange.request = stream.request.entries().to_vec();
         stream.exchange
     }
 
