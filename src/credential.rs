@@ -8,6 +8,17 @@ use crate::query::{Query, decode, url_without};
 use crate::request::Request;
 use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
+/// The headers that tell of a URL, of which the page or the proxy before may have had a credential:
+/// `referer` (RFC 9110 section 10.1.3), and those of Envoy, Traefik, nginx, IIS and Symfony.
+const URL_HEADERS: [&str; 6] = [
+    "referer",
+    "x-envoy-original-path",
+    "x-forwarded-uri",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// The places where a token may stand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
@@ -154,6 +165,17 @@ impl Sources {
     ) -> impl Iterator<Item = &'a str> {
         let names = request.headers.iter().map(|(name, _)| *name);
         names.filter(|name| self.headers.iter().any(|own| is_same_header(name, &own.name)))
+    }
+
+    /// The headers that tell of a URL with a credential in its query, without it.
+    pub(crate) fn urls_without_any_like_ours<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
+        let headers = request.headers.iter().filter(|_| !self.query.is_empty());
+        let urls =
+            headers.filter(|(name, _)| URL_HEADERS.iter().any(|own| is_same_header(own, name)));
+        urls.filter_map(|(name, url)| Some((*name, url_without(url, &self.query)?)))
     }
 
     /// The request target without what some upstream takes for a credential in its query, or `None` if

@@ -176,6 +176,11 @@ impl Engine {
                 Some(kept) => set.push(("cookie", Cow::Owned(kept))),
                 None => {}
             }
+            for (name, url) in self.sources.urls_without_any_like_ours(request) {
+                if !remove.contains(&name) {
+                    set.push((name, Cow::Owned(url)));
+                }
+            }
         }
         for (name, template) in &self.upstream_headers {
             if let Some(value) = rendered(template, request, decision.identity()) {
@@ -203,6 +208,9 @@ impl Engine {
             Some(kept) if kept.is_empty() => changes.remove.push("cookie"),
             Some(kept) => changes.set.push(("cookie", Cow::Owned(kept))),
             None => {}
+        }
+        for (name, url) in self.sources.urls_without_any_like_ours(*request) {
+            changes.set.push((name, Cow::Owned(url)));
         }
         let target = request.value(":path");
         changes.path = target.and_then(|target| self.sources.target_without_any_like_ours(target));

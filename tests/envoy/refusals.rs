@@ -59,6 +59,7 @@ fn no_log_and_no_trace_keeps_a_credential() {
 
         let (bearer, token) = (key.bearer(), key.token.as_str());
         let cookie = format!("a=1; api_key={token}");
+        let referer = format!("https://app.example.com/?api_key={token}&a=1");
         let mut count = 0;
         let mut ask = |request: &CaseRequest, decision: &str| {
             let exchange = gateway.exchange(request);
@@ -72,6 +73,8 @@ fn no_log_and_no_trace_keeps_a_credential() {
         for (line, headers, decision) in [
             ("GET /things?api_key=TOKEN&a=1", &[][..], "allow key:good"),
             ("GET /things", &[("authorization", bearer.as_str())], "allow key:good"),
+            ("GET /things", &[("authorization", &bearer), ("referer", &referer)], "allow key:good"),
+            ("GET /things", &[("referer", &referer)], "deny missing_credential"),
             ("POST /things?api_key=TOKEN&a=1", &[], "deny insufficient_scope key:good"),
             ("POST /things", &[("authorization", &bearer)], "deny insufficient_scope key:good"),
             ("POST /things", &[("x-api-key", token)], "deny insufficient_scope key:good"),
@@ -123,7 +126,7 @@ fn no_log_and_no_trace_keeps_a_credential() {
 fn observed(text: &str, tracer: &str, collector: SocketAddr, log: &str) -> String {
     let flow = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let tag = |name| format!("{{tag: {name}, request_header: {{name: {name}}}}}");
-    let tags = ["authorization", "cookie", "x-api-key"].map(tag).join(", ");
+    let tags = ["authorization", "cookie", "referer", "x-api-key"].map(tag).join(", ");
     let line = "                generate_request_id: true\n";
     let tracing = format!(
         "{line}                tracing: {{provider: {}, custom_tags: [{tags}]}}\n",
