@@ -17,6 +17,8 @@
 //! | Spring | `name.x`, and `!name` as its default | `name` |
 //! | who looks for the last `?` of a target | `?name` | `name` |
 //! | Python before 3.9.2, Perl's CGI, Rack 1 | what stands behind a `;` of a query | a parameter |
+//! | Go's `encoding/json` | a member `Name`, `ſ` for `s`, U+212A for `k` | `name` |
+//! | converters between snake case and camel case (Rails) | a member `my_name` | `myName` |
 //! | Fastify 4 | what stands behind the first `;` of a path, the `?` and what follows included | the query |
 
 /// Whether two names of headers, in lower case, are one to some upstream: any character but letters and
@@ -32,6 +34,21 @@ pub(crate) fn is_same_header(one: &str, other: &str) -> bool {
 /// Whether a header's name has more than one spelling.
 pub(crate) fn has_spellings(name: &str) -> bool {
     !name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether two names of a JSON object's members are one to some upstream that reads JSON in any letter case.
+pub(crate) fn is_same_member(one: &str, other: &str) -> bool {
+    in_one_case(one).eq(in_one_case(other))
+}
+
+/// Whether they are one to who changes names before it reads them, too: punctuation does not count.
+pub(crate) fn is_like_member(one: &str, other: &str) -> bool {
+    let letters = |name| in_one_case(name).filter(|character| character.is_alphanumeric());
+    letters(one).eq(letters(other))
+}
+
+fn in_one_case(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// The names that some upstream takes a parameter's for, folded: the whole of it, the one before its
@@ -122,6 +139,22 @@ mod tests {
         }
         assert!(has_spellings("x-key"));
         assert!(!has_spellings("authorization"));
+    }
+
+    #[test]
+    fn a_member_s_letter_case_does_not_matter() {
+        for other in ["sha256Hash", "SHA256HASH", "\u{17f}ha256Hash"] {
+            assert!(is_same_member("sha256Hash", other), "{other}");
+            assert!(is_like_member("sha256Hash", other), "{other}");
+        }
+        assert!(is_same_member("key", "\u{212a}ey"));
+        for other in ["sha256_hash", "sha256-hash", "sha256Hash\0"] {
+            assert!(!is_same_member("sha256Hash", other), "{other}");
+            assert!(is_like_member("sha256Hash", other), "{other}");
+        }
+        for other in ["sha256", "sha256Hash2", "sha1Hash", "hash", ""] {
+            assert!(!is_like_member("sha256Hash", other), "{other}");
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The documents of a request: in its URL, and in its body (GraphQL over HTTP).
 
+use hex::ToHex;
+use sha2::{Digest, Sha256};
+
 use super::MalformedGraphQl;
 use crate::charset;
 use crate::config::Json;
 use crate::limits;
 use crate::request::Request;
+use crate::spelling::{is_like_member, is_same_member};
 
 /// A document as it was sent.
 pub(super) struct Document {
@@ -23,8 +27,8 @@ pub(super) struct Url {
 }
 
 /// The members and parameters by which a request asks for another document than its `query`: one that
-/// the upstream keeps or, of Rails, the items of a batch.
-const OTHERS: [&str; 5] = ["_json", "doc_id", "documentId", "id", "queryId"];
+/// the upstream keeps (`operationId`: GraphQL-Ruby Pro) or, of Rails, the items of a batch.
+const OTHERS: [&str; 6] = ["_json", "doc_id", "documentId", "id", "operationId", "queryId"];
 
 /// The parameters that decide.
 pub(crate) const PARAMETERS: [&[&str]; 2] = [&OTHERS, &["extensions", "operationName", "query"]];
@@ -40,12 +44,24 @@ pub(super) fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGra
         [name] if !name.is_empty() && parameters.shows("operationName") => Some(name.clone()),
         _ => None,
     };
-    let document = |text| Document { text, operation: name.clone() };
-    let documents = texts("query")?.into_iter().map(document).collect();
     if OTHERS.iter().any(|name| parameters.has(name)) {
         return Err(MalformedGraphQl);
     }
-    Ok(Url { documents, names: names.len(), has_extensions: parameters.has("extensions") })
+    let document = |text| Document { text, operation: name.clone() };
+    let documents: Vec<Document> = texts("query")?.into_iter().map(document).collect();
+    let extensions = texts("extensions")?;
+    match extensions.as_slice() {
+        [] => {}
+        [text] if text.is_empty() => {}
+        [text] => {
+            let extensions = serde_json::from_str(text).map_err(|_| MalformedGraphQl)?;
+            for document in documents.iter().filter(|_| extensions != Json::Null) {
+                check_extensions(&extensions, &document.text)?;
+            }
+        }
+        _ => return Err(MalformedGraphQl),
+    }
+    Ok(Url { documents, names: names.len(), has_extensions: !extensions.is_empty() })
 }
 
 /// The documents of the body: JSON, a batch of it, or GraphQL itself.
@@ -105,7 +121,7 @@ fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
 /// may stand in one spelling only.
 fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedGraphQl> {
     let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
-    let mut found = entries.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+    let mut found = entries.iter().filter(|(own, _)| is_same_member(own, name));
     match (found.next(), found.next()) {
         (None, _) | (Some((_, Json::Null)), None) => Ok(None),
         (Some((own, value)), None) if own == name => Ok(Some(value)),
@@ -113,14 +129,51 @@ fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedG
     }
 }
 
+/// Whether a JSON object asks for another document.
+fn asks_for_another(json: &Json) -> bool {
+    let Json::Object(entries) = json else { return false };
+    let is_other = |name: &str| OTHERS.iter().any(|other| is_like_member(name, other));
+    entries.iter().any(|(name, value)| *value != Json::Null && is_other(name))
+}
+
+/// Refuses extensions that ask for another document than this text. The hash of a persisted query is looked
+/// up as it stands (Grafserv, PostGraphile), so it must be the text's own, and in the one form that clients
+/// send it: with urql's `miss`, which says that the hash alone was refused.
+fn check_extensions(extensions: &Json, text: &str) -> Result<(), MalformedGraphQl> {
+    const NAME: &str = "persistedQuery";
+    let Json::Object(entries) = extensions else { return Err(MalformedGraphQl) };
+    if asks_for_another(extensions) {
+        return Err(MalformedGraphQl);
+    }
+    let mut found = entries.iter().filter(|(name, _)| is_like_member(name, NAME));
+    let persisted = match (found.next(), found.next()) {
+        (None, _) => return Ok(()),
+        (Some((name, Json::Object(members))), None) if name == NAME => members,
+        _ => return Err(MalformedGraphQl),
+    };
+    let (mut has_version, mut has_hash) = (false, false);
+    for (name, value) in persisted {
+        match (name.as_str(), value) {
+            ("version", Json::Integer(1)) => has_version = true,
+            ("sha256Hash", Json::String(hash)) => {
+                has_hash = *hash == Sha256::digest(text).encode_hex::<String>();
+            }
+            ("miss", Json::Bool(_)) => {}
+            _ => return Err(MalformedGraphQl),
+        }
+    }
+    if has_version && has_hash { Ok(()) } else { Err(MalformedGraphQl) }
+}
+
 /// A document of a JSON object. A persisted query's name or hash without its text is none.
 fn document(json: &Json) -> Result<Document, MalformedGraphQl> {
     let member = |name| member(json, name);
     let Some(Json::String(text)) = member("query")? else { return Err(MalformedGraphQl) };
-    for name in OTHERS {
-        if member(name)?.is_some() {
-            return Err(MalformedGraphQl);
-        }
+    if asks_for_another(json) {
+        return Err(MalformedGraphQl);
+    }
+    if let Some(extensions) = member("extensions")? {
+        check_extensions(extensions, text)?;
     }
     let operation = match member("operationName")? {
         None => None,
