@@ -16,6 +16,7 @@ help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
 	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
+	@echo 'make fuzz           any bytes as policies and as requests, SECONDS=10 for each'
 	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
@@ -57,6 +58,31 @@ test: tools wasm
 differential:
 	@envoy/install-tools rust node
 	cargo test --test differential -- --ignored --nocapture
+
+# How long each fuzz target runs.
+SECONDS ?= 10
+
+# What cargo-fuzz passes to a nightly compiler, as far as the stable one takes it: libFuzzer is led by coverage, and there
+# is no address sanitizer, which code without `unsafe` does not need.
+fuzz_flags := --cfg fuzzing -Cdebug-assertions=yes -Coverflow-checks=yes -Cpasses=sancov-module \
+    $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
+fuzz_target := x86_64-unknown-linux-gnu
+ifeq ($(shell uname -m),aarch64)
+fuzz_target := aarch64-unknown-linux-gnu
+endif
+
+# Each target begins with what fuzz/seeds has for it, `compile` with the five systems as well, and goes on from what earlier
+# runs found, in fuzz/corpus.
+fuzz: cli
+	@envoy/install-tools c++
+	RUSTFLAGS='$(fuzz_flags)' cargo build --release --manifest-path fuzz/Cargo.toml --target $(fuzz_target) \
+	    --target-dir $(target)/fuzz
+	@mkdir -p fuzz/corpus/compile fuzz/corpus/decide
+	for system in flokit flora flotiq flowyte fluenzr; do \
+	    dist/latchkey render envoy/systems/$$system.yaml --to json > fuzz/corpus/compile/$$system || exit 1; done
+	for name in compile decide; do \
+	    $(target)/fuzz/$(fuzz_target)/release/$$name -max_total_time=$(SECONDS) -max_len=16384 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=$(target)/fuzz/ fuzz/corpus/$$name fuzz/seeds/$$name || exit 1; done
 
 # Pinned to a core each, Envoy and its client take turns: let nothing else run meanwhile.
 bench: tools wasm
