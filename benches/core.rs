@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-mod policies;
-
 use divan::{AllocProfiler, Bencher, black_box};
 use latchkey::{Body, Effect, Engine, Environment, Request};
+use latchkey_testing::policies;
 
 /// Tells, beside the time, what each benchmark allocates.
 #[global_allocator]

@@ -12,9 +12,6 @@
     reason = "a benchmark stops at what it did not expect"
 )]
 
-#[path = "../tests/harness/mod.rs"]
-mod harness;
-mod policies;
 #[path = "envoy/report.rs"]
 mod report;
 #[path = "envoy/scale.rs"]
@@ -26,7 +23,7 @@ mod variants;
 
 use std::time::Instant;
 
-use harness::{Connection, Envoy, Scratch};
+use latchkey_testing::{Connection, Envoy, Scratch};
 use report::Report;
 use surroundings::{Authorizer, Upstream};
 use variants::Variant;

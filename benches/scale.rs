@@ -3,12 +3,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-mod policies;
-
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use latchkey::{Engine, Environment};
+use latchkey_testing::policies;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;

@@ -10,15 +10,13 @@
     reason = "a test helper fails by panicking"
 )]
 
-mod harness;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 
-use harness::gateway::replaced;
-use harness::{Gateway, Scratch, Setup, repository, system};
+use latchkey_testing::gateway::replaced;
+use latchkey_testing::{Gateway, Scratch, Setup, repository, system};
 
 /// What a page does: each request's status and the start of its answer, one a line.
 const PAGE: &str = r#"<!doctype html><pre id="answers">nothing</pre><script>

@@ -8,8 +8,6 @@
     reason = "a test helper fails by panicking"
 )]
 
-mod harness;
-
 #[path = "envoy/bad_input.rs"]
 mod bad_input;
 #[path = "envoy/bodies.rs"]

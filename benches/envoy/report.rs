@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::Sample;
-use super::harness::{repository, wasm};
 use super::scale::Load;
 use super::variants::Variant;
+use latchkey_testing::{repository, wasm};
 
 pub(crate) struct Report<'a> {
     rows: Vec<Row<'a>>,

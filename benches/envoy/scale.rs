@@ -1,7 +1,7 @@
 //! What it takes Envoy to load many keys, and to replace them while they serve.
 
-use super::harness::{Envoy, Scratch, ecds, until, wasm};
 use super::variants::{bootstrap, latchkey_in, policy};
+use latchkey_testing::{Envoy, Scratch, ecds, until, wasm};
 
 /// VMs that are configured each time: the canary's, the main thread's and the one worker's.
 const VMS: f64 = 3.0;

@@ -6,8 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use super::harness::{Scratch, until};
-use super::policies;
+use latchkey_testing::{Scratch, policies, until};
 
 /// Keeps a process on one core, where there are two, so that client and Envoy are not in each
 /// other's way.

@@ -1,7 +1,6 @@
 //! What is compared: each an Envoy's bootstrap, a request, and the status that it must get.
 
-use super::harness::{Scratch, ecds, repository, wasm};
-use super::policies;
+use latchkey_testing::{Scratch, ecds, policies, repository, wasm};
 
 /// One way to set up Envoy, and one request to it.
 pub(crate) struct Variant {

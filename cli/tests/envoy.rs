@@ -15,10 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-#[path = "../../tests/harness/mod.rs"]
-mod harness;
-
-use harness::{Client, Gateway, Key, Load, Scratch, Setup, until};
+use latchkey_testing::{Client, Gateway, Key, Load, Scratch, Setup, until};
 
 /// So many keys are revoked one after the other.
 const ROUNDS: usize = 20;
@@ -303,13 +300,13 @@ fn a_push_says_whether_envoy_serves_it() {
 
 /// A copy of the filter at `file`.
 fn filter_at(file: &Path) -> PathBuf {
-    fs::copy(harness::wasm(), file).unwrap();
+    fs::copy(latchkey_testing::wasm(), file).unwrap();
     file.to_owned()
 }
 
 /// The policy of a system.
 fn system(name: &str) -> Value {
-    serde_json::from_str(&harness::system(name)).unwrap()
+    serde_json::from_str(&latchkey_testing::system(name)).unwrap()
 }
 
 fn key_usage<'u>(usage: &'u Value, id: &str) -> &'u Value {

@@ -6,12 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-#[path = "../tests/host/mod.rs"]
-mod host;
-#[path = "../../benches/policies/mod.rs"]
-mod policies;
-
-use host::Host;
+use latchkey_testing::host::Host;
+use latchkey_testing::policies;
 
 /// The strings of a key of [`policies`]: its id, and its share of an account that four keys have.
 const STRINGS: usize = 11 + 3;

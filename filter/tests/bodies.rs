@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
-mod host;
-
-use host::{Headers, Host, Outcome, Stream};
 use latchkey::{Claim, Claims};
+use latchkey_testing::host::{Headers, Host, Outcome, Stream, values};
 use serde_json::{Value, json};
 
 /// The token of the only key, and `sha256:` of it.
@@ -64,7 +62,7 @@ fn an_answer_of_the_proxy_to_a_held_request_has_the_policys_headers() {
         let mut stream = begun(&mut host, hold);
         host.respond(&mut stream, &[(":status".to_owned(), b"408".to_vec())]);
         let exchange = host.close(stream);
-        assert_eq!(host::values(&exchange.response, "x-own"), [b"always"], "{hold}");
+        assert_eq!(values(&exchange.response, "x-own"), [b"always"], "{hold}");
     }
 }
 

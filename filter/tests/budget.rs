@@ -10,14 +10,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
-mod host;
-#[path = "../../benches/policies/mod.rs"]
-mod policies;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use host::{Exchange, Headers, Host};
+use latchkey_testing::host::{Exchange, Headers, Host};
+use latchkey_testing::policies;
 use serde_json::{Value, json};
 
 /// A token of the right shape that is no key's.

@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
-mod host;
-
-use host::{Host, Outcome, repository};
 use latchkey_cli::cases::{CaseRequest, Observation, REQUEST_ID, Upstream, compare, load_folder};
+use latchkey_testing::host::{Host, Outcome};
+use latchkey_testing::repository;
 use serde_json::Value;
 
 #[test]

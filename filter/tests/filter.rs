@@ -3,10 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
-mod host;
-
-use host::{Headers, Host, Metric, Outcome, export_names, import_names, values, wasm};
 use latchkey::{Engine, Environment};
+use latchkey_testing::host::{Headers, Host, Metric, Outcome, export_names, import_names, values};
+use latchkey_testing::wasm;
 use serde_json::{Value, json};
 
 /// 2026-06-01T00:00:00Z.

@@ -13,9 +13,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::Connection;
 use crate::round::{self, Random};
 use crate::server::Server;
+use latchkey_testing::Connection;
 
 /// Servers whose libraries are given documents.
 const LIBRARIES: [&str; 1] = ["graphql-js"];

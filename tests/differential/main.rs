@@ -11,9 +11,6 @@
     reason = "a test helper fails by panicking"
 )]
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod graphql;
 mod round;
 mod server;

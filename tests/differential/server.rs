@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use crate::harness::{repository, until};
+use latchkey_testing::{repository, until};
 
 /// A running server. It ends, with all that it started, when this is dropped.
 #[derive(Debug)]

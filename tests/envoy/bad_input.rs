@@ -7,7 +7,7 @@ use std::thread;
 use latchkey_cli::cases::CaseRequest;
 use serde_json::{Value, json};
 
-use crate::harness::{Exchange, Gateway, Key, until};
+use latchkey_testing::{Exchange, Gateway, Key, until};
 
 #[test]
 fn header_values_that_are_not_text_are_no_trouble() {

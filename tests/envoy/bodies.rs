@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::harness::{Exchange, Gateway, Key, until};
+use latchkey_testing::{Exchange, Gateway, Key, until};
 
 /// A document over an allowed field, made this long by a comment.
 fn query(field: &str, bytes: usize) -> String {

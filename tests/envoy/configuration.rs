@@ -6,8 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::gateway::{front_bootstrap, replaced};
-use crate::harness::{Envoy, Gateway, Key, Scratch, Setup, as_struct, ecds, inline, wasm};
+use latchkey_testing::gateway::{front_bootstrap, replaced};
+use latchkey_testing::{Envoy, Gateway, Key, Scratch, Setup, as_struct, ecds, inline, wasm};
 
 #[test]
 fn a_policy_may_come_as_a_struct() {

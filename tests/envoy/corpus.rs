@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use latchkey_cli::cases::{Case, Expect, Observation, Suite, Upstream, compare, load_folder};
 
-use crate::harness::{Exchange, Gateway, Report, Setup, access_log, repository};
+use latchkey_testing::{Exchange, Gateway, Report, Setup, access_log, repository};
 
 #[test]
 fn every_case_holds_on_envoy() {

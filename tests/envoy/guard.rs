@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Key, Setup};
+use latchkey_testing::{Gateway, Key, Setup};
 
 #[test]
 fn where_a_worker_left_the_filter_out_the_guard_refuses_everything() {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Key, until};
+use latchkey_testing::{Gateway, Key, until};
 
 #[test]
 fn the_counts_of_requests_reach_the_statistics() {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::gateway::replaced;
-use crate::harness::{Gateway, Key, Load};
+use latchkey_testing::gateway::replaced;
+use latchkey_testing::{Gateway, Key, Load};
 
 #[test]
 fn a_pushed_policy_takes_over_without_a_wrong_answer() {

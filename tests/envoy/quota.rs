@@ -1,6 +1,6 @@
 //! A quota for each account, in Envoy's local rate limit behind Latchkey.
 
-use crate::harness::Setup;
+use latchkey_testing::Setup;
 
 #[test]
 fn two_keys_of_one_account_share_its_quota() {

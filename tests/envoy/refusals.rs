@@ -9,8 +9,8 @@ use std::thread;
 use latchkey_cli::cases::{CaseRequest, Value};
 use serde_json::json;
 
-use crate::harness::gateway::replaced;
-use crate::harness::{Key, PATIENCE, Scratch, Setup};
+use latchkey_testing::gateway::replaced;
+use latchkey_testing::{Key, PATIENCE, Scratch, Setup};
 
 const ZIPKIN: &str = r#"{
     name: envoy.tracers.zipkin,

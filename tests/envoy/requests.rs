@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::access_log::bytes;
-use crate::harness::{Gateway, Key, Report};
+use latchkey_testing::access_log::bytes;
+use latchkey_testing::{Gateway, Key, Report};
 
 #[test]
 fn a_request_arrives_unchanged_but_for_what_the_policy_changes() {

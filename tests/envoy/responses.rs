@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use latchkey_cli::cases::{CaseRequest, Value};
 use serde_json::json;
 
-use crate::harness::gateway::replaced;
-use crate::harness::{Exchange, Gateway, Key, Setup, repository};
+use latchkey_testing::gateway::replaced;
+use latchkey_testing::{Exchange, Gateway, Key, Setup, repository};
 
 #[test]
 fn every_response_has_exactly_one_request_id() {

@@ -12,7 +12,7 @@ use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Gateway, Setup, system};
+use latchkey_testing::{Gateway, Setup, system};
 
 const SECRET_KEY: &str = "flowyte_sk_demoAgents0000000000000000000000";
 

@@ -7,8 +7,8 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::harness::gateway::replaced;
-use crate::harness::{Key, Setup};
+use latchkey_testing::gateway::replaced;
+use latchkey_testing::{Key, Setup};
 
 /// An upstream that switches protocols whenever it is asked; its port, and the heads of the requests.
 fn upstream() -> (u16, Receiver<String>) {

@@ -1,43 +1,9 @@
 //! What the tests of the command line share.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
-#[path = "../../../tests/harness/repository.rs"]
-mod repository;
-pub(crate) use repository::{repository, wasm};
-
-/// A directory of its own for a test, removed with it.
-#[derive(Debug)]
-pub(crate) struct Directory(TempDir);
-
-impl Directory {
-    /// An empty directory.
-    pub(crate) fn new() -> Directory {
-        Directory(TempDir::with_prefix("latchkey-").unwrap())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Writes a file, its folders included.
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.path().join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, text).unwrap();
-        file
-    }
-
-    /// `text` without this directory's path.
-    pub(crate) fn hide(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.path().display()), "")
-    }
-}
+pub(crate) use latchkey_testing::{Scratch as Directory, repository, wasm};
 
 /// `latchkey`, run in a directory, without a pepper.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use latchkey::{Body, Engine, Environment, Request};
 use serde_json::json;
 
-use crate::harness::Key;
+use latchkey_testing::Key;
 
 /// The fields that the key may have run. All else that a server can run is forbidden.
 const ALLOWED: [&str; 5] = ["ok", "ok2", "q", ".ok", ".q"];

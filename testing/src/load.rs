@@ -9,14 +9,14 @@ use super::{Connection, until};
 
 /// Asks with one credential, over one connection.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     connection: Connection,
     request: String,
 }
 
 impl Client {
     /// A client that presents this as its `authorization`.
-    pub(crate) fn new(address: SocketAddr, authorization: &str) -> Client {
+    pub fn new(address: SocketAddr, authorization: &str) -> Client {
         let request = format!(
             "GET / HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {authorization}\r\n\r\n"
         );
@@ -24,7 +24,7 @@ impl Client {
     }
 
     /// Sends one request; the status of its answer.
-    pub(crate) fn status(&mut self) -> u16 {
+    pub fn status(&mut self) -> u16 {
         self.connection.write(self.request.as_bytes()).unwrap();
         self.connection.response(false).unwrap().status
     }
@@ -32,14 +32,14 @@ impl Client {
 
 /// Clients on threads of their own. They stop when this is dropped, which a failing test does as well.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<(JoinHandle<Vec<u16>>, Arc<AtomicUsize>)>,
 }
 
 impl Load {
     /// Starts a client for each `authorization`.
-    pub(crate) fn start(address: SocketAddr, authorizations: &[&str]) -> Load {
+    pub fn start(address: SocketAddr, authorizations: &[&str]) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |authorization: &&str| {
             let mut client = Client::new(address, authorization);
@@ -60,7 +60,7 @@ impl Load {
     }
 
     /// Waits until every client has had some more answers.
-    pub(crate) fn goes_on(&self) {
+    pub fn goes_on(&self) {
         for (_, answered) in &self.clients {
             let goal = answered.load(Ordering::Relaxed) + 30;
             until("answers to every client", || {
@@ -70,7 +70,7 @@ impl Load {
     }
 
     /// Stops; the statuses that each client had, in order.
-    pub(crate) fn stop(mut self) -> Vec<Vec<u16>> {
+    pub fn stop(mut self) -> Vec<Vec<u16>> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.drain(..).map(|(thread, _)| thread.join().unwrap()).collect()
     }

@@ -10,32 +10,32 @@ use super::{LogLine, Metric, Outcome};
 
 /// What the host calls act on: the VM's surroundings, and the stream that is being served.
 #[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) configuration: Option<Vec<u8>>,
-    pub(super) environment: Vec<String>,
-    pub(super) nanoseconds: u64,
-    pub(super) failing: Vec<String>,
-    pub(super) logs: Vec<LogLine>,
-    pub(super) calls: Vec<String>,
-    pub(super) metrics: BTreeMap<String, Metric>,
+pub(crate) struct Stage {
+    pub(crate) configuration: Option<Vec<u8>>,
+    pub(crate) environment: Vec<String>,
+    pub(crate) nanoseconds: u64,
+    pub(crate) failing: Vec<String>,
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) calls: Vec<String>,
+    pub(crate) metrics: BTreeMap<String, Metric>,
     /// Names by the ids that were given out.
     metric_ids: Vec<String>,
     /// In milliseconds, by root context.
-    pub(super) tick_periods: BTreeMap<u32, u32>,
+    pub(crate) tick_periods: BTreeMap<u32, u32>,
     /// The context that is being called.
-    pub(super) context: u32,
-    pub(super) request: HeaderMap,
+    pub(crate) context: u32,
+    pub(crate) request: HeaderMap,
     /// What of the request's body is there to be read.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// By their paths, whose parts are joined with NUL.
-    pub(super) properties: BTreeMap<String, Vec<u8>>,
-    pub(super) response: HeaderMap,
-    pub(super) reply: Option<Outcome>,
-    pub(super) filter_state: BTreeMap<String, Vec<u8>>,
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) response: HeaderMap,
+    pub(crate) reply: Option<Outcome>,
+    pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
 }
 
 impl Stage {
-    pub(super) fn new(environment: &[(&str, &str)]) -> Stage {
+    pub(crate) fn new(environment: &[(&str, &str)]) -> Stage {
         Stage {
             configuration: None,
             environment: environment
@@ -61,7 +61,7 @@ impl Stage {
 }
 
 /// Links every import of the module.
-pub(super) fn linker(module: &Module) -> Linker<Stage> {
+pub(crate) fn linker(module: &Module) -> Linker<Stage> {
     let mut linker = Linker::new(module.engine());
     for import in module.imports() {
         let ExternType::Func(signature) = import.ty() else {
@@ -293,7 +293,7 @@ fn unsigned(value: &Val) -> u64 {
 
 /// Pairs as proxy-wasm writes them: their number, all sizes, then names and values, each with a
 /// NUL behind it. No pairs are no bytes.
-pub(super) fn serialized(pairs: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn serialized(pairs: &[(String, Vec<u8>)]) -> Vec<u8> {
     if pairs.is_empty() {
         return Vec::new();
     }

@@ -5,10 +5,10 @@ use super::Headers;
 /// A header map with Envoy's rules: names in lower case, pseudo-headers first, replacing a name
 /// removes all of its values.
 #[derive(Debug, Default)]
-pub(super) struct HeaderMap(Headers);
+pub(crate) struct HeaderMap(Headers);
 
 impl HeaderMap {
-    pub(super) fn new(entries: &[(String, Vec<u8>)]) -> HeaderMap {
+    pub(crate) fn new(entries: &[(String, Vec<u8>)]) -> HeaderMap {
         let mut map = HeaderMap::default();
         for (name, value) in entries {
             map.add(name, value);
@@ -16,27 +16,27 @@ impl HeaderMap {
         map
     }
 
-    pub(super) fn entries(&self) -> &[(String, Vec<u8>)] {
+    pub(crate) fn entries(&self) -> &[(String, Vec<u8>)] {
         &self.0
     }
 
-    pub(super) fn first(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
         let name = name.to_ascii_lowercase();
         self.0.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value.as_slice())
     }
 
-    pub(super) fn add(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         let pseudo_headers = self.0.iter().take_while(|(name, _)| name.starts_with(':')).count();
         let place = if name.starts_with(':') { pseudo_headers } else { self.0.len() };
         self.0.insert(place, (name.to_ascii_lowercase(), value.to_vec()));
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         let name = name.to_ascii_lowercase();
         self.0.retain(|(candidate, _)| *candidate != name);
     }
 
-    pub(super) fn replace(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn replace(&mut self, name: &str, value: &[u8]) {
         self.remove(name);
         self.add(name, value);
     }
@@ -44,7 +44,7 @@ impl HeaderMap {
 
 /// The response headers that Envoy makes of a filter's reply, before the response-headers callback
 /// sees them. What Envoy makes of a reply to a gRPC request is left out.
-pub(super) fn local_reply(status: u16, headers: &[(String, Vec<u8>)], body: &[u8]) -> Headers {
+pub(crate) fn local_reply(status: u16, headers: &[(String, Vec<u8>)], body: &[u8]) -> Headers {
     let mut map = HeaderMap::default();
     map.add(":status", status.to_string().as_bytes());
     for (name, value) in headers {

@@ -12,19 +12,19 @@ use super::{Connection, Scratch, repository, until};
 
 /// A running Envoy, killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Envoy {
+pub struct Envoy {
     process: Child,
     admin: SocketAddr,
     log: PathBuf,
 }
 
 /// Counters and gauges by name.
-pub(crate) type Stats = BTreeMap<String, u64>;
+pub type Stats = BTreeMap<String, u64>;
 
 impl Envoy {
     /// Starts Envoy and waits until it is ready to serve. `name` names its files in `scratch`.
     /// Every port in the bootstrap should be 0, so that the system chooses free ones.
-    pub(crate) fn start(
+    pub fn start(
         scratch: &Scratch,
         name: &str,
         bootstrap: &str,
@@ -35,7 +35,7 @@ impl Envoy {
     }
 
     /// The same with the log that Envoy writes by itself, as users run it.
-    pub(crate) fn start_quietly(scratch: &Scratch, name: &str, bootstrap: &str) -> Envoy {
+    pub fn start_quietly(scratch: &Scratch, name: &str, bootstrap: &str) -> Envoy {
         Envoy::ready(scratch, name, spawn(scratch, name, bootstrap, &[], "wasm:info"))
     }
 
@@ -61,7 +61,7 @@ impl Envoy {
     }
 
     /// Starts an Envoy that must end by itself; its status and its log.
-    pub(crate) fn run_to_end(
+    pub fn run_to_end(
         scratch: &Scratch,
         name: &str,
         bootstrap: &str,
@@ -76,7 +76,7 @@ impl Envoy {
     }
 
     /// The address of the only listener.
-    pub(crate) fn listener(&self) -> SocketAddr {
+    pub fn listener(&self) -> SocketAddr {
         let listeners = self.admin("/listeners?format=json").unwrap();
         let listeners: Value = serde_json::from_str(&listeners).unwrap();
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
@@ -85,19 +85,19 @@ impl Envoy {
     }
 
     /// Where its admin port is.
-    pub(crate) fn admin_address(&self) -> SocketAddr {
+    pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
     /// Every counter and gauge; histograms and texts are left out.
-    pub(crate) fn stats(&self) -> Stats {
+    pub fn stats(&self) -> Stats {
         let text = self.admin("/stats").unwrap();
         let lines = text.lines().filter_map(|line| line.split_once(": "));
         lines.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
     }
 
     /// What the admin port answers to a `GET`; none while it does not answer 200.
-    pub(crate) fn admin(&self, path: &str) -> Option<String> {
+    pub fn admin(&self, path: &str) -> Option<String> {
         let mut connection = Connection::open(self.admin).ok()?;
         connection.write(format!("GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n").as_bytes()).ok()?;
         let response = connection.response(false).ok()?;
@@ -105,29 +105,29 @@ impl Envoy {
     }
 
     /// All that it has written to its own log.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
     }
 
     /// Whether it is still the process that was started.
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
 
     /// The memory that it holds now, in bytes.
-    pub(crate) fn resident_memory(&self) -> u64 {
+    pub fn resident_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// The processor time it has used, in nanoseconds, by all its threads.
-    pub(crate) fn processor_time(&self) -> u64 {
+    pub fn processor_time(&self) -> u64 {
         let tasks = format!("/proc/{}/task", self.process.id());
         let of_task = |task: fs::DirEntry| -> Option<u64> {
             let schedule = fs::read_to_string(task.path().join("schedstat")).ok()?;

@@ -16,7 +16,7 @@ use super::{ecds, http1, http2, inline, repository, system, until, wasm};
 type Change = Box<dyn Fn(&str) -> String>;
 
 /// What a gateway is started with.
-pub(crate) struct Setup {
+pub struct Setup {
     policy: String,
     wasm: PathBuf,
     environment: Vec<(&'static str, String)>,
@@ -29,7 +29,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// The shipped bootstrap with this policy (JSON).
-    pub(crate) fn new(policy: impl ToString) -> Setup {
+    pub fn new(policy: impl ToString) -> Setup {
         Setup {
             policy: policy.to_string(),
             wasm: wasm(),
@@ -43,53 +43,53 @@ impl Setup {
     }
 
     /// The shipped bootstrap with the policy of a system, and with what the system needs beside it.
-    pub(crate) fn of_system(name: &'static str) -> Setup {
+    pub fn of_system(name: &'static str) -> Setup {
         Setup::new(system(name)).system(name)
     }
 
     /// With another filter.
-    pub(crate) fn wasm(mut self, wasm: &Path) -> Setup {
+    pub fn wasm(mut self, wasm: &Path) -> Setup {
         self.wasm = wasm.to_owned();
         self
     }
 
     /// With `LATCHKEY_PEPPER` in Envoy's environment.
-    pub(crate) fn pepper(mut self, pepper: &str) -> Setup {
+    pub fn pepper(mut self, pepper: &str) -> Setup {
         self.environment.push(("LATCHKEY_PEPPER", pepper.to_owned()));
         self
     }
 
     /// With every ECDS file changed.
-    pub(crate) fn change_ecds(mut self, change: impl Fn(&str) -> String + 'static) -> Setup {
+    pub fn change_ecds(mut self, change: impl Fn(&str) -> String + 'static) -> Setup {
         self.change_ecds = Box::new(change);
         self
     }
 
     /// With the front's bootstrap changed.
-    pub(crate) fn change_bootstrap(mut self, change: impl Fn(&str) -> String + 'static) -> Setup {
+    pub fn change_bootstrap(mut self, change: impl Fn(&str) -> String + 'static) -> Setup {
         self.change_bootstrap = Box::new(change);
         self
     }
 
     /// With what `envoy/systems` has for the bootstrap of a system beside its policy.
-    pub(crate) fn system(mut self, name: &'static str) -> Setup {
+    pub fn system(mut self, name: &'static str) -> Setup {
         self.system = Some(name);
         self
     }
 
     /// With a file beside the policy's.
-    pub(crate) fn file(mut self, name: &'static str, text: String) -> Setup {
+    pub fn file(mut self, name: &'static str, text: String) -> Setup {
         self.files.push((name, text));
         self
     }
 
     /// With the filter in the bootstrap, in place of the watched file.
-    pub(crate) fn inline(mut self) -> Setup {
+    pub fn inline(mut self) -> Setup {
         self.is_inline = true;
         self
     }
 
-    pub(crate) fn start(self) -> Gateway {
+    pub fn start(self) -> Gateway {
         let scratch = Scratch::new();
         let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
         let upstream_address = upstream.listener();
@@ -126,9 +126,9 @@ impl Setup {
 }
 
 /// A front and its upstream, both stopped when dropped.
-pub(crate) struct Gateway {
+pub struct Gateway {
     /// Where clients connect.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     front: RefCell<Envoy>,
     upstream_address: SocketAddr,
     upstream: Envoy,
@@ -143,31 +143,31 @@ pub(crate) struct Gateway {
 
 /// One request's response and its line in the access log.
 #[derive(Clone, Debug)]
-pub(crate) struct Exchange {
-    pub(crate) response: Response,
-    pub(crate) log: LogLine,
+pub struct Exchange {
+    pub response: Response,
+    pub log: LogLine,
 }
 
 impl Exchange {
     /// The filter's decision; empty where the request never reached the filter.
-    pub(crate) fn decision(&self) -> &str {
+    pub fn decision(&self) -> &str {
         self.log.latchkey.as_deref().unwrap_or_default()
     }
 
     /// Decision and status, which is what most tests are about.
-    pub(crate) fn outcome(&self) -> (&str, u16) {
+    pub fn outcome(&self) -> (&str, u16) {
         (self.decision(), self.response.status)
     }
 }
 
 impl Gateway {
     /// The shipped bootstrap with this policy (JSON).
-    pub(crate) fn start(policy: impl ToString) -> Gateway {
+    pub fn start(policy: impl ToString) -> Gateway {
         Setup::new(policy).start()
     }
 
     /// Sends a request over a connection of its own.
-    pub(crate) fn exchange(&self, request: &CaseRequest) -> Exchange {
+    pub fn exchange(&self, request: &CaseRequest) -> Exchange {
         if request.http2 {
             let (response, client) = http2::exchange(self.address, request);
             return Exchange { response, log: self.log_line(client) };
@@ -176,17 +176,13 @@ impl Gateway {
     }
 
     /// Sends a request over HTTP/2, with trailers behind its body.
-    pub(crate) fn exchange_with_trailers(
-        &self,
-        request: &CaseRequest,
-        trailers: HeaderMap,
-    ) -> Exchange {
+    pub fn exchange_with_trailers(&self, request: &CaseRequest, trailers: HeaderMap) -> Exchange {
         let (response, client) = http2::exchange_with_trailers(self.address, request, trailers);
         Exchange { response, log: self.log_line(client) }
     }
 
     /// Sends a `GET`.
-    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Exchange {
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Exchange {
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!("GET {path} HTTP/1.1\r\nhost: api.example.com\r\n{lines}\r\n");
@@ -194,7 +190,7 @@ impl Gateway {
     }
 
     /// Sends these bytes over a connection of its own, and reads one response.
-    pub(crate) fn raw(&self, request: &[u8]) -> Exchange {
+    pub fn raw(&self, request: &[u8]) -> Exchange {
         let mut connection = self.connect();
         connection.write(request).unwrap();
         let response = connection
@@ -203,12 +199,12 @@ impl Gateway {
         Exchange { response, log: self.log_line(connection.client()) }
     }
 
-    pub(crate) fn connect(&self) -> Connection {
+    pub fn connect(&self) -> Connection {
         Connection::open(self.address).unwrap()
     }
 
     /// The oldest line of the access log about a client that nobody has asked for yet.
-    pub(crate) fn log_line(&self, client: SocketAddr) -> LogLine {
+    pub fn log_line(&self, client: SocketAddr) -> LogLine {
         let mut log = self.log.borrow_mut();
         let (file, lines) = &mut *log;
         until(&format!("a line of the access log about {client}"), || {
@@ -220,7 +216,7 @@ impl Gateway {
 
     /// What the upstream saw since the last call. A request that broke off before it was whole, as
     /// one does that is refused for its body, is none.
-    pub(crate) fn reports(&self) -> Vec<Report> {
+    pub fn reports(&self) -> Vec<Report> {
         // A request of our own past the front: what it finds in the file before itself is all.
         let number = self.fences.get() + 1;
         self.fences.set(number);
@@ -238,14 +234,14 @@ impl Gateway {
     }
 
     /// What the upstream saw of the one request that reached it since the last call.
-    pub(crate) fn report(&self) -> Report {
+    pub fn report(&self) -> Report {
         let mut reports = self.reports();
         assert_eq!(reports.len(), 1, "{reports:#?}");
         reports.remove(0)
     }
 
     /// Puts a policy (JSON) into force.
-    pub(crate) fn push(&self, policy: impl ToString) {
+    pub fn push(&self, policy: impl ToString) {
         let text = self.ecds(policy);
         // Envoy takes no notice of what does not change anything.
         if fs::read_to_string(self.ecds_file()).is_ok_and(|old| old == text) {
@@ -257,7 +253,7 @@ impl Gateway {
     }
 
     /// The ECDS file for a policy (JSON).
-    pub(crate) fn ecds(&self, policy: impl ToString) -> String {
+    pub fn ecds(&self, policy: impl ToString) -> String {
         (self.change_ecds)(&ecds(&self.scratch, &policy.to_string(), &self.wasm))
     }
 
@@ -265,7 +261,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Envoy refused it: what its log says since.
-    pub(crate) fn push_ecds(&self, text: &str) -> Result<(), String> {
+    pub fn push_ecds(&self, text: &str) -> Result<(), String> {
         self.pushed_by(|| {
             self.scratch.replace("ecds.yaml", text);
         })
@@ -275,7 +271,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Envoy refused it: what its log says since.
-    pub(crate) fn pushed_by(&self, push: impl FnOnce()) -> Result<(), String> {
+    pub fn pushed_by(&self, push: impl FnOnce()) -> Result<(), String> {
         let before = Pushes::of(&self.stats());
         let log = self.log_text().len();
         push();
@@ -286,53 +282,53 @@ impl Gateway {
     }
 
     /// The file that the front watches.
-    pub(crate) fn ecds_file(&self) -> PathBuf {
+    pub fn ecds_file(&self) -> PathBuf {
         self.scratch.file("ecds.yaml")
     }
 
     /// The filter that the front runs.
-    pub(crate) fn wasm(&self) -> &Path {
+    pub fn wasm(&self) -> &Path {
         &self.wasm
     }
 
     /// Where the front's admin port is.
-    pub(crate) fn admin_address(&self) -> SocketAddr {
+    pub fn admin_address(&self) -> SocketAddr {
         self.front.borrow().admin_address()
     }
 
     /// Where the admin port of the upstream is.
-    pub(crate) fn upstream_admin_address(&self) -> SocketAddr {
+    pub fn upstream_admin_address(&self) -> SocketAddr {
         self.upstream.admin_address()
     }
 
     /// The front's counters and gauges.
-    pub(crate) fn stats(&self) -> Stats {
+    pub fn stats(&self) -> Stats {
         self.front.borrow().stats()
     }
 
     /// What the front's admin port answers to a `GET`.
-    pub(crate) fn admin(&self, path: &str) -> String {
+    pub fn admin(&self, path: &str) -> String {
         self.front.borrow().admin(path).unwrap()
     }
 
     /// All that the front has written to its own log.
-    pub(crate) fn log_text(&self) -> String {
+    pub fn log_text(&self) -> String {
         self.front.borrow().log()
     }
 
     /// The front's access log as it stands.
-    pub(crate) fn access_log_text(&self) -> String {
+    pub fn access_log_text(&self) -> String {
         let bytes = fs::read(self.scratch.file("access.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Whether the front is still the process that was started.
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.front.borrow_mut().is_running()
     }
 
     /// The processor time that the front has used, in nanoseconds.
-    pub(crate) fn processor_time(&self) -> u64 {
+    pub fn processor_time(&self) -> u64 {
         self.front.borrow().processor_time()
     }
 }
@@ -386,11 +382,7 @@ impl Pushes {
 
 /// `envoy/envoy.yaml` with this run's ports and files, and with what a system brings along. The log
 /// names clients with their ports, by which tests find the line of a request.
-pub(crate) fn front_bootstrap(
-    scratch: &Scratch,
-    upstream: SocketAddr,
-    system: Option<&str>,
-) -> String {
+pub fn front_bootstrap(scratch: &Scratch, upstream: SocketAddr, system: Option<&str>) -> String {
     let folder = scratch.path().display().to_string();
     let mut text = fs::read_to_string(repository("envoy/envoy.yaml")).unwrap();
     if let Some(system) = system {
@@ -450,7 +442,7 @@ fn upstream_bootstrap(scratch: &Scratch) -> String {
 }
 
 /// `text` with `from` replaced, which must be in it.
-pub(crate) fn replaced(text: &str, from: &str, to: &str) -> String {
+pub fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "`{from}` is not in the file any more");
     text.replace(from, to)
 }

@@ -11,28 +11,28 @@ use serde::de::DeserializeOwned;
 
 /// A line of the front's access log.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct LogLine {
+pub struct LogLine {
     /// Whose request it was, with the port.
-    pub(crate) client: SocketAddr,
-    pub(crate) request_id: Option<String>,
-    pub(crate) protocol: Option<String>,
-    pub(crate) method: Option<String>,
-    pub(crate) authority: Option<String>,
-    pub(crate) path: Option<String>,
-    pub(crate) status: u16,
-    pub(crate) details: Option<String>,
-    pub(crate) flags: Option<String>,
+    pub client: SocketAddr,
+    pub request_id: Option<String>,
+    pub protocol: Option<String>,
+    pub method: Option<String>,
+    pub authority: Option<String>,
+    pub path: Option<String>,
+    pub status: u16,
+    pub details: Option<String>,
+    pub flags: Option<String>,
     /// The filter's decision; none where a request never reached the filter.
-    pub(crate) latchkey: Option<String>,
-    pub(crate) account: Option<String>,
-    pub(crate) response_request_id: Option<String>,
+    pub latchkey: Option<String>,
+    pub account: Option<String>,
+    pub response_request_id: Option<String>,
     /// What else the request's headers hold when it is logged, `:path` with its query among them.
     left: BTreeMap<String, Option<String>>,
 }
 
 impl LogLine {
     /// What else the request's headers hold when it is logged: those of [`LEFT`] that there are.
-    pub(crate) fn left(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn left(&self) -> Vec<(String, Vec<u8>)> {
         let values = self.left.iter();
         let present = |(name, value): (&String, &Option<String>)| {
             Some((name.clone(), value.clone()?.into_bytes()))
@@ -42,54 +42,54 @@ impl LogLine {
 }
 
 /// The headers in which a credential may be left.
-pub(crate) const LEFT: [&str; 7] =
+pub const LEFT: [&str; 7] =
     [":path", "authorization", "cookie", "referer", "x-api-key", "x-auth-token", "x_auth_token"];
 
 /// What the upstream saw of one request. Bytes that are not ASCII stand as the characters of the
 /// same numbers.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Report {
-    pub(crate) method: String,
-    pub(crate) path: Option<String>,
-    pub(crate) authority: Option<String>,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body_bytes: usize,
+pub struct Report {
+    pub method: String,
+    pub path: Option<String>,
+    pub authority: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub body_bytes: usize,
     /// The checksum of the whole body (RFC 1950).
-    pub(crate) body_adler32: u32,
-    pub(crate) body: Option<String>,
+    pub body_adler32: u32,
+    pub body: Option<String>,
 }
 
 impl Report {
     /// The values of every header of that name.
-    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+    pub fn values(&self, name: &str) -> Vec<&str> {
         let values = self.headers.iter().filter(|(own, _)| own == name);
         values.map(|(_, value)| value.as_str()).collect()
     }
 
-    pub(crate) fn request_id(&self) -> Option<&str> {
+    pub fn request_id(&self) -> Option<&str> {
         self.values("x-request-id").first().copied()
     }
 }
 
 /// The bytes that a text of a [`Report`] stands for.
-pub(crate) fn bytes(text: &str) -> Vec<u8> {
+pub fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
 }
 
 /// A file of JSON lines that an Envoy goes on writing.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub struct Lines {
     file: PathBuf,
     read: u64,
 }
 
 impl Lines {
-    pub(crate) fn new(file: PathBuf) -> Lines {
+    pub fn new(file: PathBuf) -> Lines {
         Lines { file, read: 0 }
     }
 
     /// The whole lines that have come since the last call.
-    pub(crate) fn more<T: DeserializeOwned>(&mut self) -> Vec<T> {
+    pub fn more<T: DeserializeOwned>(&mut self) -> Vec<T> {
         let Ok(mut file) = File::open(&self.file) else { return Vec::new() };
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.read)).unwrap();

@@ -6,18 +6,8 @@
 //!
 //! The module is `dist/latchkey.wasm`; the environment variable `LATCHKEY_WASM` names another.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of the host")]
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test helper fails by panicking"
-)]
-
 mod headers;
 mod imports;
-#[path = "../../../tests/harness/repository.rs"]
-mod repository;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,32 +18,33 @@ use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, Val};
 
 use headers::HeaderMap;
 use imports::Stage;
-pub(crate) use repository::{repository, wasm};
+
+use crate::wasm;
 
 /// Headers in order, as they cross the border: names in lower case, values as bytes.
-pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+pub type Headers = Vec<(String, Vec<u8>)>;
 
 /// What became of one request.
 #[derive(Debug, Clone)]
-pub(crate) struct Exchange {
-    pub(crate) outcome: Outcome,
+pub struct Exchange {
+    pub outcome: Outcome,
     /// The request's headers as the filter left them.
-    pub(crate) request: Headers,
+    pub request: Headers,
     /// What the client gets as headers, `:status` included; empty where nothing came back.
-    pub(crate) response: Headers,
+    pub response: Headers,
     /// What of the request's body the upstream sees.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// By the name the filter gave: Envoy puts `wasm.` before it.
-    pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
+    pub filter_state: BTreeMap<String, Vec<u8>>,
     /// The names of the host calls made for this request, in order.
-    pub(crate) calls: Vec<String>,
+    pub calls: Vec<String>,
     /// What the interpreter charged for this request: deterministic, so fit for comparing builds.
-    pub(crate) fuel: u64,
+    pub fuel: u64,
 }
 
 /// How the last callback for a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Let through; the upstream sees these headers.
     Continue(Headers),
     /// Paused without a reply: where nothing more comes, the client would wait for ever.
@@ -66,22 +57,22 @@ pub(crate) enum Outcome {
 
 /// One line of the filter's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogLine {
+pub struct LogLine {
     /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
-    pub(crate) level: &'static str,
-    pub(crate) text: String,
+    pub level: &'static str,
+    pub text: String,
 }
 
 /// A metric that the filter has defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Metric {
+pub enum Metric {
     Counter(u64),
     Gauge(u64),
 }
 
 /// A request that is under way.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     context: u32,
     request: HeaderMap,
     /// What of the request's body was held back.
@@ -91,7 +82,7 @@ pub(crate) struct Stream {
 
 /// One VM with the filter in it, as one worker of Envoy has it.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub struct Host {
     store: Store<Stage>,
     instance: Instance,
     /// The root contexts that have not been retired, oldest first; the last one takes new streams.
@@ -103,12 +94,12 @@ pub(crate) struct Host {
 
 impl Host {
     /// Loads the filter into a new VM and starts it.
-    pub(crate) fn load() -> Host {
+    pub fn load() -> Host {
         Host::load_with_environment(&[])
     }
 
     /// The same, with environment variables of the VM.
-    pub(crate) fn load_with_environment(environment: &[(&str, &str)]) -> Host {
+    pub fn load_with_environment(environment: &[(&str, &str)]) -> Host {
         let module = module();
         let mut store = Store::new(module.engine(), Stage::new(environment));
         store.set_fuel(u64::MAX).unwrap();
@@ -124,7 +115,7 @@ impl Host {
 
     /// Gives the plugin a configuration. The first goes to the root context of the VM's start; a
     /// later one gets a root context of its own, and streams under way keep the one they have.
-    pub(crate) fn configure(&mut self, configuration: &[u8]) -> bool {
+    pub fn configure(&mut self, configuration: &[u8]) -> bool {
         let first = self.store.data().configuration.is_none();
         self.store.data_mut().configuration = Some(configuration.to_vec());
         let root = if first { self.roots[0] } else { self.create_context(0) };
@@ -137,7 +128,7 @@ impl Host {
     }
 
     /// Ends the root contexts of earlier configurations, as Envoy does when their streams are gone.
-    pub(crate) fn retire_old_configurations(&mut self) {
+    pub fn retire_old_configurations(&mut self) {
         let last = self.roots.len() - 1;
         for root in self.roots.drain(..last).collect::<Vec<_>>() {
             self.call("proxy_on_done", &[root]);
@@ -146,7 +137,7 @@ impl Host {
     }
 
     /// Fires the timer of every root context that has asked for one.
-    pub(crate) fn tick(&mut self) {
+    pub fn tick(&mut self) {
         for root in self.roots.clone() {
             if self.store.data().tick_periods.get(&root).is_some_and(|period| *period > 0) {
                 self.call("proxy_on_tick", &[root]);
@@ -155,12 +146,12 @@ impl Host {
     }
 
     /// One whole request; an upstream, where it is let through, answers 200 without a body.
-    pub(crate) fn exchange(&mut self, request: &[(String, Vec<u8>)]) -> Exchange {
+    pub fn exchange(&mut self, request: &[(String, Vec<u8>)]) -> Exchange {
         self.exchange_with_body(request, &[])
     }
 
     /// The same, with a body in pieces. The pieces behind a reply are not sent.
-    pub(crate) fn exchange_with_body(
+    pub fn exchange_with_body(
         &mut self,
         request: &[(String, Vec<u8>)],
         pieces: &[&[u8]],
@@ -180,7 +171,7 @@ impl Host {
     }
 
     /// Opens a stream under the configuration of now.
-    pub(crate) fn open(&mut self) -> Stream {
+    pub fn open(&mut self) -> Stream {
         let root = *self.roots.last().unwrap();
         let exchange = Exchange {
             outcome: Outcome::Hang,
@@ -198,16 +189,12 @@ impl Host {
     }
 
     /// Passes the headers of a request without a body.
-    pub(crate) fn request(
-        &mut self,
-        stream: &mut Stream,
-        headers: &[(String, Vec<u8>)],
-    ) -> Outcome {
+    pub fn request(&mut self, stream: &mut Stream, headers: &[(String, Vec<u8>)]) -> Outcome {
         self.request_headers(stream, headers, true)
     }
 
     /// Passes the request's headers.
-    pub(crate) fn request_headers(
+    pub fn request_headers(
         &mut self,
         stream: &mut Stream,
         headers: &[(String, Vec<u8>)],
@@ -219,19 +206,14 @@ impl Host {
     }
 
     /// Passes a piece of the request's body, behind those that were held back.
-    pub(crate) fn request_body(
-        &mut self,
-        stream: &mut Stream,
-        piece: &[u8],
-        is_end: bool,
-    ) -> Outcome {
+    pub fn request_body(&mut self, stream: &mut Stream, piece: &[u8], is_end: bool) -> Outcome {
         stream.held.extend(piece);
         let size = u32::try_from(stream.held.len()).unwrap();
         self.step(stream, "proxy_on_request_body", &[size, is_end.into()])
     }
 
     /// Ends the request with trailers.
-    pub(crate) fn request_trailers(&mut self, stream: &mut Stream) -> Outcome {
+    pub fn request_trailers(&mut self, stream: &mut Stream) -> Outcome {
         self.step(stream, "proxy_on_request_trailers", &[1])
     }
 
@@ -265,7 +247,7 @@ impl Host {
     }
 
     /// Passes the headers of a response through the filter.
-    pub(crate) fn respond(&mut self, stream: &mut Stream, headers: &[(String, Vec<u8>)]) {
+    pub fn respond(&mut self, stream: &mut Stream, headers: &[(String, Vec<u8>)]) {
         let count = u32::try_from(headers.len()).unwrap();
         self.store.data_mut().response = HeaderMap::new(headers);
         self.measure(stream, |host, stream| {
@@ -275,7 +257,7 @@ impl Host {
     }
 
     /// Ends a stream and says what became of it.
-    pub(crate) fn close(&mut self, mut stream: Stream) -> Exchange {
+    pub fn close(&mut self, mut stream: Stream) -> Exchange {
         self.measure(&mut stream, |host, stream| {
             host.call("proxy_on_log", &[stream.context]);
             host.call("proxy_on_done", &[stream.context]);
@@ -289,13 +271,13 @@ impl Host {
     }
 
     /// Sets the clock, in Unix seconds. It stands until it is set again; at first it says 0.
-    pub(crate) fn set_clock(&mut self, seconds: i64) {
+    pub fn set_clock(&mut self, seconds: i64) {
         self.store.data_mut().nanoseconds = u64::try_from(seconds).unwrap() * 1_000_000_000;
     }
 
     /// From now on the proxy has these claims to tell, under the name that a session's payload has
     /// in `jwt_authn`; or none.
-    pub(crate) fn set_claims(&mut self, payload: &str, claims: Option<&Claims>) {
+    pub fn set_claims(&mut self, payload: &str, claims: Option<&Claims>) {
         let path = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
         let properties = &mut self.store.data_mut().properties;
         properties.clear();
@@ -307,45 +289,45 @@ impl Host {
     }
 
     /// Asks the module for memory, as the proxy does before it hands bytes over.
-    pub(crate) fn allocate(&mut self, size: u32) -> Option<u32> {
+    pub fn allocate(&mut self, size: u32) -> Option<u32> {
         self.call("proxy_on_memory_allocate", &[size])
     }
 
     /// From now on the named host call fails, with `InternalFailure`.
-    pub(crate) fn fail_calls_to(&mut self, name: &str) {
+    pub fn fail_calls_to(&mut self, name: &str) {
         assert!(module().imports().any(|import| import.name() == name), "no import `{name}`");
         self.store.data_mut().failing.push(name.to_owned());
     }
 
     /// What the filter has logged.
-    pub(crate) fn logs(&self) -> &[LogLine] {
+    pub fn logs(&self) -> &[LogLine] {
         &self.store.data().logs
     }
 
     /// The host calls made since the last time they were taken, by name; those of an [`Exchange`]
     /// stand there and not here.
-    pub(crate) fn take_calls(&mut self) -> Vec<String> {
+    pub fn take_calls(&mut self) -> Vec<String> {
         std::mem::take(&mut self.store.data_mut().calls)
     }
 
     /// The metrics defined so far, by name.
-    pub(crate) fn metrics(&self) -> &BTreeMap<String, Metric> {
+    pub fn metrics(&self) -> &BTreeMap<String, Metric> {
         &self.store.data().metrics
     }
 
     /// Why the module trapped, if it did.
-    pub(crate) fn trap(&self) -> Option<&str> {
+    pub fn trap(&self) -> Option<&str> {
         self.trap.as_deref()
     }
 
     /// The VM's memory now, in bytes. It never shrinks.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         let memory = self.instance.get_memory(&self.store, "memory").unwrap();
         memory.data_size(&self.store)
     }
 
     /// What of the interpreter's fuel is left.
-    pub(crate) fn fuel(&self) -> u64 {
+    pub fn fuel(&self) -> u64 {
         self.store.get_fuel().unwrap()
     }
 
@@ -393,13 +375,13 @@ impl Host {
 
 impl Exchange {
     /// The decision as access logs read it: `allow key:ID`, `deny REASON`, …
-    pub(crate) fn decision(&self) -> String {
+    pub fn decision(&self) -> String {
         let state = self.filter_state.get("latchkey").cloned().unwrap_or_default();
         String::from_utf8(state).unwrap()
     }
 
     /// The headers that the upstream sees; panics where the request was not let through.
-    pub(crate) fn upstream(&self) -> &Headers {
+    pub fn upstream(&self) -> &Headers {
         match &self.outcome {
             Outcome::Continue(headers) => headers,
             other => panic!("not let through: {other}"),
@@ -407,7 +389,7 @@ impl Exchange {
     }
 
     /// The filter's reply as status and body; panics where there was none.
-    pub(crate) fn reply(&self) -> (u16, &str) {
+    pub fn reply(&self) -> (u16, &str) {
         match &self.outcome {
             Outcome::Reply { status, body, .. } => (*status, str::from_utf8(body).unwrap()),
             other => panic!("not answered by the filter: {other}"),
@@ -437,13 +419,13 @@ impl LogLine {
 }
 
 /// All values of a header, in order.
-pub(crate) fn values<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Vec<&'h [u8]> {
+pub fn values<'h>(headers: &'h [(String, Vec<u8>)], name: &str) -> Vec<&'h [u8]> {
     let named = headers.iter().filter(|(candidate, _)| candidate == name);
     named.map(|(_, value)| value.as_slice()).collect()
 }
 
 /// The names of what the module imports, as `module.name`, sorted.
-pub(crate) fn import_names() -> Vec<String> {
+pub fn import_names() -> Vec<String> {
     let imports = module().imports();
     let mut names: Vec<_> = imports.map(|i| format!("{}.{}", i.module(), i.name())).collect();
     names.sort();
@@ -451,7 +433,7 @@ pub(crate) fn import_names() -> Vec<String> {
 }
 
 /// The names of what the module exports, sorted.
-pub(crate) fn export_names() -> Vec<String> {
+pub fn export_names() -> Vec<String> {
     let mut names: Vec<_> = module().exports().map(|export| export.name().to_owned()).collect();
     names.sort();
     names

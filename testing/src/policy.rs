@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Scratch, repository};
 
 /// The ECDS file for a policy (JSON), as `latchkey render --to ecds` prints it.
-pub(crate) fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
+pub fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
     let file = scratch.file("policy.json");
     fs::write(&file, policy).unwrap();
     let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
@@ -18,14 +18,14 @@ pub(crate) fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
 }
 
 /// The policy of `envoy/systems/NAME.yaml`, as JSON.
-pub(crate) fn system(name: &str) -> String {
+pub fn system(name: &str) -> String {
     let policy = Policy::load(&repository(&format!("envoy/systems/{name}.yaml")), None);
     let policy = policy.unwrap_or_else(|error| panic!("{error:#}"));
     String::from_utf8(policy.to_json().unwrap()).unwrap()
 }
 
 /// An ECDS file that hands over its policy as a `Struct`, in place of a `StringValue`.
-pub(crate) fn as_struct(ecds: &str) -> String {
+pub fn as_struct(ecds: &str) -> String {
     let (start, policy) = ecds.split_once("google.protobuf.StringValue\n").unwrap();
     // JSON is YAML, and the block's lines are indented already.
     let policy = policy.replacen("value: |", "value:", 1);
@@ -33,7 +33,7 @@ pub(crate) fn as_struct(ecds: &str) -> String {
 }
 
 /// A bootstrap with the filter of an ECDS file in it, in place of its discovery.
-pub(crate) fn inline(bootstrap: &str, ecds: &str) -> String {
+pub fn inline(bootstrap: &str, ecds: &str) -> String {
     let (_, filter) = ecds.split_once("  name: latchkey\n").unwrap();
     let (filter, _) = filter.split_once("version_info: ").unwrap();
     let filter: String = filter.lines().map(|line| format!("                  {line}\n")).collect();
@@ -45,24 +45,24 @@ pub(crate) fn inline(bootstrap: &str, ecds: &str) -> String {
 
 /// A key of a policy: its token, and how the policy names and hashes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
-    pub(crate) id: String,
-    pub(crate) token: String,
+pub struct Key {
+    pub id: String,
+    pub token: String,
 }
 
 impl Key {
     /// A key whose token is made of its id.
-    pub(crate) fn new(id: &str) -> Key {
+    pub fn new(id: &str) -> Key {
         Key { id: id.to_owned(), token: format!("token_of_{id}_0123456789") }
     }
 
     /// `sha256:` and the token's digest.
-    pub(crate) fn hash(&self) -> String {
+    pub fn hash(&self) -> String {
         format!("sha256:{}", hex::encode(Sha256::digest(&self.token)))
     }
 
     /// The value of `authorization` that presents it.
-    pub(crate) fn bearer(&self) -> String {
+    pub fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
 }

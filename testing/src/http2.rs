@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use super::{PATIENCE, Response};
 
 /// Sends one request over a connection of its own; the response, and the client's address.
-pub(crate) fn exchange(address: SocketAddr, request: &CaseRequest) -> (Response, SocketAddr) {
+pub fn exchange(address: SocketAddr, request: &CaseRequest) -> (Response, SocketAddr) {
     exchange_with_trailers(address, request, HeaderMap::new())
 }
 
 /// The same with trailers behind the body.
-pub(crate) fn exchange_with_trailers(
+pub fn exchange_with_trailers(
     address: SocketAddr,
     request: &CaseRequest,
     trailers: HeaderMap,

@@ -1,27 +1,21 @@
 //! Policies of any size for benchmarks and budgets, the same bytes every time.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    reason = "a helper that fails by panicking, of which each user has its own part"
-)]
-
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 /// The token of the key at an index.
-pub(crate) fn token(index: usize) -> String {
+pub fn token(index: usize) -> String {
     format!("lk_live_{index:024}")
 }
 
 /// A policy with this many keys as an issuer's database would hold them, and no rules.
-pub(crate) fn with_keys(count: usize) -> String {
+pub fn with_keys(count: usize) -> String {
     with(count, 0)
 }
 
 /// The same, with this many rules.
-pub(crate) fn with(keys: usize, rules: usize) -> String {
+pub fn with(keys: usize, rules: usize) -> String {
     let mut json = String::with_capacity(4_096 + keys * 240 + rules * 160);
     json.push_str(
         r#"{"credentials":[{"header":"authorization","scheme":"Bearer"}],"key_types":{"live":{"scopes":["*:read","orders:write"]},"admin":{"scopes":["*:*"]}},"rules":["#,

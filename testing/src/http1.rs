@@ -9,7 +9,7 @@ use super::PATIENCE;
 
 /// A connection that stays open between requests, unless Envoy closes it.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     /// What came after the last response.
     rest: Vec<u8>,
@@ -17,27 +17,27 @@ pub(crate) struct Connection {
 
 /// A response, over HTTP/1 or HTTP/2.
 #[derive(Clone, Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
+pub struct Response {
+    pub status: u16,
     /// In order, names in lower case.
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: Vec<u8>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
 }
 
 impl Response {
     /// The values of every header of that name.
-    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+    pub fn values(&self, name: &str) -> Vec<String> {
         let values = self.headers.iter().filter(|(own, _)| own == name);
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Connection {
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Connection> {
+    pub fn open(address: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -46,16 +46,16 @@ impl Connection {
     }
 
     /// This end of the connection, as the access log names it.
-    pub(crate) fn client(&self) -> SocketAddr {
+    pub fn client(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Reads the next response; that to a HEAD has no body, whatever its headers say.
-    pub(crate) fn response(&mut self, is_head: bool) -> io::Result<Response> {
+    pub fn response(&mut self, is_head: bool) -> io::Result<Response> {
         loop {
             if let Some(response) = self.parsed(is_head, false)? {
                 return Ok(response);
@@ -112,7 +112,7 @@ impl Connection {
 }
 
 /// The bytes of a request: its headers as they stand, `host` first, the body's framing last.
-pub(crate) fn bytes(request: &CaseRequest) -> Vec<u8> {
+pub fn bytes(request: &CaseRequest) -> Vec<u8> {
     let target = request.path.as_deref().unwrap_or(&request.authority);
     let mut bytes =
         format!("{} {target} HTTP/1.1\r\nhost: {}\r\n", request.method, request.authority)

@@ -1,4 +1,7 @@
-//! Real Envoys on loopback, for tests: start with [`Gateway::start`], send with
+//! What the tests and benchmarks of all packages share, shipped nowhere: real Envoys, the built filter in this
+//! process ([`host`]), policies of any size ([`policies`]).
+//!
+//! Real Envoys on loopback: start with [`Gateway::start`], send with
 //! [`Gateway::exchange`] or over connections of your own, and see what the client got, what the
 //! access log says and what the upstream saw.
 //!
@@ -8,8 +11,13 @@
 //!
 //! The filter is `dist/latchkey.wasm`; the environment variable `LATCHKEY_WASM` names another.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of the harness")]
 #![allow(
+    missing_debug_implementations,
+    missing_docs,
+    reason = "only tests use this, and they print and read less of it than users would"
+)]
+#![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
@@ -17,12 +25,14 @@
     reason = "a test helper fails by panicking"
 )]
 
-pub(crate) mod access_log;
+pub mod access_log;
 mod envoy;
-pub(crate) mod gateway;
-pub(crate) mod http1;
-pub(crate) mod http2;
+pub mod gateway;
+pub mod host;
+pub mod http1;
+pub mod http2;
 mod load;
+pub mod policies;
 mod policy;
 mod repository;
 mod scratch;
@@ -30,20 +40,20 @@ mod scratch;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use access_log::{LogLine, Report};
-pub(crate) use envoy::{Envoy, Stats};
-pub(crate) use gateway::{Exchange, Gateway, Setup};
-pub(crate) use http1::{Connection, Response};
-pub(crate) use load::{Client, Load};
-pub(crate) use policy::{Key, as_struct, ecds, inline, system};
-pub(crate) use repository::{repository, wasm};
-pub(crate) use scratch::Scratch;
+pub use access_log::{LogLine, Report};
+pub use envoy::{Envoy, Stats};
+pub use gateway::{Exchange, Gateway, Setup};
+pub use http1::{Connection, Response};
+pub use load::{Client, Load};
+pub use policy::{Key, as_struct, ecds, inline, system};
+pub use repository::{repository, wasm};
+pub use scratch::Scratch;
 
 /// How long anything may take before a test fails: far more than it ever does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Polls until `condition` gives a value; a test fails with `what` when that takes too long.
-pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
