@@ -55,8 +55,9 @@ test: tools wasm
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 
-differential:
+differential: tools wasm
 	@envoy/install-tools rust node
+	@envoy/install-tools httpd lighttpd nginx php
 	cargo test --test differential -- --ignored --nocapture
 
 # How long each fuzz target runs.

@@ -22,12 +22,22 @@ pub fn exchange_with_trailers(
     request: &CaseRequest,
     trailers: HeaderMap,
 ) -> (Response, SocketAddr) {
+    try_exchange(address, request, trailers).unwrap_or_else(|error| panic!("HTTP/2: {error}"))
+}
+
+/// The same for what Envoy may answer by breaking off.
+///
+/// # Errors
+/// The stream or the connection ended without a response.
+pub fn try_exchange(
+    address: SocketAddr,
+    request: &CaseRequest,
+    trailers: HeaderMap,
+) -> Result<(Response, SocketAddr), h2::Error> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let exchanged =
         runtime.block_on(async { timeout(PATIENCE, send(address, request, trailers)).await });
-    exchanged
-        .unwrap_or_else(|_| panic!("no answer over HTTP/2 to `{}`", request.method))
-        .unwrap_or_else(|error| panic!("HTTP/2: {error}"))
+    exchanged.unwrap_or_else(|_| panic!("no answer over HTTP/2 to `{}`", request.method))
 }
 
 async fn send(

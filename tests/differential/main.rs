@@ -13,4 +13,5 @@
 
 mod graphql;
 mod round;
+mod routers;
 mod server;

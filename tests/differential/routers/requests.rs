@@ -1,0 +1,642 @@
+//! Generated requests: what one asks for, spelled as no client would.
+
+use latchkey_cli::cases::{CaseRequest, Value};
+use serde_json::json;
+
+use crate::round::{self, Random};
+use latchkey_testing::Key;
+
+use super::policy::EVIL;
+
+/// A request, and what `CaseRequest` cannot say of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempt {
+    pub(crate) request: CaseRequest,
+    /// Sent over HTTP/2 only.
+    pub(crate) trailers: Vec<(String, String)>,
+}
+
+impl Attempt {
+    /// The keys whose tokens it presents, wherever.
+    pub(crate) fn keys(&self) -> Vec<&'static str> {
+        let is_presented = |id: &&'static str| {
+            let token = Key::new(id).token;
+            let holds = |text: &str| text.contains(&token);
+            holds(self.target())
+                || self
+                    .request
+                    .headers
+                    .iter()
+                    .any(|(_, value)| holds(&String::from_utf8_lossy(&value.0)))
+        };
+        KEYS.into_iter().filter(is_presented).collect()
+    }
+
+    /// Whether it asks what a page may do, which anybody may.
+    pub(crate) fn is_preflight(&self) -> bool {
+        let has =
+            |name: &str| self.request.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        self.request.method == "OPTIONS" && has("origin") && has("access-control-request-method")
+    }
+
+    pub(crate) fn with_target(&self, change: impl FnOnce(&str) -> String) -> Attempt {
+        let mut other = self.clone();
+        other.request.path = Some(change(self.target()));
+        other
+    }
+
+    /// With another path before the same query.
+    pub(crate) fn with_path(&self, change: impl FnOnce(&str) -> String) -> Attempt {
+        self.with_target(|target| match target.split_once('?') {
+            Some((path, query)) => format!("{}?{query}", change(path)),
+            None => change(target),
+        })
+    }
+
+    pub(crate) fn with_body(mut self, change: impl FnOnce(&str) -> String) -> Attempt {
+        self.request.body = self.request.body.as_deref().map(change);
+        self
+    }
+
+    pub(crate) fn without_body(&self) -> Attempt {
+        let mut other = self.clone();
+        other.request.body = None;
+        other
+    }
+
+    fn target(&self) -> &str {
+        self.request.path.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the clients here can send it.
+    fn can_be_sent(&self) -> bool {
+        let target = self.target();
+        let is_target = target.bytes().all(|byte| byte.is_ascii_graphic()) && !target.is_empty();
+        let is_uri = || target.starts_with('/') && target.parse::<http::Uri>().is_ok();
+        is_target && (!self.request.http2 || is_uri())
+    }
+
+    /// What is left when nothing more can be taken from it, so that it still fails.
+    pub(crate) fn shrunk(&self, fails: impl Fn(&Attempt) -> bool) -> Attempt {
+        let fails = |attempt: &Attempt| attempt.can_be_sent() && fails(attempt);
+        let mut small = self.clone();
+        let without_body = small.without_body();
+        if fails(&without_body) {
+            small = without_body;
+        }
+        let mut index = 0;
+        while index < small.request.headers.len() {
+            let mut fewer = small.clone();
+            fewer.request.headers.remove(index);
+            if fails(&fewer) {
+                small = fewer;
+            } else {
+                index += 1;
+            }
+        }
+        let target =
+            round::shrunk(small.target(), |text| fails(&small.with_target(|_| text.to_owned())));
+        small.with_target(|_| target)
+    }
+
+    /// As a case of `tests/cases` says it, trailers aside.
+    pub(crate) fn text(&self) -> String {
+        let CaseRequest { method, path, headers, body, http2, .. } = &self.request;
+        let pair =
+            |(name, value): &(String, Value)| json!([name, String::from_utf8_lossy(&value.0)]);
+        let headers: Vec<serde_json::Value> = headers.iter().map(pair).collect();
+        let request = json!({"method": method, "path": path, "headers": headers, "body": body, "http2": http2});
+        if self.trailers.is_empty() {
+            request.to_string()
+        } else {
+            format!("{request} with trailers {:?}", self.trailers)
+        }
+    }
+}
+
+/// Ids of the policy's keys, the one first that may nearly nothing.
+const KEYS: [&str; 5] = ["reader", "writer", "searcher", "foreign", "admin"];
+
+/// A request that may be spelled in one of many ways.
+pub(crate) fn attempt(random: &mut Random) -> Attempt {
+    loop {
+        let attempt = one(random);
+        if attempt.can_be_sent() {
+            return attempt;
+        }
+    }
+}
+
+fn one(random: &mut Random) -> Attempt {
+    let (method, path, query) = *random.one(&[
+        ("DELETE", "/docs/5", ""),
+        ("POST", "/docs", ""),
+        ("GET", "/docs/5", ""),
+        ("PUT", "/docs/5", ""),
+        ("GET", "/admin/users", ""),
+        ("POST", "/admin/a/b", ""),
+        ("GET", "/search", "hydrate=1&type[]=product"),
+        ("GET", "/search", "type[]=product"),
+        ("GET", "/search", "type[]=secret"),
+        ("POST", "/search", "type[]=product"),
+        ("GET", "/orgs/other/x", ""),
+        ("GET", "/orgs/acme/x", ""),
+        ("DELETE", "/public/a", ""),
+        ("POST", "/public/a", ""),
+        ("GET", "/public/a/b", ""),
+        ("GET", "/typed", ""),
+        ("GET", "/health", ""),
+    ]);
+    let mut attempt = Attempt::default();
+    attempt.request.method = method.to_owned();
+    attempt.request.http2 = random.once_in(4);
+    let mut target = path.to_owned();
+    if !query.is_empty() {
+        target = format!("{path}?{query}");
+    }
+    if path == "/typed" {
+        header(&mut attempt, "x-type", word(random, &["product", "secret"]));
+    }
+    present(random, &mut attempt, &mut target);
+    // One at a time mostly: what is refused for one shows nothing of another.
+    for _ in 0..*random.one(&[1, 1, 1, 2, 3]) {
+        match random.below(8) {
+            0..=2 => target = odd_path(random, &target),
+            3 | 4 => target = odd_query(random, &mut attempt, &target),
+            5 => odd_method(random, &mut attempt),
+            _ => odd_header(random, &mut attempt),
+        }
+    }
+    attempt.request.path = Some(target);
+    if attempt.request.http2 && random.once_in(4) {
+        let name = {
+            let own = word(random, &IDENTITY);
+            odd_name(random, own)
+        };
+        attempt.trailers.push((name, EVIL.to_owned()));
+        attempt.request.body = Some("{}".to_owned());
+    }
+    attempt
+}
+
+fn word(random: &mut Random, of: &[&'static str]) -> &'static str {
+    random.one::<&'static str>(of)
+}
+
+fn header(attempt: &mut Attempt, name: &str, value: &str) {
+    attempt.request.headers.push((name.to_owned(), Value(value.as_bytes().to_vec())));
+}
+
+/// Presents a key, where it is usual, and now and then a second one.
+fn present(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
+    let mut key = word(random, &KEYS[..4]);
+    if random.once_in(20) {
+        key = KEYS[4];
+    }
+    let key = Key::new(key);
+    match random.below(10) {
+        0 => {}
+        1 => {
+            let mark = if target.contains('?') { '&' } else { '?' };
+            target.push_str(&format!("{mark}api_key={}", key.token));
+        }
+        2 => header(attempt, "x-api-key", &key.token),
+        3 => header(attempt, "cookie", &format!("a=b; api_key={}", key.token)),
+        _ => header(attempt, "authorization", &key.bearer()),
+    }
+    if random.once_in(12) {
+        // Another's: one that stays in a place where nobody looks is the client's own affair.
+        let others: Vec<&'static str> = KEYS.into_iter().filter(|own| *own != key.id).collect();
+        let other = Key::new(word(random, &others));
+        match random.below(4) {
+            0 => {
+                let name = odd_parameter(random, "api_key");
+                let mark = if target.contains('?') { word(random, &["&", ";", "&&"]) } else { "?" };
+                target.push_str(&format!("{mark}{name}={}", other.token));
+            }
+            1 => header(attempt, &odd_name(random, "x-api-key"), &other.token),
+            2 => {
+                let name = odd_parameter(random, "api_key");
+                header(attempt, "cookie", &format!("{name}={}", other.token));
+            }
+            _ => header(attempt, &odd_name(random, "authorization"), &other.bearer()),
+        }
+    }
+}
+
+/// What some parser takes for something else.
+const PIECES: [&str; 62] = [
+    "/",
+    "//",
+    ".",
+    "..",
+    "/.",
+    "/..",
+    "/./",
+    "/../",
+    "%2e",
+    "%2E%2e",
+    "%2f",
+    "%2F",
+    "%5c",
+    "\\",
+    ";",
+    ";a",
+    ";/",
+    "/;",
+    "/;/",
+    "/..;/",
+    "..;a=b",
+    ";a=b",
+    ";hydrate=1",
+    ";?",
+    "%3b",
+    "%3bhydrate=1",
+    "%3B%2f",
+    "%00",
+    "%0a",
+    "%0d%0a",
+    "%09",
+    "%20",
+    "+",
+    "%2b",
+    "%23",
+    "#",
+    "%3f",
+    "?",
+    "%3fhydrate=1",
+    "%25",
+    "%252e",
+    "%252f",
+    "%2525",
+    "%c0%af",
+    "%c0%ae",
+    "%e0%80%af",
+    "%ff",
+    "%e2%88%95",
+    "%ef%bc%8f",
+    "%ef%bc%8e",
+    "%e2%80%8b",
+    "%c2%a0",
+    "%c2%85",
+    "%u002f",
+    "%",
+    "%2",
+    ".json",
+    ",",
+    "~",
+    ":",
+    "@",
+    "*",
+];
+
+/// Paths that one key or another may reach, to be put before or behind others.
+const PATHS: [&str; 11] = [
+    "/public",
+    "/public/a",
+    "/docs",
+    "/docs/5",
+    "/health",
+    "/admin",
+    "/admin/users",
+    "/search",
+    "/orgs/acme",
+    "/orgs/other",
+    "/typed",
+];
+
+fn odd_path(random: &mut Random, target: &str) -> String {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (target, String::new()),
+    };
+    let mut path = path.to_owned();
+    let place = loop {
+        let place = random.below(path.len() + 1);
+        if path.is_char_boundary(place) {
+            break place;
+        }
+    };
+    let (before, behind) = path.split_at(place);
+    path = match random.below(12) {
+        0 => encoded(behind).map_or(path.clone(), |behind| format!("{before}{behind}")),
+        1 => encoded(behind)
+            .map_or(path.clone(), |behind| format!("{before}{}", behind.replacen('%', "%25", 1))),
+        2 => {
+            let number = behind.bytes().next().unwrap_or(b'/');
+            let rest = behind.get(1..).unwrap_or_default();
+            format!("{before}%u{number:04x}{rest}")
+        }
+        3 => {
+            let (one, rest) = behind.split_at_checked(1).unwrap_or(("", behind));
+            format!("{before}{}{rest}", one.to_ascii_uppercase())
+        }
+        4 => path.to_ascii_uppercase(),
+        5 | 6 => format!("{before}{}{behind}", word(random, &PIECES)),
+        7 => format!("{path}{}", word(random, &PIECES)),
+        8 => format!("{}{}{path}", word(random, &PATHS), word(random, &PIECES)),
+        9 => format!("{path}{}{}", word(random, &PIECES), word(random, &PATHS)),
+        10 => {
+            let query = odd_query_text(random, "");
+            format!("{before};{query}{behind}")
+        }
+        _ => {
+            let authority = word(
+                random,
+                &[
+                    "http://api.example.com",
+                    "http://a",
+                    "HTTP://b:80",
+                    "http://a@b",
+                    "http:",
+                    "/",
+                    "a",
+                ],
+            );
+            format!("{authority}{path}")
+        }
+    };
+    path + &query
+}
+
+/// A text whose first character is percent-encoded; none where there is no character.
+fn encoded(text: &str) -> Option<String> {
+    let byte = text.bytes().next()?;
+    Some(format!("%{byte:02x}{}", text.get(1..)?))
+}
+
+/// Charsets in which a server may read a query.
+const CHARSETS: [&str; 14] = [
+    "utf-8",
+    "utf-7",
+    "UTF7",
+    "u7",
+    "unicode-1-1-utf-7",
+    "utf-16",
+    "utf-16le",
+    "cp037",
+    "cp500",
+    "unicode_escape",
+    "raw-unicode-escape",
+    "iso-2022-jp",
+    "hz",
+    "latin-1",
+];
+
+fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if random.once_in(3) {
+        let kind = word(
+            random,
+            &[
+                "text/plain",
+                "application/json",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "x",
+            ],
+        );
+        let charset = word(random, &CHARSETS);
+        let value = match random.below(6) {
+            0 => format!("{kind}; charset=\"{charset}\""),
+            1 => format!("{kind};CHARSET={charset}"),
+            2 => format!("{kind}; (x) charset={charset}"),
+            3 => format!("{kind}; charset*=utf-8''{charset}"),
+            4 => format!("{kind}; a=b; charset = {charset}"),
+            _ => format!("{kind}; charset={charset}"),
+        };
+        header(attempt, "content-type", &value);
+    }
+    format!("{path}?{}", odd_query_text(random, query))
+}
+
+fn odd_query_text(random: &mut Random, query: &str) -> String {
+    let mut query = query.to_owned();
+    for _ in 0..=random.below(2) {
+        let own = word(random, &["hydrate", "hydrate", "type[]", "type[]", "type", "_method", "q"]);
+        let name = odd_parameter(random, own);
+        let value = word(
+            random,
+            &["1", "0", "", "secret", "product", "%zz", "a+b", "DELETE", "1;2", "product,secret"],
+        );
+        let sign = word(random, &["=", "=", "=", "%3d", "", "+AD0-", "==", ":"]);
+        let separator = word(
+            random,
+            &[
+                "&", "&", "&", ";", "&&", "&amp;", "%26", "?", "+ACY-", "%2BACY-", "\\u0026",
+                "%0a", "|", ",",
+            ],
+        );
+        query = match random.below(3) {
+            0 if !query.is_empty() => format!("{name}{sign}{value}{separator}{query}"),
+            _ if query.is_empty() => format!("{name}{sign}{value}"),
+            _ => format!("{query}{separator}{name}{sign}{value}"),
+        };
+    }
+    query
+}
+
+/// A parameter's name as some framework reads it.
+fn odd_parameter(random: &mut Random, name: &str) -> String {
+    let place = random.below(name.len());
+    let (before, behind) = name.split_at(place);
+    match random.below(18) {
+        0 => encoded(behind).map_or_else(String::new, |behind| format!("{before}{behind}")),
+        1 => format!("{before}%u00{:02x}{}", behind.as_bytes()[0], &behind[1..]),
+        2 => name.to_ascii_uppercase(),
+        3 => format!("{name}[]"),
+        4 => format!("{name}[0]"),
+        5 => format!("{name}[a]"),
+        6 => format!("{name}.a"),
+        7 => format!("[{name}]"),
+        8 => name.replace('_', word(random, &[".", "+", "%20", "[", "%5b", "-"])),
+        9 => name.replace(
+            "[]",
+            word(random, &["[0]", "%5B%5D", "%5b]", "[", "[][]", "[a]", "[-1]", "%5B0%5D", ""]),
+        ),
+        10 => format!(
+            "{}{name}",
+            word(random, &["+", "%20", "%00", "%09", "?", "!", "_", "!_", "%ef%bb%bf"])
+        ),
+        11 => format!(
+            "{name}{}",
+            word(random, &["+", "%20", "%00", "%00a", "%09", "[", "]", ".", "%5b%5d"])
+        ),
+        12 => {
+            let hexadecimal: String =
+                name.bytes().map(|byte| format!("%00{}", char::from(byte))).collect();
+            hexadecimal.replace("[]", "%5b%00%5d")
+        }
+        13 => format!("+{}-{}", "AGg", &name[1..]),
+        14 => format!("\\x{:02x}{}", name.as_bytes()[0], &name[1..]),
+        // `hydrate` in EBCDIC.
+        15 if name == "hydrate" => "%88%A8%84%99%81%A3%85".to_owned(),
+        16 => name.replace('a', "%c4%81").replace('y', "%ef%bd%99"),
+        _ => name.to_owned(),
+    }
+}
+
+const METHODS: [&str; 24] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "delete", "Delete",
+    "post", "put", "patch", "Post", "BREW", "PROPFIND", "QUERY", "COPY", "LINK", "PURGE",
+    "DELETE-", "GET_", "M-SEARCH",
+];
+
+fn odd_method(random: &mut Random, attempt: &mut Attempt) {
+    attempt.request.method = word(random, &METHODS).to_owned();
+    // Those that nobody registered pass over HTTP/2 only.
+    attempt.request.http2 |= random.once_in(2);
+}
+
+/// Headers that say who asks.
+const IDENTITY: [&str; 2] = ["x-account-id", "x-key-id"];
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const TARGETS: [&str; 8] = [
+    "script_name",
+    "daphne-root-path",
+    "x-original-url",
+    "x-rewrite-url",
+    "script-name",
+    "path_info",
+    "x-forwarded-prefix",
+    "x-script-name",
+];
+
+fn odd_header(random: &mut Random, attempt: &mut Attempt) {
+    match random.below(9) {
+        0 | 1 => {
+            let name = {
+                let own = word(random, &OVERRIDES);
+                odd_name(random, own)
+            };
+            let value = word(
+                random,
+                &[
+                    "DELETE",
+                    "delete",
+                    "GET",
+                    "DELETE, GET",
+                    "GET, DELETE",
+                    "PUT",
+                    " DELETE ",
+                    "POST",
+                    "PATCH,PUT",
+                    "\"DELETE\"",
+                    "DELETE;q=1",
+                    "BREW",
+                    "",
+                ],
+            );
+            header(attempt, &name, value);
+            if random.once_in(2) {
+                attempt.request.method = "POST".to_owned();
+            }
+        }
+        2 => {
+            let name = {
+                let own = word(random, &IDENTITY);
+                odd_name(random, own)
+            };
+            header(attempt, &name, EVIL);
+        }
+        3 => {
+            let name = {
+                let own = word(random, &TARGETS);
+                odd_name(random, own)
+            };
+            header(
+                attempt,
+                &name,
+                word(
+                    random,
+                    &[
+                        "/orgs/acme",
+                        "/admin",
+                        "/admin/users",
+                        "/docs",
+                        "/public",
+                        "/",
+                        "/search?hydrate=1",
+                    ],
+                ),
+            );
+        }
+        4 => {
+            let name = odd_name(random, "x-type");
+            header(
+                attempt,
+                &name,
+                word(
+                    random,
+                    &["product", "secret", "product, secret", "product,secret", "", "PRODUCT"],
+                ),
+            );
+        }
+        5 => {
+            let name = word(
+                random,
+                &[
+                    "x-account-id",
+                    "X-Account-Id",
+                    "x_account_id",
+                    "x-key-id",
+                    "authorization",
+                    "x-type",
+                ],
+            );
+            header(attempt, "connection", &format!("Upgrade, {name}"));
+            header(attempt, "upgrade", word(random, &["websocket", "h2c", "WebSocket"]));
+            // HTTP/2 knows neither.
+            attempt.request.http2 = false;
+        }
+        6 => {
+            header(attempt, "origin", "https://app.example.com");
+            header(attempt, "access-control-request-method", "DELETE");
+            if random.once_in(2) {
+                attempt.request.method = "OPTIONS".to_owned();
+            }
+        }
+        7 => {
+            let body = odd_query_text(random, "");
+            header(attempt, "content-type", "application/x-www-form-urlencoded");
+            attempt.request.body = Some(body);
+            if random.once_in(2) {
+                attempt.request.method = "POST".to_owned();
+            }
+        }
+        _ => {
+            let name = word(
+                random,
+                &[
+                    "host",
+                    "forwarded",
+                    "x-forwarded-host",
+                    "x-forwarded-proto",
+                    "x-http-path-override",
+                    "referer",
+                    "te",
+                    "expect",
+                ],
+            );
+            header(
+                attempt,
+                name,
+                word(random, &["a", "https", "trailers", "/admin/users", "100-continue"]),
+            );
+        }
+    }
+}
+
+/// A header's name as some server reads it.
+fn odd_name(random: &mut Random, name: &str) -> String {
+    const SIGNS: [&str; 14] =
+        ["_", ".", "!", "#", "$", "%", "&", "'", "*", "+", "^", "`", "|", "~"];
+    match random.below(6) {
+        0 => name.replace('-', "_"),
+        1 => name.replace(['-', '_'], word(random, &SIGNS)),
+        2 => name.replacen(['-', '_'], word(random, &SIGNS), 1),
+        3 => name.to_ascii_uppercase(),
+        4 => format!("{name}{}", word(random, &SIGNS)),
+        _ => name.to_owned(),
+    }
+}

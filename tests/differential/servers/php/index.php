@@ -1,0 +1,66 @@
+<?php
+// The routes of routers.rs on Symfony; what decides is read from PHP's own variables.
+require '/usr/share/php/Symfony/Component/HttpFoundation/autoload.php';
+require '/usr/share/php/Symfony/Component/Routing/autoload.php';
+
+use Symfony\Component\HttpFoundation\Request;
+use Symfony\Component\Routing\Matcher\UrlMatcher;
+use Symfony\Component\Routing\RequestContext;
+use Symfony\Component\Routing\Route;
+use Symfony\Component\Routing\RouteCollection;
+
+$routes = new RouteCollection();
+$add = function ($path, $methods, $handler, $requirements = []) use ($routes) {
+    $routes->add("$handler $path", new Route($path, ['_handler' => $handler], $requirements, [], '', [], $methods));
+};
+$add('/', ['GET'], 'root');
+$add('/health', ['GET'], 'health');
+$add('/docs', ['POST'], 'docs.create');
+$add('/docs/{id}', ['GET'], 'docs.get');
+$add('/docs/{id}', ['PUT', 'PATCH'], 'docs.update');
+$add('/docs/{id}', ['DELETE'], 'docs.delete');
+$add('/admin/users', ['GET'], 'admin');
+$add('/admin/{rest}', [], 'admin', ['rest' => '.*']);
+$add('/search', ['GET', 'POST'], 'search');
+$add('/orgs/{org}/x', [], 'orgs');
+$add('/public/{name}', ['DELETE'], 'public.delete');
+$add('/public/{rest}', ['GET'], 'public.get', ['rest' => '.*']);
+$add('/typed', ['GET'], 'typed');
+
+$request = Request::createFromGlobals();
+try {
+    $context = (new RequestContext())->fromRequest($request);
+    $params = (new UrlMatcher($routes, $context))->match($request->getPathInfo());
+    $method = $request->getMethod();
+} catch (Exception $exception) {
+    $params = ['_handler' => 'none'];
+    $method = $_SERVER['REQUEST_METHOD'];
+}
+$texts = function ($value) {
+    $texts = [];
+    $value = (array) $value;
+    array_walk_recursive($value, function ($text) use (&$texts) { $texts[] = $text; });
+    return $texts;
+};
+http_response_code($params['_handler'] === 'none' ? 404 : 200);
+header('content-type: application/json');
+echo json_encode([
+    'handler' => $params['_handler'],
+    'method' => $method,
+    'params' => array_filter($params, fn ($name) => $name[0] !== '_', ARRAY_FILTER_USE_KEY),
+    'hydrate' => isset($_GET['hydrate']) ? $texts($_GET['hydrate']) : null,
+    'types' => $texts($_GET['type'] ?? []),
+    'type' => $_SERVER['HTTP_X_TYPE'] ?? null,
+    'account' => $_SERVER['HTTP_X_ACCOUNT_ID'] ?? null,
+    'key' => $_SERVER['HTTP_X_KEY_ID'] ?? null,
+    'credentials' => array_merge(
+        $texts($_SERVER['HTTP_AUTHORIZATION'] ?? []),
+        $texts($_SERVER['HTTP_X_API_KEY'] ?? []),
+        $texts($_GET['api_key'] ?? []),
+        $texts($_COOKIE['api_key'] ?? []),
+    ),
+    'connection' => $_SERVER['HTTP_CONNECTION'] ?? null,
+    'url' => $request->getRequestUri(),
+    'query' => $_GET,
+    'headers' => array_filter($_SERVER, fn ($name) => strncmp($name, 'HTTP_', 5) === 0, ARRAY_FILTER_USE_KEY),
+], JSON_INVALID_UTF8_SUBSTITUTE);
