@@ -31,7 +31,8 @@ use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
+    "name",
     "realm",
     "credentials",
     "forward_credential",
@@ -119,6 +120,7 @@ impl Compiler {
             return None;
         }
 
+        let name = self.name(&policy);
         let realm = self.realm(&policy);
         let sources = self.credentials(&policy);
         let forward_credential = self.value(&policy, "forward_credential");
@@ -160,6 +162,7 @@ impl Compiler {
             .collect();
 
         Some(Engine {
+            name,
             conditions_read,
             sources,
             forward_credential: forward_credential.unwrap_or(false),
@@ -233,6 +236,17 @@ impl Compiler {
         });
         let [payload, id, account, scopes] = names.each_mut().map(Option::take);
         Some(Sessions { payload: payload?, id: id?, account, scopes })
+    }
+
+    /// What parts this policy's metrics from another's. Without dots, which part the words of a metric's name.
+    fn name(&mut self, policy: &Object<'_>) -> Option<Box<str>> {
+        let name: String = self.value(policy, "name")?;
+        if !is_identifier(&name) || name.contains('.') {
+            let bytes = limits::IDENTIFIER_BYTES;
+            let message = format!("the name of a policy is 1 to {bytes} of `A-Za-z0-9_-`");
+            self.findings.error(Place::ROOT.field("name"), Code::InvalidIdentifier, message);
+        }
+        Some(name.into())
     }
 
     fn realm(&mut self, policy: &Object<'_>) -> Box<str> {

@@ -36,6 +36,7 @@ use crate::template::{Part, Template, Values, Variable};
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
 #[derive(Debug)]
 pub struct Engine {
+    pub(crate) name: Option<Box<str>>,
     pub(crate) sources: Sources,
     pub(crate) forward_credential: bool,
     pub(crate) ring: KeyRing,
@@ -68,6 +69,11 @@ impl Engine {
     /// What was found doubtful when the policy was compiled.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
+    }
+
+    /// What the policy calls itself in metrics and logs.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The number of keys.

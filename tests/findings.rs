@@ -513,6 +513,21 @@ fn a_word_that_is_none_of_a_few_is_found() {
 }
 
 #[test]
+fn the_name_of_a_policy_is_a_word_without_dots() {
+    const NAME: &str = "invalid_identifier /name: the name of a policy is 1 to 64 of `A-Za-z0-9_-`";
+    check(
+        &[
+            (r#""name": "billing_2-eu""#, &[]),
+            (r#""name": "billing.eu""#, &[NAME]),
+            (r#""name": """#, &[NAME]),
+            (r#""name": "a b""#, &[NAME]),
+            (r#""name": 1"#, &["wrong_type /name: expected a string, found a number"]),
+        ],
+        with,
+    );
+}
+
+#[test]
 fn a_realm_is_printable() {
     const MESSAGE: &str = "invalid_header /realm: a realm is 1 or more printable ASCII characters";
     check(

@@ -32,18 +32,22 @@ struct Counter {
 
 impl Metrics {
     pub(crate) fn new(engine: &Engine) -> Metrics {
+        let prefix = match engine.name() {
+            Some(name) => format!("latchkey.policy.{name}"),
+            None => "latchkey".to_owned(),
+        };
         let denied =
-            |reason: &Reason| Counter::new(&format!("latchkey.denied.{}", reason.as_str()));
+            |reason: &Reason| Counter::new(&format!("{prefix}.denied.{}", reason.as_str()));
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
-        if let Some(keys) = host::metric(Metric::Gauge, "latchkey.keys") {
+        if let Some(keys) = host::metric(Metric::Gauge, &format!("{prefix}.keys")) {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
-            allowed: Counter::new("latchkey.allowed"),
+            allowed: Counter::new(&format!("{prefix}.allowed")),
             denied: Reason::ALL.iter().map(denied).collect(),
             keys: (0..per_key)
                 .filter_map(|index| engine.key_id(index))
-                .map(KeyMetrics::new)
+                .map(|id| KeyMetrics::new(&format!("{prefix}.key.{id}")))
                 .collect(),
             used: Vec::new(),
         }
@@ -98,12 +102,12 @@ impl Drop for Metrics {
 }
 
 impl KeyMetrics {
-    fn new(id: &str) -> KeyMetrics {
-        let counter = |what: &str| Counter::new(&format!("latchkey.key.{id}.{what}"));
+    fn new(prefix: &str) -> KeyMetrics {
+        let counter = |what: &str| Counter::new(&format!("{prefix}.{what}"));
         KeyMetrics {
             allowed: counter("allowed"),
             denied: counter("denied"),
-            last_used: host::metric(Metric::Gauge, &format!("latchkey.key.{id}.last_used")),
+            last_used: host::metric(Metric::Gauge, &format!("{prefix}.last_used")),
             is_used: false,
         }
     }

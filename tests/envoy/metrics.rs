@@ -79,6 +79,30 @@ fn counts_go_on_where_they_were_when_the_policy_changes() {
     until("the counts of both policies", is_counted);
 }
 
+#[test]
+fn a_policy_with_a_name_counts_under_it() {
+    let key = Key::new("team.web-1");
+    let mut policy = policy(&[&key]);
+    policy["name"] = json!("billing");
+    let gateway = Gateway::start(policy);
+    gateway.get("/", &[("x-api-key", &key.token)]);
+    gateway.get("/", &[]);
+    let stats = until("the tick", || {
+        let stats = ours(&gateway);
+        (stats.get("policy.billing.denied.missing_credential") == Some(&1)).then_some(stats)
+    });
+    assert_eq!(stats["policy.billing.key.team.web-1.allowed"], 1);
+    assert!(stats.keys().all(|name| name.starts_with("policy.billing.")), "{stats:?}");
+    let prometheus = gateway.admin("/stats/prometheus");
+    for line in [
+        "latchkey_allowed{latchkey_policy=\"billing\"} 1",
+        "latchkey_denied{latchkey_policy=\"billing\",latchkey_reason=\"missing_credential\"} 1",
+        "latchkey_key_allowed{latchkey_policy=\"billing\",latchkey_key=\"team.web-1\"} 1",
+    ] {
+        assert!(prometheus.lines().any(|own| own == line), "`{line}` in {prometheus}");
+    }
+}
+
 /// Every key may read; one named `old_one` is revoked.
 fn policy(keys: &[&Key]) -> Value {
     let key = |key: &&Key| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::Style;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -30,6 +30,9 @@ pub struct Arguments {
     /// File with a list `keys`, or a policy: its keys' names, and which were never used
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// The `name` of the policy that is meant, where Envoy serves several; empty for the one without
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -66,11 +69,12 @@ The JSON is an object:
 /// Prints what Envoy counted.
 ///
 /// # Errors
-/// Envoy does not answer or answers something else, the file cannot be read, or the output cannot
-/// be written.
+/// Envoy does not answer or answers something else, it serves several policies and nothing says which is
+/// meant, the file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let known = arguments.keys.as_deref().map(known_keys).transpose()?.unwrap_or_default();
-    let usage = Usage::new(&stats(&arguments.admin)?, known);
+    let stats = of_policy(stats(&arguments.admin)?, arguments.name.as_deref())?;
+    let usage = Usage::new(&stats, known);
     match arguments.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *output, &usage)?;
@@ -85,6 +89,24 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 fn stats(admin: &str) -> Result<BTreeMap<String, u64>> {
     let stats = Admin::new(admin)?.stats("wasmcustom.latchkey.", Duration::from_secs(30))?;
     Ok(stats.into_iter().filter_map(|(name, value)| Some((name, value.as_u64()?))).collect())
+}
+
+/// The statistics of one policy, by the name after the policy's own.
+fn of_policy(stats: BTreeMap<String, u64>, wanted: Option<&str>) -> Result<BTreeMap<String, u64>> {
+    let mut policies: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (name, value) in stats {
+        let parts = name.strip_prefix("policy.").and_then(|name| name.split_once('.'));
+        let (policy, name) = parts.unwrap_or(("", &name));
+        policies.entry(policy.to_owned()).or_default().insert(name.to_owned(), value);
+    }
+    let Some(wanted) = wanted else {
+        if policies.len() > 1 {
+            let names: Vec<_> = policies.keys().map(|name| format!("`{name}`")).collect();
+            bail!("several policies were served: say which with `--name`, {}", names.join(" or "));
+        }
+        return Ok(policies.into_values().next().unwrap_or_default());
+    };
+    policies.remove(wanted).with_context(|| format!("no policy named `{wanted}` was served"))
 }
 
 /// Id, name and time of creation of each key in a file.

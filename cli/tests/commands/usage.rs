@@ -103,6 +103,38 @@ fn usage_prints_json() {
 }
 
 #[test]
+fn usage_tells_policies_apart() {
+    let stats = |policies: &[&str]| {
+        let stats = policies.iter().map(|policy| {
+            format!(
+                r#"{{"name": "wasmcustom.latchkey.{policy}keys", "value": 1}},
+                   {{"name": "wasmcustom.latchkey.{policy}allowed", "value": {}}}"#,
+                policy.len()
+            )
+        });
+        let stats: Vec<_> = stats.collect();
+        admin(&format!(r#"{{"stats": [{}]}}"#, stats.join(",")))
+    };
+    let both = || stats(&["policy.billing.", "policy.search."]);
+    let directory = keys();
+    let run = |admin: String, name: &str| {
+        TestCommand::new(&directory, &format!("usage --admin {admin} --format json{name}"))
+    };
+    let allowed = |command: TestCommand| {
+        serde_json::from_str::<serde_json::Value>(&command.output()).unwrap()["allowed"].clone()
+    };
+    assert_eq!(allowed(run(both(), " --name billing")), 15);
+    assert_eq!(allowed(run(both(), " --name search")), 14);
+    assert_eq!(allowed(run(stats(&["policy.billing."]), "")), 15);
+    assert_eq!(allowed(run(stats(&["", "policy.billing."]), " --name=")), 0);
+    run(both(), "").prints_error(
+        1,
+        "error: several policies were served: say which with `--name`, `billing` or `search`\n",
+    );
+    run(both(), " --name serach").prints_error(1, "error: no policy named `serach` was served\n");
+}
+
+#[test]
 fn usage_says_what_is_not_counted() {
     let stats = r#"{"stats": [{"name": "wasmcustom.latchkey.keys", "value": 2000}]}"#;
     TestCommand::new(&keys(), &format!("usage --admin {}", admin(stats))).prints(
