@@ -63,7 +63,7 @@ impl fmt::Debug for Token<'_> {
 impl<'a> Token<'a> {
     /// A token is 1 to [`limits::TOKEN_BYTES`] bytes of visible ASCII.
     fn new(bytes: Cow<'a, [u8]>) -> Option<Token<'a>> {
-        let fits = !bytes.is_empty() && bytes.len() <= limits::TOKEN_BYTES;
+        let fits = (1..=limits::TOKEN_BYTES).contains(&bytes.len());
         (fits && bytes.iter().all(u8::is_ascii_graphic)).then_some(Token(bytes))
     }
 
@@ -93,9 +93,7 @@ impl Sources {
             return Presented::Ambiguous;
         }
         for name in &self.query {
-            for value in query.values(name) {
-                candidates.add(Cow::Borrowed(value));
-            }
+            query.tokens(name).for_each(|value| candidates.add(value));
         }
         for pair in cookies {
             if self.is_credential_cookie(pair) {
@@ -225,15 +223,22 @@ impl HeaderSource {
     /// A comma parts credentials, since proxies join repeated headers with one (RFC 9110 section
     /// 5.3). So a value of several elements, one of them ours, presents several credentials.
     fn candidates<'a>(&self, value: &'a [u8], candidates: &mut Candidates<'a>) {
+        let value = value.trim_ascii();
         let elements = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if value.is_empty() {
+            return;
+        }
         if self.schemes.is_empty() {
-            elements().for_each(|element| candidates.add(Cow::Borrowed(element)));
+            elements().for_each(|element| candidates.add_token(Token::new(element.into())));
+        } else if self.token(value) == Some(b"") {
+            candidates.has_scheme_alone = true;
         } else if elements().any(|element| self.token(element).is_some()) {
             for element in elements() {
-                candidates.add(Cow::Borrowed(self.token(element).unwrap_or_default()));
+                let token = self.token(element).and_then(|token| Token::new(token.into()));
+                candidates.add_token(token);
             }
         } else if is_one_word(value) {
-            candidates.add(Cow::Borrowed(b""));
+            candidates.add_token(None);
         }
     }
 
@@ -262,21 +267,32 @@ fn is_one_word(value: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Candidates<'a> {
-    first: Option<Cow<'a, [u8]>>,
+    /// The first, or what can be no token in its place.
+    first: Option<Option<Token<'a>>>,
     several: bool,
+    /// Whether a scheme came without its token: none beside another, and none to be good alone.
+    has_scheme_alone: bool,
 }
 
 impl<'a> Candidates<'a> {
+    /// Adds what stands where a token may stand; an empty one is none.
     fn add(&mut self, value: Cow<'a, [u8]>) {
+        if !value.is_empty() {
+            self.add_token(Token::new(value));
+        }
+    }
+
+    fn add_token(&mut self, token: Option<Token<'a>>) {
         self.several |= self.first.is_some();
-        self.first.get_or_insert(value);
+        self.first.get_or_insert(token);
     }
 
     fn into_presented(self) -> Presented<'a> {
         match self.first {
+            None if self.has_scheme_alone => Presented::Malformed,
             None => Presented::Nothing,
             Some(_) if self.several => Presented::Ambiguous,
-            Some(bytes) => Token::new(bytes).map_or(Presented::Malformed, Presented::Token),
+            Some(token) => token.map_or(Presented::Malformed, Presented::Token),
         }
     }
 }
@@ -329,10 +345,10 @@ mod tests {
     fn what_can_be_no_token_is_malformed() {
         let long = [b"Bearer ".as_slice(), &[b'a'; 513]].concat();
         let values: [&[u8]; 8] = [
-            b"",
             b"Bearer",
             b"Bearer ",
             b"t0ken",
+            b"Basic",
             b"Bearer a b",
             b"Bearer \xff\xfe",
             b"Bearer a\x7f",
@@ -341,17 +357,43 @@ mod tests {
         for value in values {
             assert_eq!(find(&[("authorization", value)]), "malformed", "{value:?}");
         }
-        assert_eq!(find(&[("x-key", b"")]), "malformed");
-        assert_eq!(find(&[(":path", b"/?key")]), "malformed");
+        assert_eq!(find(&[("x-key", b"a b")]), "malformed");
+        assert_eq!(find(&[(":path", b"/?key=a%20b")]), "malformed");
+    }
+
+    #[test]
+    fn an_empty_credential_is_none() {
+        let empty: [&[(&str, &[u8])]; 8] = [
+            &[("authorization", b"")],
+            &[("authorization", b" ")],
+            &[("x-key", b"")],
+            &[(":path", b"/?key")],
+            &[(":path", b"/?key=&%6bey=&a=b")],
+            &[("cookie", b"key; key=; a=b")],
+            &[("cookie", b"key=\"\"")],
+            &[(":path", b"/?key="), ("x-key", b""), ("cookie", b"key="), ("authorization", b"")],
+        ];
+        for headers in empty {
+            assert_eq!(find(headers), "nothing", "{headers:?}");
+            let beside = |good: (&'static str, &'static [u8])| [headers, &[good]].concat();
+            if !headers.iter().any(|(name, _)| *name == ":path") {
+                assert_eq!(find(&beside((":path", b"/?key=t0ken"))), "token", "{headers:?}");
+            }
+            assert_eq!(find(&beside(("authorization", b"Bearer t0ken"))), "token", "{headers:?}");
+        }
+        assert_eq!(find(&[("authorization", b"Bearer"), ("x-key", b"t0ken")]), "token");
+        assert_eq!(find(&[(":path", b"/?key=&key=t0ken")]), "token");
     }
 
     #[test]
     fn two_credentials_are_ambiguous_even_if_equal() {
-        let cases: [&[(&str, &[u8])]; 8] = [
+        let cases: [&[(&str, &[u8])]; 10] = [
             &[("authorization", b"Bearer t0ken,Bearer t0ken")],
             &[("authorization", b"Bearer t0ken, Basic x")],
             &[("authorization", b"Basic x,Bearer t0ken")],
             &[("authorization", b"Bearer t0ken,")],
+            &[("authorization", b"Bearer t0ken,Bearer")],
+            &[("authorization", b"t0ken"), ("x-key", b"t0ken")],
             &[("x-key", b"t0ken"), ("x-key", b"t0ken")],
             &[("x-key", b"t0ken, t0ken")],
             &[("authorization", b"Bearer t0ken"), ("cookie", b"key=t0ken")],

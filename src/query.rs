@@ -21,15 +21,21 @@ pub(crate) struct Query<'a> {
     is_unclear: bool,
 }
 
-/// Name and value, decoded.
-type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+#[derive(Clone)]
+struct Parameter<'a> {
+    /// Decoded.
+    name: Cow<'a, [u8]>,
+    /// Decoded.
+    value: Cow<'a, [u8]>,
+    raw_value: &'a [u8],
+}
 
 impl<'a> Query<'a> {
     /// A query, and what stands behind a `;` of the path before it.
     pub(crate) fn parse(raw: &'a [u8], hidden: Option<&'a [u8]>) -> Query<'a> {
         // Express counts empty pieces, and sees no parameter behind its thousandth piece.
         let unseen =
-            hidden.map(|_| parameter(raw.split(is_ampersand).next().unwrap_or_default()).0);
+            hidden.map(|_| parameter(raw.split(is_ampersand).next().unwrap_or_default()).name);
         let hidden = hidden.unwrap_or_default();
         let bytes = raw.iter().chain(hidden);
         let mut separators = bytes.filter(|byte| matches!(byte, b'&' | b';'));
@@ -46,33 +52,41 @@ impl<'a> Query<'a> {
     /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::shows`] and
     /// [`QueryNames::ambiguous`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let own = self.parameters.iter().filter(move |(own, _)| is_named(own, name));
-        own.map(|(_, value)| &**value)
+        self.own(name).map(|own| &*own.value)
+    }
+
+    /// The same as they are where no value holds a blank: a `+` is one.
+    pub(crate) fn tokens(&self, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        self.own(name).map(|own| percent_decode(own.raw_value).into())
+    }
+
+    fn own(&self, name: &str) -> impl Iterator<Item = &Parameter<'a>> {
+        self.parameters.iter().filter(move |own| is_named(&own.name, name))
     }
 
     /// Forgets the parameters whose name `is_read` does not name, so that each rule passes over them at no
     /// cost.
     pub(crate) fn keep(&mut self, is_read: impl Fn(&[u8]) -> bool) {
-        self.parameters.retain(|(name, _)| is_read(name));
+        self.parameters.retain(|own| is_read(&own.name));
     }
 
     /// Whether every upstream sees a parameter: in this very spelling.
     pub(crate) fn shows(&self, name: &str) -> bool {
-        let own = self.parameters.iter().filter(|(own, _)| **own == *name.as_bytes());
+        let own = self.parameters.iter().filter(|own| *own.name == *name.as_bytes());
         own.count() > usize::from(self.unseen.as_deref() == Some(name.as_bytes()))
     }
 
     /// Whether a parameter occurs in this very spelling.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.parameters.iter().any(|(own, _)| **own == *name.as_bytes())
+        self.parameters.iter().any(|own| *own.name == *name.as_bytes())
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
     pub(crate) fn without(&self, is_cut: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        if !self.parameters.iter().any(|(name, _)| is_cut(name)) {
+        if !self.parameters.iter().any(|own| is_cut(&own.name)) {
             return None;
         }
-        let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).0);
+        let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).name);
         let kept: Vec<&[u8]> = self.raw.split(is_ampersand).filter(is_kept).collect();
         Some(kept.join(&b"&"[..]))
     }
@@ -109,7 +123,7 @@ impl<'a> Query<'a> {
         let mut add = |name: &[u8], parameter| {
             found.extend(readings(name).map(|reading| (reading.collect(), parameter)));
         };
-        self.parameters.iter().for_each(|(name, _)| add(name, Some(&**name)));
+        self.parameters.iter().for_each(|own| add(&own.name, Some(&*own.name)));
         if !self.hidden.is_empty() {
             // Whoever decodes it before it is read makes separators of those that are encoded.
             let hidden = decode(self.hidden);
@@ -120,7 +134,7 @@ impl<'a> Query<'a> {
             let parts = piece.split(|byte| *byte == b';');
             // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
             if has_broken_encoding(piece) || parts.clone().nth(1).is_some() {
-                parts.for_each(|part| add(&parameter(part).0, None));
+                parts.for_each(|part| add(&parameter(part).name, None));
             }
         }
         found
@@ -195,7 +209,7 @@ pub(crate) fn url_without(url: &[u8], names: &[Box<str>]) -> Option<Vec<u8>> {
     for piece in rest.chunk_by(|_, next| !is_separator(next)) {
         let Some((separator, piece)) = piece.split_first() else { continue };
         is_cut &= matches!(separator, b'?' | b';');
-        is_cut |= is_read_as_one(&parameter(piece).0, names);
+        is_cut |= is_read_as_one(&parameter(piece).name, names);
         if matches!(separator, b'?' | b'#') && !kept.contains(separator) {
             opening = Some(*separator);
         }
@@ -259,11 +273,11 @@ fn name_of(piece: &[u8]) -> &[u8] {
     piece.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
-/// Name and value of a piece.
 fn parameter(piece: &[u8]) -> Parameter<'_> {
     let mut sides = piece.splitn(2, |byte| *byte == b'=');
-    let mut side = || decode(sides.next().unwrap_or_default());
-    (side(), side())
+    let mut side = || sides.next().unwrap_or_default();
+    let (name, raw_value) = (decode(side()), side());
+    Parameter { name, value: decode(raw_value), raw_value }
 }
 
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -289,6 +303,13 @@ mod tests {
         assert_eq!(values, [&b"a b"[..], b"c"]);
         assert_eq!(query.values("x").collect::<Vec<_>>(), [b""]);
         assert_eq!(query.values("missing").count(), 0);
+    }
+
+    #[test]
+    fn a_plus_of_a_token_is_a_plus() {
+        let query = parsed(b"k=a+b&k=a%2bb&k=a%20b&k&k=");
+        let tokens: Vec<_> = query.tokens("k").collect();
+        assert_eq!(tokens, [&b"a+b"[..], b"a+b", b"a b", b"", b""]);
     }
 
     #[test]

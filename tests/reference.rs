@@ -221,7 +221,7 @@ fn judge(
         _ => return Err("ambiguous_credential"),
     };
     let is_visible = token.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-    if token.is_empty() || token.len() > 512 || !is_visible {
+    if token.len() > 512 || !is_visible {
         return Err("malformed_credential");
     }
     if has_a_misspelt_credential(policy, asked) {
@@ -607,26 +607,34 @@ fn parts(template: &str) -> Vec<&str> {
     template.split('/').filter(|part| !part.is_empty()).collect()
 }
 
-/// Every credential that a request presents.
+/// Every credential that a request presents; an empty one is none.
 fn presented(policy: &Value, asked: &Asked) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, mut schemes_alone) = (Vec::new(), Vec::new());
     for source in items(&policy["credentials"]) {
         if let Some(name) = source["query"].as_str() {
-            found.extend(asked.parameters(name));
+            let pairs = asked.query.iter().filter_map(|pair| pair.split_once('='));
+            let own = pairs.filter(|(own, _)| decoded(&own.replace('+', " ")) == name);
+            found.extend(own.map(|(_, value)| decoded(value)));
         } else if let Some(name) = source["cookie"].as_str() {
             let pairs = asked.values("cookie").join("; ");
             let pairs = pairs.split("; ").filter_map(|pair| pair.split_once('='));
             found.extend(pairs.filter(|(own, _)| *own == name).map(|(_, value)| value.to_owned()));
         } else if let Some(scheme) = source["scheme"].as_str() {
             for value in asked.values(text(&source["header"])) {
+                if value.eq_ignore_ascii_case(scheme) {
+                    // None beside another, and nothing good alone.
+                    schemes_alone.push(" ".to_owned());
+                    continue;
+                }
                 for value in value.split(',').map(str::trim) {
                     match value.split_once(' ') {
                         Some((word, token)) if word.eq_ignore_ascii_case(scheme) => {
                             found.push(token.trim().to_owned());
                         }
                         Some(_) => {}
-                        // A word alone: a scheme without its token, or a token without its scheme.
-                        None => found.push(String::new()),
+                        None if value.is_empty() => {}
+                        // A word alone: a token without its scheme.
+                        None => found.push(" ".to_owned()),
                     }
                 }
             }
@@ -636,7 +644,8 @@ fn presented(policy: &Value, asked: &Asked) -> Vec<String> {
             }
         }
     }
-    found
+    found.retain(|token| !token.is_empty());
+    if found.is_empty() { schemes_alone } else { found }
 }
 
 /// Whether a token has the shape of a type, where every key has a type and every type a prefix.
@@ -976,7 +985,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         ]),
     );
     let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
-    let credential = (token, 0..24_usize).prop_map(|(token, way)| match way {
+    let credential = (token, 0..28_usize).prop_map(|(token, way)| match way {
         0..=9 => (vec![], vec![("authorization", format!("Bearer {token}"))]),
         10 => (vec![], vec![("authorization", format!("bEARER  {token}"))]),
         11 | 12 => (vec![], vec![("x-key", token.to_owned())]),
@@ -990,6 +999,9 @@ fn asked() -> impl Strategy<Value = Asked> {
         20 => (vec![], vec![("x-key", String::new())]),
         21 => (vec!["k=t0"], vec![]),
         22 => (vec!["%6b=t1"], vec![]),
+        23 => (vec!["k", "k="], vec![("cookie", format!("c=; c={token}"))]),
+        24 => (vec!["k=t+0"], vec![("x-key", String::new())]),
+        25 => (vec![], vec![("authorization", "Bearer".to_owned())]),
         _ => (vec![], vec![]),
     });
     let second = prop::option::weighted(
@@ -998,7 +1010,9 @@ fn asked() -> impl Strategy<Value = Asked> {
             ("x-key", "t0".to_owned()),
             ("x_key", "t0".to_owned()),
             ("x.key", "t1".to_owned()),
+            ("x-key", String::new()),
             ("cookie", "c=t1".to_owned()),
+            ("cookie", "c=".to_owned()),
             ("cookie", "C=t1".to_owned()),
         ]),
     );
