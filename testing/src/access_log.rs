@@ -27,6 +27,7 @@ pub struct LogLine {
     pub account: Option<String>,
     pub response_request_id: Option<String>,
     /// What else the request's headers hold when it is logged, `:path` with its query among them.
+    #[serde(default)]
     left: BTreeMap<String, Option<String>>,
 }
 

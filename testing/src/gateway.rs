@@ -83,6 +83,17 @@ impl Setup {
         self
     }
 
+    /// With an access log that tells what is left in a request's headers: [`LogLine::left`].
+    #[must_use]
+    pub fn log_left(self) -> Setup {
+        let values = access_log::LEFT.map(|name| format!("\"{name}\": \"%REQ({name})%\""));
+        let line = "duration_ms: \"%DURATION%\"";
+        let more = format!("{line}\n                          left: {{{}}}", values.join(", "));
+        let change = self.change_bootstrap;
+        let change_bootstrap: Change = Box::new(move |text| replaced(&change(text), line, &more));
+        Setup { change_bootstrap, ..self }
+    }
+
     /// With the filter in the bootstrap, in place of the watched file.
     pub fn inline(mut self) -> Setup {
         self.is_inline = true;
@@ -388,11 +399,7 @@ pub fn front_bootstrap(scratch: &Scratch, upstream: SocketAddr, system: Option<&
     if let Some(system) = system {
         text = with_system(&text, system);
     }
-    let left: String =
-        access_log::LEFT.iter().map(|name| format!("\"{name}\": \"%REQ({name})%\", ")).collect();
-    let duration = "duration_ms: \"%DURATION%\"";
     for (from, to) in [
-        (duration, &*format!("{duration}\n                          left: {{{left}}}")),
         ("port_value: 9901}", "port_value: 0}"),
         ("port_value: 10000}", "port_value: 0}"),
         ("port_value: 10001}", &format!("port_value: {}}}", upstream.port())),

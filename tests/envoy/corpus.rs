@@ -18,7 +18,7 @@ fn every_case_holds_on_envoy() {
     let (mut count, mut failures) = (0, Vec::new());
     for (pepper, suites) in by_pepper {
         let policy = String::from_utf8(suites[0].policy.clone()).unwrap();
-        let setup = Setup::new(policy);
+        let setup = Setup::new(policy).log_left();
         let gateway = match &pepper {
             Some(pepper) => setup.pepper(pepper),
             None => setup,
