@@ -47,7 +47,7 @@ impl Suite {
     /// The file or its policy cannot be read, or it is no file of cases: the message names the
     /// file, and the place or the case.
     pub fn load(file: &Path) -> Result<Suite> {
-        let raw: File = document::load(file)?;
+        let raw: File = document::load_as(file)?;
         let place = file.display();
         let policy = match (&raw.policy, &raw.policy_file) {
             (Some(policy), None) => policy.to_json()?.into_bytes(),
@@ -64,7 +64,7 @@ impl Suite {
     /// # Errors
     /// As for [`Suite::load`].
     pub fn load_for_policy(file: &Path, policy: Vec<u8>) -> Result<Suite> {
-        document::load::<File>(file)?.into_suite(file, policy)
+        document::load_as::<File>(file)?.into_suite(file, policy)
     }
 
     /// The time of every request in Unix seconds.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use latchkey::Severity;
 use serde::Serialize;
 
-use crate::document::Malformed;
+use crate::document::{self, Malformed};
 use crate::place::{self, Place};
 use crate::style::{BOLD, ERROR, HELP, WARNING};
 
@@ -40,8 +40,7 @@ impl Finding {
 impl From<Malformed> for Finding {
     fn from(malformed: Malformed) -> Finding {
         let Malformed { file, place, pointer, code, message } = malformed;
-        let (pointer, severity) = (pointer.to_owned(), Severity::Error);
-        Finding { file, place, pointer, code, severity, message, help: None }
+        Finding { file, place, pointer, code, severity: Severity::Error, message, help: None }
     }
 }
 
@@ -69,7 +68,7 @@ pub(crate) fn locate(findings: &mut [Finding]) {
 }
 
 fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
-    let Ok(text) = std::fs::read_to_string(file) else { return HashMap::new() };
+    let Ok(text) = document::read(file) else { return HashMap::new() };
     let own = findings.iter().filter(|finding| finding.file == *file);
     let places = place::find(file, &text, own.map(|finding| finding.pointer.as_str()));
     places.into_iter().map(|(pointer, place)| (pointer.to_owned(), place)).collect()

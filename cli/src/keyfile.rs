@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use latchkey::Engine;
 
-use crate::document::{self, Document, Fields};
+use crate::document::{self, Document, Fields, MARK};
 use crate::finding::Finding;
 use crate::policy::Policy;
 
@@ -27,7 +27,9 @@ pub(crate) use edit::Change;
 #[derive(Debug)]
 pub(crate) struct KeyFile {
     file: PathBuf,
+    /// Without its byte order mark.
     text: String,
+    is_marked: bool,
     document: Document,
     /// Whoever changes the file has it from before reading to after writing.
     lock: Option<lock::Lock>,
@@ -60,14 +62,21 @@ impl KeyFile {
     }
 
     fn read(file: &Path, lock: Option<lock::Lock>) -> Result<KeyFile> {
-        let text = match fs::read_to_string(file) {
-            Err(error) if lock.is_some() && error.kind() == io::ErrorKind::NotFound => {
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut text = match document::read_marked(file) {
+            Err(error)
+                if lock.is_some() && error.root_cause().downcast_ref().is_some_and(is_missing) =>
+            {
                 String::new()
             }
-            text => text.with_context(|| unreadable(file))?,
+            text => text?,
         };
+        let is_marked = text.starts_with(MARK);
+        if is_marked {
+            text.drain(..MARK.len_utf8());
+        }
         let document = parse(file, &text)?;
-        let result = KeyFile { file: file.to_owned(), text, document, lock };
+        let result = KeyFile { file: file.to_owned(), text, is_marked, document, lock };
         for (index, key) in result.documents().iter().enumerate() {
             if key.field("id").and_then(Document::as_str).is_none() {
                 bail!("{}: /keys/{index}: a key is an object with an `id`", file.display());
@@ -148,6 +157,9 @@ impl KeyFile {
         let (text, document) = edit::change_text(&self.text, is_json, changes)
             .and_then(|text| match parse(&self.file, &text) {
                 Ok(document) if self.becomes(&document, changes) => Ok((text, document)),
+                _ if !is_json && layout::has_aliases(&self.text) => {
+                    bail!("an alias, such as `*name`, carries it further: write out what it stands for")
+                }
                 _ => bail!("it is laid out in an unusual way"),
             })
             .with_context(|| {
@@ -222,7 +234,8 @@ impl Checked<'_> {
     /// The folder cannot be written to, or the disk is full. The file is the old one.
     pub(crate) fn write(self) -> Result<io::Result<()>> {
         let lock = self.of.lock.as_ref().context("the file is not locked")?;
-        lock.replace(self.text.as_bytes())
+        let mark = if self.of.is_marked { MARK.to_string() } else { String::new() };
+        lock.replace((mark + &self.text).as_bytes())
     }
 }
 

@@ -19,6 +19,11 @@ pub(crate) struct Place {
     pub(crate) column: usize,
 }
 
+impl Place {
+    /// Where a file begins.
+    pub(crate) const START: Place = Place { line: 1, column: 1 };
+}
+
 /// Finds where the fields and items that `pointers` name stand in `text`, which came from `file`
 /// and parses. A field stands where its name does. What does not stand in the text, a field that
 /// is missing say, stands where what should hold it does.
@@ -151,7 +156,7 @@ struct Json<'t> {
 
 impl<'t> Json<'t> {
     fn new(text: &'t str) -> Json<'t> {
-        Json { rest: text.chars().peekable(), place: Place { line: 1, column: 1 } }
+        Json { rest: text.chars().peekable(), place: Place::START }
     }
 
     fn value(&mut self, walk: &mut Walk<'_>) -> Option<()> {

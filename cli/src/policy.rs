@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result, bail};
 use clap::Args;
 use latchkey::{Engine, Environment};
-use serde::Deserialize;
 
 use crate::document::{self, Document, Fields, Malformed};
 use crate::finding::Finding;
+use crate::place;
 
 /// The files that a command takes a policy from.
 #[derive(Args, Debug)]
@@ -56,7 +56,7 @@ impl Policy {
     /// there is no list to join to: one line with the file and, where there is one, the place.
     pub fn load(file: &Path, keys: Option<&Path>) -> Result<Policy> {
         let document = document::load(file)?;
-        let keys = keys.map(|keys| Ok::<_, Error>((keys, document::load::<KeysFile>(keys)?.keys)));
+        let keys = keys.map(|keys| Ok::<_, Error>((keys, keys_of(keys, document::load(keys)?)?)));
         Policy::of(file, document, keys.transpose()?)
     }
 
@@ -202,8 +202,31 @@ pub(crate) fn pepper() -> Option<Vec<u8>> {
     (!pepper.is_empty()).then_some(pepper)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with a list `keys`")]
-struct KeysFile {
-    keys: Vec<Document>,
+/// The list of a keys file, which has nothing else.
+fn keys_of(file: &Path, document: Document) -> Result<Vec<Document>> {
+    let Document::Object(Fields(fields)) = document else {
+        bail!(Malformed::wrong_type(file, "", "a keys file must be an object with a list `keys`"));
+    };
+    let mut keys = None;
+    for (name, value) in fields {
+        if name != "keys" {
+            let message = match name.len() {
+                ..=24 => format!("unknown field `{name}`, expected `keys`"),
+                // It may be a token in the wrong place.
+                _ => "unknown field, expected `keys`".to_owned(),
+            };
+            let pointer = format!("/{}", place::escaped(&name));
+            let mistake = Malformed::wrong_type(file, &pointer, &message);
+            bail!(Malformed { code: "unknown_field", pointer: String::new(), ..mistake });
+        }
+        keys = Some(value);
+    }
+    match keys {
+        Some(Document::Array(keys)) => Ok(keys),
+        Some(_) => bail!(Malformed::wrong_type(file, "/keys", "`keys` must be a list")),
+        None => {
+            let mistake = Malformed::wrong_type(file, "", "missing field `keys`");
+            bail!(Malformed { code: "missing_field", ..mistake })
+        }
+    }
 }

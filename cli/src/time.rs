@@ -24,10 +24,11 @@ pub(crate) fn is_writable(seconds: i64) -> bool {
     OffsetDateTime::from_unix_timestamp(seconds).is_ok_and(|time| time.format(&Rfc3339).is_ok())
 }
 
-/// Reads the value of `--now`.
+/// Reads a time as it is given to a command: RFC 3339, or a date, which is its first second in UTC.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     latchkey::parse_timestamp(text)
-        .ok_or_else(|| "expected an RFC 3339 time, as `2026-06-01T00:00:00Z`".to_owned())
+        .or_else(|| latchkey::parse_timestamp(&format!("{text}T00:00:00Z")))
+        .ok_or_else(|| "expected an RFC 3339 time, as `2026-06-01T00:00:00Z`, or a date".to_owned())
 }
 
 /// Reads `90d`, `24h` or `1h 30m`.

@@ -24,7 +24,7 @@ fn headers(list: &[(&str, &str)]) -> Headers {
 }
 
 fn request(json: &str) -> CaseRequest {
-    document::parse(Path::new("request.json"), json).unwrap()
+    document::parse_as(Path::new("request.json"), json).unwrap()
 }
 
 mod loading {
@@ -187,7 +187,7 @@ mod header_map {
         assert_eq!(map.last(), Some(&("x-raw".to_owned(), vec![0xff, 0xfe])));
         for wrong in ["f", "fg", "é"] {
             let json = format!(r#"{{"headers": [["x", {{"hex": "{wrong}"}}]]}}"#);
-            let error = document::parse::<CaseRequest>(Path::new("r.json"), &json).unwrap_err();
+            let error = document::parse_as::<CaseRequest>(Path::new("r.json"), &json).unwrap_err();
             let message = format!("`{wrong}` is not made of pairs of hex digits");
             assert!(error.to_string().ends_with(&message), "{error}");
         }
@@ -248,7 +248,7 @@ mod comparing {
 
     fn expect(json: &str) -> Expect {
         let json = format!(r#"{{"name": "x", "expect": {{{json}}}}}"#);
-        document::parse::<Case>(Path::new("case.json"), &json).unwrap().expect
+        document::parse_as::<Case>(Path::new("case.json"), &json).unwrap().expect
     }
 
     fn refusal() -> Observation {

@@ -345,6 +345,33 @@ fn keys_may_stand_in_the_policy_itself() {
 }
 
 #[test]
+fn a_key_may_end_on_a_date() {
+    let directory = directory();
+    let ran = run(&directory, "key new --keys keys.yaml --id a --expires 2999-01-01");
+    ran.token();
+    assert!(ran.error.contains("it expires at 2999-01-01T00:00:00Z\n"), "{}", ran.error);
+    run(&directory, "key rotate a --keys keys.yaml --expires 2999-12-31").token();
+    let list = run(&directory, "key list --keys keys.yaml").output;
+    assert!(list.contains(" 2999-12-31T00:00:00Z "), "{list}");
+    let ran = run(&directory, "key new --keys keys.yaml --id b --expires 2020-01-01");
+    assert!(
+        ran.error.starts_with("error: `--expires` is not in the future: it is "),
+        "{}",
+        ran.error
+    );
+    for wrong in ["2999-1-1", "2999-02-30", "2999-01", "01/01/2999", "tomorrow", "2999-01-01T00:00"]
+    {
+        let ran = run(&directory, &format!("key new --keys keys.yaml --id b --expires {wrong}"));
+        let message = format!(
+            "error: invalid value '{wrong}' for '--expires <WHEN>': expected a span of time such as `90d`, a \
+             date such as `2027-01-01`, or a time such as `2027-01-01T00:00:00Z`\n"
+        );
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.error.starts_with(&message), "{}", ran.error);
+    }
+}
+
+#[test]
 fn a_pepper_makes_the_hash() {
     let directory = directory();
     let mut new =
@@ -736,10 +763,7 @@ fn a_file_that_cannot_be_read_or_changed_is_named() {
         ("keys: {}\n", "keys.yaml: `keys` must be a list"),
         ("- a\n", "keys.yaml: not an object with a list `keys`"),
         ("keys: [{hash: x}]\n", "keys.yaml: /keys/0: a key is an object with an `id`"),
-        (
-            "keys: [\n",
-            "keys.yaml:2:1: did not find expected node content, while parsing a flow node",
-        ),
+        ("keys: [\n", "keys.yaml:2:1: while parsing a node, did not find expected node content"),
     ] {
         directory.write("keys.yaml", text);
         for verb in ["list", "new --id a"] {
@@ -748,24 +772,71 @@ fn a_file_that_cannot_be_read_or_changed_is_named() {
         }
         assert_eq!(read(&directory, "keys.yaml"), text);
     }
-    // An anchor would carry a change to one key into another.
-    let hash = |digit: char| digit.to_string().repeat(64);
-    let shared = format!(
-        "keys:\n- id: a\n  hash: 'sha256:{}'\n  expires_at: &end 4000000000\n- id: b\n  hash: \
-         'sha256:{}'\n  expires_at: *end\n",
-        hash('1'),
-        hash('2')
-    );
-    directory.write("keys.yaml", &shared);
-    let ran = run(&directory, "key revoke a --keys keys.yaml");
-    assert!(
-        ran.error.starts_with(
-            "error: cannot change `keys.yaml` without touching the rest of it, so it is unchanged: "
+}
+
+/// Anchors and aliases are no hindrance, where a change does not carry through them.
+#[test]
+fn a_key_is_revoked_whatever_stands_for_it() {
+    let directory = directory();
+    let hash = |digit: char| format!("'sha256:{}'", digit.to_string().repeat(64));
+    let (one, other) = (hash('1'), hash('2'));
+    let revoked = |text: &str, id: &str| {
+        directory.write("keys.yaml", text);
+        let ran = run(&directory, &format!("key revoke {id} --keys keys.yaml"));
+        let list = run(&directory, "key list --keys keys.yaml --format json").output;
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let revoked = list.as_array().unwrap().iter().filter(|key| key["state"] == "revoked");
+        let revoked: Vec<String> =
+            revoked.map(|key| key["id"].as_str().unwrap().to_owned()).collect();
+        (ran, revoked)
+    };
+    for text in [
+        format!(
+            "keys:\n- id: a\n  hash: {one}\n  scopes: &s [read]\n- id: b\n  hash: {other}\n  scopes: *s\n"
         ),
-        "{}",
-        ran.error
+        format!("keys:\n- &a\n  id: a\n  hash: {one}\n- id: b\n  hash: {other}\n"),
+        format!(
+            "keys: &k\n- &a {{id: a, hash: {one}, account: &x y}}\n- {{id: b, hash: {other}, account: *x}}\n"
+        ),
+        format!("\u{feff}keys:\r\n- id: a\r\n  hash: {one}\r\n- id: b\r\n  hash: {other}\r\n"),
+    ] {
+        for id in ["a", "b"] {
+            let (ran, revoked) = revoked(&text, id);
+            assert_eq!((ran.code, revoked), (Some(0), vec![id.to_owned()]), "{text}{}", ran.error);
+            assert_eq!(
+                read(&directory, "keys.yaml").starts_with('\u{feff}'),
+                text.starts_with('\u{feff}')
+            );
+        }
+    }
+    // What it would carry further is left alone, so long as that ends the key.
+    let shared = format!(
+        "keys:\n- id: a\n  hash: {one}\n  expires_at: &end 4000000000\n- id: b\n  hash: {other}\n  expires_at: *end\n"
     );
-    assert_eq!((ran.code, read(&directory, "keys.yaml")), (Some(1), shared));
+    let (ran, over) = revoked(&shared, "a");
+    assert_eq!(over, ["a"]);
+    let told = "warning: the file does not say since when `a` is revoked, so `prune` keeps it\n";
+    assert!(ran.error.starts_with(told), "{}", ran.error);
+    assert_eq!(revoked(&shared, "b").1, ["b"]);
+    let shared = shared
+        .replace("expires_at: &end 4000000000", "disabled: &off false")
+        .replace("expires_at: *end", "disabled: *off");
+    let (ran, over) = revoked(&shared, "a");
+    assert_eq!(over, [""; 0]);
+    ran.fails(
+        1,
+        "error: cannot change `keys.yaml` without touching the rest of it, so it is unchanged: an alias, \
+         such as `*name`, carries it further: write out what it stands for\n",
+    );
+    assert_eq!(read(&directory, "keys.yaml"), shared);
+    // A merge key is no part of YAML 1.2.
+    directory
+        .write("keys.yaml", &format!("keys:\n- &a {{id: a, hash: {one}}}\n- {{<<: *a, id: b}}\n"));
+    run(&directory, "key revoke b --keys keys.yaml").fails(
+        1,
+        "error: keys.yaml:3:4: unknown field `<<`: YAML 1.2 has no merge keys; write the fields out, or \
+         let an alias stand for a whole value\n",
+    );
     assert_eq!(names(&directory), ["keys.yaml", "policy.yaml"]);
 }
 

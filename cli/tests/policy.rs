@@ -48,20 +48,20 @@ fn keys_of_a_file_come_after_the_policy_s_own() {
 fn what_cannot_be_joined_is_refused() {
     let directory = Directory::new();
     for (policy, keys, message) in [
-        ("keys: {a: b}\n", "keys: []\n", "policy.yaml: `keys` must be a list"),
-        ("keys:\n", "keys: []\n", "policy.yaml: `keys` must be a list"),
-        ("- a\n", "keys: []\n", "policy.yaml: a policy must be an object"),
+        ("keys: {a: b}\n", "keys: []\n", "policy.yaml:1:1: `keys` must be a list"),
+        ("keys:\n", "keys: []\n", "policy.yaml:1:1: `keys` must be a list"),
+        ("- a\n", "keys: []\n", "policy.yaml:1:1: a policy must be an object"),
         (
             "keys: []\n",
             "- id: a\n",
-            "keys.yaml:1:1: invalid type: sequence, expected an object with a list `keys`",
+            "keys.yaml:1:1: a keys file must be an object with a list `keys`",
         ),
         (
             "keys: []\n",
             "keys: []\nrules: []\n",
             "keys.yaml:2:1: unknown field `rules`, expected `keys`",
         ),
-        ("keys: []\n", "keys:\n- id: a\n  id: b\n", "keys.yaml:3:3: keys[0]: duplicate field `id`"),
+        ("keys: []\n", "keys:\n- id: a\n  id: b\n", "keys.yaml:3:3: duplicate field `id`"),
         ("keys: []\nkeys: []\n", "keys: []\n", "policy.yaml:2:1: duplicate field `keys`"),
     ] {
         let policy = directory.write("policy.yaml", policy);

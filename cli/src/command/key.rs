@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use crate::Exit;
 use crate::document::Document;
 use crate::finding::{self, Finding};
-use crate::keyfile::{Change, Key, KeyFile};
+use crate::keyfile::{Change, Changed, Key, KeyFile};
 use crate::policy;
 use crate::style::warn;
 use crate::time;
@@ -82,7 +82,12 @@ struct Files {
 impl Files {
     /// Makes the changes, unless the core then refuses the file.
     fn commit(&self, file: &KeyFile, changes: &[Change]) -> Result<Option<Exit>> {
-        let checked = match file.change(changes)?.check(self.policy.as_deref())? {
+        self.write(file, file.change(changes)?)
+    }
+
+    /// Puts a changed file in the place of the old one, unless the core refuses it.
+    fn write(&self, file: &KeyFile, changed: Changed<'_>) -> Result<Option<Exit>> {
+        let checked = match changed.check(self.policy.as_deref())? {
             Ok(checked) => checked,
             Err(errors) => return refused(&errors).map(Some),
         };
@@ -247,12 +252,13 @@ fn later(now: i64, seconds: i64) -> Result<i64> {
     end.context("that is after the year 9999")
 }
 
-/// Reads `90d`, or an RFC 3339 time.
+/// Reads `90d`, a date or an RFC 3339 time.
 fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    match latchkey::parse_timestamp(text) {
-        Some(end) => Ok(Expiry::At(end)),
-        None => parse_duration(text).map(Expiry::In).map_err(|_| {
-            "expected a span of time such as `90d`, or a time such as `2027-01-01T00:00:00Z`"
+    match time::parse(text) {
+        Ok(end) => Ok(Expiry::At(end)),
+        Err(_) => parse_duration(text).map(Expiry::In).map_err(|_| {
+            "expected a span of time such as `90d`, a date such as `2027-01-01`, or a time such as \
+             `2027-01-01T00:00:00Z`"
                 .to_owned()
         }),
     }

@@ -111,7 +111,7 @@ fn of_policy(stats: BTreeMap<String, u64>, wanted: Option<&str>) -> Result<BTree
 
 /// Id, name and time of creation of each key in a file.
 fn known_keys(file: &Path) -> Result<Vec<KeyUsage>> {
-    let document: Document = document::load(file)?;
+    let document = document::load(file)?;
     let Some(Document::Array(keys)) = document.field("keys") else {
         bail!("`{}` has no list `keys`", file.display());
     };

@@ -211,7 +211,7 @@ impl Editor<'_> {
         let all = !removed.contains(&false);
         match self.list {
             List::Missing | List::Empty { .. } => bail!("a key is missing"),
-            List::Block { colon, items } => {
+            List::Block { head, items } => {
                 for (item, _) in items.iter().zip(&removed).filter(|(_, removed)| **removed) {
                     let dash = self.dash(item)?;
                     let start = dash - line_up_to(self.text, dash).len();
@@ -222,7 +222,7 @@ impl Editor<'_> {
                     self.edit(start..end, "");
                 }
                 if all {
-                    self.edit(*colon..*colon, " []");
+                    self.edit(*head..*head, " []");
                 }
             }
             List::Flow { inner, .. } if all => self.edit(inner.clone(), ""),
@@ -376,7 +376,7 @@ mod tests {
     }
 
     fn keys(file: &str, text: &str) -> Vec<Document> {
-        match document::parse::<Document>(Path::new(file), text).unwrap().field("keys") {
+        match document::parse(Path::new(file), text).unwrap().field("keys") {
             Some(Document::Array(keys)) => keys.clone(),
             _ => Vec::new(),
         }
@@ -492,6 +492,15 @@ keys:
                 "k.yaml",
                 "---\nrealm: x\nkeys:\n  - id: a\n    attributes:\n      plan: é\n  - id: b\n  - id: c\n    scopes:\n    - read\nrules: []\n",
             ),
+            (
+                "k.yaml",
+                "keys: &k\n- &x\n  id: a\n  scopes: &s [read]\n- &y {id: b, scopes: &t [read]}\n- id: c\n  attributes: &a\n    plan: x\n",
+            ),
+            (
+                "k.yaml",
+                "keys: !!seq\n- !!map\n  id: !!str a\n- id: &b b\n  disabled: !!bool false\n- id: c\n",
+            ),
+            ("k.yaml", "keys: &k [&x {id: a}, &y {id: b, scopes: &s [read]}, {id: c}]\n"),
             ("k.json", r#"{"keys":[{"id":"a"},{"id":"b","disabled":false},{"id":"c"}]}"#),
             (
                 "k.json",

@@ -17,8 +17,8 @@ pub(super) enum List {
     /// It is there without a value, or with `null`, `~` or `[]`: the end of its name's colon, and
     /// the value.
     Empty { colon: usize, value: Range<usize> },
-    /// One key behind each dash.
-    Block { colon: usize, items: Vec<Item> },
+    /// One key behind each dash: the end of its name's colon, or of the anchor or tag behind it.
+    Block { head: usize, items: Vec<Item> },
     /// In brackets: what is between them.
     Flow { inner: Range<usize>, items: Vec<Item> },
 }
@@ -61,6 +61,12 @@ pub(super) fn find(text: &str, is_json: bool) -> Result<List> {
     let offsets = (!masked.is_ascii())
         .then(|| masked.char_indices().map(|(offset, _)| offset).chain([masked.len()]).collect());
     Walker { parser: Parser::new_from_str(&masked), text: &masked, offsets }.document()
+}
+
+/// Whether something stands for something else, so that a change in one place is one in another.
+pub(super) fn has_aliases(text: &str) -> bool {
+    let events = Parser::new_from_str(text).map_while(Result::ok);
+    events.into_iter().any(|(event, _)| matches!(event, Event::Alias(_)))
 }
 
 /// The line on which `place` stands, up to it.
@@ -114,7 +120,7 @@ impl<'t> Walker<'t> {
                 {
                     return Ok(List::Missing);
                 }
-                (Event::MappingStart(..), range) => return self.root(!range.is_empty()),
+                (Event::MappingStart(..), range) => return self.root(self.opens(&range, '{')),
                 _ => bail!("the file is not an object with a list `keys`"),
             }
         }
@@ -154,10 +160,11 @@ impl<'t> Walker<'t> {
                         _ => bail!("a key is not an object"),
                     }
                 };
-                Ok(match (open.is_empty(), items.is_empty()) {
-                    (true, _) => List::Block { colon, items },
-                    (false, true) => List::Empty { colon, value: open.start..close.end },
-                    (false, false) => List::Flow { inner: open.end..close.start, items },
+                Ok(match (self.opens(&open, '['), items.is_empty()) {
+                    (false, _) if open.is_empty() => List::Block { head: colon, items },
+                    (false, _) => List::Block { head: open.end, items },
+                    (true, true) => List::Empty { colon, value: open.start..close.end },
+                    (true, false) => List::Flow { inner: open.end..close.start, items },
                 })
             }
             _ => bail!("`keys` is not a list"),
@@ -166,7 +173,7 @@ impl<'t> Walker<'t> {
 
     fn item(&mut self, start: Range<usize>) -> Result<Item> {
         let mut item = Item {
-            is_flow: !start.is_empty(),
+            is_flow: self.opens(&start, '{'),
             last_name: start.end,
             last_end: start.end,
             range: start,
@@ -225,6 +232,11 @@ impl<'t> Walker<'t> {
             Event::SequenceEnd | Event::MappingEnd if range.is_empty() => 0,
             _ => range.end,
         }
+    }
+
+    /// Whether what begins with `range`, which may hold an anchor or a tag, stands in brackets.
+    fn opens(&self, range: &Range<usize>, bracket: char) -> bool {
+        self.text.get(range.clone()).is_some_and(|text| text.contains(bracket))
     }
 
     /// The place after the colon that follows a name.

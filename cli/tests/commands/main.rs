@@ -9,6 +9,7 @@
 mod check;
 mod corpus;
 mod explain;
+mod files;
 mod image;
 mod push;
 mod render;

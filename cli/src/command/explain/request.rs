@@ -61,20 +61,28 @@ pub(super) struct RequestArguments {
     #[arg(short = 'e', long = "referer", value_name = "URL")]
     referer: Option<String>,
     /// The URL, in place of the argument
-    #[arg(long = "url", value_name = "URL", conflicts_with = "url")]
+    #[arg(long = "url", value_name = "URL")]
     url_option: Option<String>,
     #[command(flatten)]
     _ignored: Ignored,
-    /// The URL; what else curl is told, of transport and output, is taken and ignored
+    /// The URL; what else curl is told, of transport and output, is taken and ignored, and so is the
+    /// word `curl` before it
     #[arg(value_name = "URL", required_unless_present = "url_option")]
-    url: Option<String>,
+    urls: Vec<String>,
 }
 
 impl RequestArguments {
     /// The URL and the request for it.
     pub(super) fn request(&self) -> Result<(String, CaseRequest)> {
-        let url = self.url.as_ref().or(self.url_option.as_ref()).context("there is no URL")?;
-        let mut url = url.clone();
+        let mut urls = self.urls.as_slice();
+        if let [first, rest @ ..] = urls
+            && ["curl", "curl.exe"].contains(&first.as_str())
+        {
+            urls = rest;
+        }
+        let mut urls = urls.iter().chain(&self.url_option);
+        let mut url = urls.next().context("there is no URL")?.clone();
+        ensure!(urls.next().is_none(), "there is more than one URL: one request is explained");
         let mut body = self.body()?;
         if self.get {
             ensure!(self.form.is_empty(), "`-G` and `-F` exclude each other");
@@ -541,6 +549,28 @@ mod tests {
                 ("content-type", "application/x-www-form-urlencoded")
             ]
         );
+    }
+
+    #[test]
+    fn a_command_line_may_be_pasted_whole() {
+        for arguments in [
+            &["curl", "-X", "PUT", "https://a.org/v1"][..],
+            &["curl.exe", "https://a.org/v1", "-X", "PUT", "--compressed"],
+            &["curl", "--url", "https://a.org/v1", "-X", "PUT"],
+            &["-X", "PUT", "curl", "https://a.org/v1"],
+        ] {
+            let request = request(arguments).unwrap();
+            assert_eq!((&*request.authority, request.path.as_deref()), ("a.org", Some("/v1")));
+            assert_eq!(request.method, "PUT");
+        }
+        for (arguments, message) in [
+            (&["curl"][..], "there is no URL"),
+            (&["curl", "a.org", "b.org"], "there is more than one URL: one request is explained"),
+            (&["a.org", "curl"], "there is more than one URL: one request is explained"),
+            (&["a.org", "--url", "b.org"], "there is more than one URL: one request is explained"),
+        ] {
+            assert_eq!(request(arguments).unwrap_err().to_string(), message);
+        }
     }
 
     #[test]

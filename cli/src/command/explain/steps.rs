@@ -4,7 +4,7 @@
 use latchkey::{Access, Decision, Reason, Verdict};
 
 use crate::cases::{CaseRequest, Observation};
-use crate::document::{Document, Fields};
+use crate::document::{self, Document, Fields};
 use crate::place;
 use crate::policy::Policy;
 use crate::time;
@@ -330,7 +330,7 @@ impl Story<'_> {
     fn place(&self, pointer: &str) -> String {
         let (file, pointer) = self.policy.source(pointer);
         let name = file.display();
-        let place = std::fs::read_to_string(file)
+        let place = document::read(file)
             .ok()
             .and_then(|text| place::find(file, &text, [pointer.as_str()]).remove(pointer.as_str()));
         match place {

@@ -42,7 +42,8 @@ pub(super) struct Arguments {
     /// What the token starts with; default the type's prefix
     #[arg(long, value_parser = parse_prefix)]
     prefix: Option<String>,
-    /// When the key ends: a span of time such as `90d`, or a time such as `2027-01-01T00:00:00Z`
+    /// When the key ends: a span of time such as `90d`, a date such as `2027-01-01`, whose first
+    /// second in UTC is meant, or a time such as `2027-01-01T00:00:00Z`
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
     /// Attribute, `NAME=VALUE`; may be repeated

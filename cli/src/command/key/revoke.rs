@@ -5,7 +5,8 @@ use clap::Args;
 
 use super::{Files, end, tell};
 use crate::Exit;
-use crate::keyfile::{KeyFile, State};
+use crate::keyfile::{Change, KeyFile, State};
+use crate::style::warn;
 use crate::time;
 
 /// Revoke a key, for good
@@ -32,7 +33,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         tell(format_args!("{UNTIL_PUSHED}"));
         return Ok(Exit::Fine);
     }
-    if let Some(exit) = files.commit(&file, &end(key, now, true))? {
+    let changes = end(key, now, true);
+    let disable: Vec<Change> = changes
+        .iter()
+        .filter(|change| matches!(change, Change::Set(_, "disabled", _)))
+        .cloned()
+        .collect();
+    let changed = match file.change(&changes) {
+        Ok(changed) => changed,
+        // That it is over counts more than since when.
+        Err(error) => {
+            let changed = file.change(&disable).map_err(|_| error)?;
+            warn(format_args!(
+                "the file does not say since when `{id}` is revoked, so `prune` keeps it"
+            ));
+            changed
+        }
+    };
+    if let Some(exit) = files.write(&file, changed)? {
         return Ok(exit);
     }
     match key.time("expires_at").filter(|_| state == State::Expired) {

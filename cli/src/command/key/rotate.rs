@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     /// What the token starts with; default as the old one, or the type's prefix
     #[arg(long, value_parser = parse_prefix)]
     prefix: Option<String>,
-    /// When the successor ends: a span of time such as `90d`, or a time
+    /// When the successor ends: a span of time such as `90d`, a date, or a time
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
 }

@@ -79,7 +79,7 @@ impl Old {
     fn read(ecds: &Path) -> Result<Old> {
         const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
         let text = document::read(ecds)?;
-        let document: Document = document::parse(ecds, &text)?;
+        let document = document::parse(ecds, &text)?;
         let own = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
         ensure!(
             own("/resources/0/@type") == Some(EXTENSION),
