@@ -4,14 +4,7 @@
 //! request without a body; aiohttp finds one behind a comment, `application/json; (x) charset=utf-7`, and
 //! Python's `email` in `charset*=utf-7''`. So the word is looked for wherever it stands.
 
-use crate::request::Request;
-
 const CHARSET: &[u8] = b"charset";
-
-/// Whether some upstream could read a request in another character set than UTF-8.
-pub(crate) fn is_another(request: Request<'_>) -> bool {
-    request.values_of_any_spelling("content-type").any(names_another)
-}
 
 /// Whether a text is a name of UTF-8.
 pub(crate) fn is_utf_8(name: &[u8]) -> bool {
@@ -19,7 +12,7 @@ pub(crate) fn is_utf_8(name: &[u8]) -> bool {
 }
 
 /// Whether a content type names another than UTF-8, or one in a way that could be read as another.
-fn names_another(content_type: &[u8]) -> bool {
+pub(crate) fn names_another(content_type: &[u8]) -> bool {
     let mut words = content_type.windows(CHARSET.len()).enumerate();
     words.any(|(at, word)| {
         word.eq_ignore_ascii_case(CHARSET)

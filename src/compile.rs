@@ -20,6 +20,7 @@ use crate::config::{
 use crate::credential::{HeaderSource, Sources};
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
+use crate::http::is_token;
 use crate::limits;
 use crate::method;
 use crate::path::{Normalization, PathTemplate};
@@ -570,22 +571,4 @@ fn header_source(
             findings.error(place, Code::Contradiction, message);
         }
     }
-}
-
-/// Whether `text` is an HTTP token (RFC 9110 section 5.6.2).
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
-/// Whether `text` can stand in a header: no control characters, no blanks at its ends (RFC 9110
-/// section 5.5).
-pub(crate) fn is_field_value(text: &str) -> bool {
-    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    if text.bytes().all(is_plain) {
-        return !text.starts_with(' ') && !text.ends_with(' ');
-    }
-    text.trim() == text && !text.chars().any(char::is_control)
 }

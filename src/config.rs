@@ -303,25 +303,6 @@ fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
     }
 }
 
-/// The characters that a format lets a token have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charset {
-    /// `0-9A-Za-z`
-    Alphanumeric,
-    /// `0-9A-Za-z-_`
-    Base64url,
-    /// `0-9A-Fa-f`
-    Hex,
-}
-
-impl Word for Charset {
-    const WORDS: &'static [(&'static str, Charset)] = &[
-        ("alphanumeric", Charset::Alphanumeric),
-        ("base64url", Charset::Base64url),
-        ("hex", Charset::Hex),
-    ];
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RawAccess {
     Authenticated,

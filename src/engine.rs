@@ -5,23 +5,23 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
-use crate::charset;
 use crate::condition::Condition;
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::connection;
 use crate::credential::{Presented, Sources};
-use crate::decision::{Access, Class, Decision, Hold, Reason, Verdict};
+use crate::decision::{Access, Decision, Hold, Verdict};
 use crate::effect::{Changes, Effect, Reply};
 use crate::finding::Finding;
 use crate::graphql::{Position, Reading, is_introspection};
 use crate::identity::Identity;
-use crate::key::{Key, KeyType};
-use crate::keyring::KeyRing;
+use crate::key_type::KeyType;
+use crate::keyring::{Key, KeyRing};
 use crate::limits;
 use crate::method;
 use crate::origin::{Origin, is_host};
 use crate::path::{Normalization, Path};
 use crate::query::{Query, QueryNames};
+use crate::reason::{Class, Reason};
 use crate::request::{Body, Request, split_target};
 use crate::response::Wordings;
 use crate::rule::{
@@ -270,7 +270,7 @@ impl Engine {
         decision.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let mut query = if self.reads_query() { request.parameters() } else { Query::default() };
         let is_in_another_charset =
-            !query.is_empty() && (charset::is_another(request) || query.names_another_charset());
+            !query.is_empty() && (request.names_another_charset() || query.names_another_charset());
         let ambiguous = match is_in_another_charset {
             true => vec![true; self.query_names.len()],
             false => self.query_names.ambiguous(&query),

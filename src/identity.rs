@@ -1,6 +1,6 @@
 //! Who a request comes from: the holder of a key, or of a session.
 
-use crate::key::Key;
+use crate::keyring::Key;
 use crate::scope::Scope;
 use crate::session::Session;
 

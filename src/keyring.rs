@@ -5,6 +5,8 @@
 //! attribute values) once. Which digests an index compares depends on bits of SHA-256 that an
 //! attacker cannot choose; each is compared in constant time.
 
+mod key;
+
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 
 use hashbrown::HashTable;
@@ -15,9 +17,11 @@ use rustc_hash::FxHasher;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::key::{Key, KeyType};
+use crate::key_type::KeyType;
 use crate::origin::Origin;
 use crate::scope::Scope;
+
+pub use key::Key;
 
 /// The digest of a token.
 pub(crate) type TokenDigest = [u8; 32];

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use crate::charset;
 use crate::query::Query;
 use crate::scope::is_word;
 use crate::spelling::{behind_semicolon, is_same_header};
@@ -134,6 +135,11 @@ impl<'a> Request<'a> {
         length
             .and_then(|length| length.parse().ok())
             .is_some_and(|length: u64| length > bytes as u64)
+    }
+
+    /// Whether some upstream could read the request in another character set than UTF-8.
+    pub(crate) fn names_another_charset(&self) -> bool {
+        self.values_of_any_spelling("content-type").any(charset::names_another)
     }
 
     pub(crate) fn parameters(&self) -> Query<'a> {

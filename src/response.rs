@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::decision::{Class, Decision, Reason};
+use crate::decision::Decision;
 use crate::effect::Reply;
 use crate::limits;
+use crate::reason::{Class, Reason};
 use crate::request::Request;
+use crate::rule::RuleWording;
 use crate::template::{Template, Variable};
 
 /// The words of refusals.
@@ -31,14 +33,6 @@ pub(crate) struct Wording {
     pub(crate) status: u16,
     pub(crate) code: Box<str>,
     pub(crate) message: Template,
-}
-
-/// What a rule says of its own refusals; what it leaves out stands in the reason's [`Wording`].
-#[derive(Clone, Debug)]
-pub(crate) struct RuleWording {
-    pub(crate) status: Option<u16>,
-    pub(crate) code: Option<Box<str>>,
-    pub(crate) message: Option<Template>,
 }
 
 impl Wordings {

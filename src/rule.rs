@@ -13,7 +13,6 @@ use crate::keyring::{hash_of, insert};
 use crate::limits;
 use crate::path::{PathTemplate, Segment};
 use crate::query::{Query, QueryNames};
-use crate::response::RuleWording;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
 
@@ -163,6 +162,14 @@ pub(crate) enum Introspection {
     Deny,
     /// Who holds this scope.
     Scope(Scope),
+}
+
+/// What a rule says of its own refusals; what it leaves out stands in the reason's [`Wording`](crate::response::Wording).
+#[derive(Clone, Debug)]
+pub(crate) struct RuleWording {
+    pub(crate) status: Option<u16>,
+    pub(crate) code: Option<Box<str>>,
+    pub(crate) message: Option<Template>,
 }
 
 /// A host, or the subdomains of one.

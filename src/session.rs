@@ -3,7 +3,7 @@
 //! Envoy's `jwt_authn` filter checks signature, issuer, audience and time of a token, and leaves its
 //! payload in dynamic metadata. A client cannot write there, so what stands there is taken as it is.
 
-use crate::compile::is_field_value;
+use crate::http::is_field_value;
 use crate::limits::ATTRIBUTE_BYTES;
 use crate::request::{Claim, Claims};
 use crate::scope::Scope;

@@ -5,10 +5,11 @@ use std::num::NonZeroU16;
 
 use serde_json::value::RawValue;
 
-use super::{Compiler, Environment, is_field_value, quoted};
+use super::{Compiler, Environment, quoted};
 use crate::config::{Entries, Instant, Object, RawKey, Text, Whole, each_item, missing_field};
 use crate::finding::{Code, Place, is_identifier};
-use crate::key::{Format, KeyType};
+use crate::http::is_field_value;
+use crate::key_type::{Format, KeyType};
 use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Record, TokenDigest};
 use crate::limits;
 use crate::origin::Origin;

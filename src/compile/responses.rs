@@ -2,13 +2,15 @@
 
 use serde_json::value::RawValue;
 
-use super::{Compiler, is_field_value, is_token};
+use super::Compiler;
 use crate::config::{Entries, Json, Object, Whole, parse};
 use crate::credential::Sources;
-use crate::decision::{Class, Reason};
 use crate::finding::{Code, Place};
+use crate::http::{is_field_value, is_token};
 use crate::limits;
-use crate::response::{RuleWording, Wording, Wordings, json_escaped};
+use crate::reason::{Class, Reason};
+use crate::response::{Wording, Wordings, json_escaped};
+use crate::rule::RuleWording;
 use crate::template::{Part, Template, Variable, Vocabulary};
 
 /// Headers that belong to the message's framing or routing (RFC 9110 section 7.6.1), or to the client.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{Compiler, is_token};
+use super::Compiler;
 use crate::config::{Entries, Object, RawAccess, RawHold, Whole, missing_field, parse, strings};
 use crate::finding::{Code, Place};
 use crate::graphql;
+use crate::http::is_token;
 use crate::limits;
 use crate::origin::is_host;
 use crate::path::{PathTemplate, is_parameter_name};

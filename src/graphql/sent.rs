@@ -4,7 +4,6 @@ use hex::ToHex;
 use sha2::{Digest, Sha256};
 
 use super::MalformedGraphQl;
-use crate::charset;
 use crate::config::Json;
 use crate::limits;
 use crate::request::Request;
@@ -99,7 +98,7 @@ enum MediaType {
 
 /// What the body is said to be, in UTF-8.
 fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
-    if charset::is_another(request) {
+    if request.names_another_charset() {
         return Err(MalformedGraphQl);
     }
     let spellings = request.values_of_any_spelling("content-type").count();
