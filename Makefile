@@ -51,7 +51,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm
-	@envoy/install-tools curl
+	@envoy/install-tools curl node
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 

@@ -23,6 +23,7 @@ pub struct Setup {
     change_ecds: Change,
     change_bootstrap: Change,
     system: Option<&'static str>,
+    other_upstream: Option<SocketAddr>,
     files: Vec<(&'static str, String)>,
     is_inline: bool,
 }
@@ -37,6 +38,7 @@ impl Setup {
             change_ecds: Box::new(str::to_owned),
             change_bootstrap: Box::new(str::to_owned),
             system: None,
+            other_upstream: None,
             files: Vec::new(),
             is_inline: false,
         }
@@ -77,6 +79,12 @@ impl Setup {
         self
     }
 
+    /// With another upstream on loopback, of which nothing is reported.
+    pub fn upstream(mut self, address: SocketAddr) -> Setup {
+        self.other_upstream = Some(address);
+        self
+    }
+
     /// With a file beside the policy's.
     pub fn file(mut self, name: &'static str, text: String) -> Setup {
         self.files.push((name, text));
@@ -109,7 +117,8 @@ impl Setup {
         for (name, text) in &self.files {
             scratch.replace(name, text);
         }
-        let bootstrap = front_bootstrap(&scratch, upstream_address, self.system);
+        let address = self.other_upstream.unwrap_or(upstream_address);
+        let bootstrap = front_bootstrap(&scratch, address, self.system);
         let mut bootstrap = (self.change_bootstrap)(&bootstrap);
         if self.is_inline {
             bootstrap = inline(&bootstrap, &ecds);
