@@ -43,12 +43,17 @@ pub(crate) fn is_same_member(one: &str, other: &str) -> bool {
 
 /// Whether they are one to who changes names before it reads them, too: punctuation does not count.
 pub(crate) fn is_like_member(one: &str, other: &str) -> bool {
-    let letters = |name| in_one_case(name).filter(|character| character.is_alphanumeric());
+    let letters = |name| in_one_case(name).filter(char::is_ascii_alphanumeric);
     letters(one).eq(letters(other))
 }
 
+/// A name in one letter case, with the two letters that are another case of an ASCII one.
 fn in_one_case(name: &str) -> impl Iterator<Item = char> {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+    name.chars().map(|character| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        character => character.to_ascii_lowercase(),
+    })
 }
 
 /// The names that some upstream takes a parameter's for, folded: the whole of it, the one before its
