@@ -24,6 +24,8 @@ mod metrics;
 mod push;
 #[path = "envoy/quota.rs"]
 mod quota;
+#[path = "envoy/readme.rs"]
+mod readme;
 #[path = "envoy/refusals.rs"]
 mod refusals;
 #[path = "envoy/requests.rs"]
