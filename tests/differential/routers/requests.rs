@@ -128,24 +128,26 @@ pub(crate) fn attempt(random: &mut Random) -> Attempt {
 }
 
 fn one(random: &mut Random) -> Attempt {
-    let (method, path, query) = *random.one(&[
-        ("DELETE", "/docs/5", ""),
-        ("POST", "/docs", ""),
-        ("GET", "/docs/5", ""),
-        ("PUT", "/docs/5", ""),
-        ("GET", "/admin/users", ""),
-        ("POST", "/admin/a/b", ""),
-        ("GET", "/search", "hydrate=1&type[]=product"),
-        ("GET", "/search", "type[]=product"),
-        ("GET", "/search", "type[]=secret"),
-        ("POST", "/search", "type[]=product"),
-        ("GET", "/orgs/other/x", ""),
-        ("GET", "/orgs/acme/x", ""),
-        ("DELETE", "/public/a", ""),
-        ("POST", "/public/a", ""),
-        ("GET", "/public/a/b", ""),
-        ("GET", "/typed", ""),
-        ("GET", "/health", ""),
+    // What is asked for, and the key that is nearest to it.
+    let (method, path, query, key) = *random.one(&[
+        ("DELETE", "/docs/5", "", "writer"),
+        ("POST", "/docs", "", "reader"),
+        ("POST", "/docs/5", "", "writer"),
+        ("GET", "/docs/5", "", "reader"),
+        ("PUT", "/docs/5", "", "reader"),
+        ("GET", "/admin/users", "", "reader"),
+        ("POST", "/admin/a/b", "", "writer"),
+        ("GET", "/search", "hydrate=1&type[]=product", "searcher"),
+        ("GET", "/search", "type[]=product", "searcher"),
+        ("GET", "/search", "type[]=secret", "searcher"),
+        ("POST", "/search", "type[]=product", "searcher"),
+        ("GET", "/orgs/other/x", "", "writer"),
+        ("GET", "/orgs/acme/x", "", "writer"),
+        ("DELETE", "/public/a", "", "reader"),
+        ("POST", "/public/a", "", "reader"),
+        ("GET", "/public/a/b", "", "reader"),
+        ("GET", "/typed", "", "searcher"),
+        ("GET", "/health", "", "reader"),
     ]);
     let mut attempt = Attempt::default();
     attempt.request.method = method.to_owned();
@@ -157,22 +159,22 @@ fn one(random: &mut Random) -> Attempt {
     if path == "/typed" {
         header(&mut attempt, "x-type", word(random, &["product", "secret"]));
     }
-    present(random, &mut attempt, &mut target);
+    present(random, key, &mut attempt, &mut target);
     // One at a time mostly: what is refused for one shows nothing of another.
     for _ in 0..*random.one(&[1, 1, 1, 2, 3]) {
         match random.below(8) {
             0..=2 => target = odd_path(random, &target),
             3 | 4 => target = odd_query(random, &mut attempt, &target),
             5 => odd_method(random, &mut attempt),
-            _ => odd_header(random, &mut attempt),
+            _ => odd_header(random, &mut attempt, &mut target),
         }
     }
     attempt.request.path = Some(target);
     if attempt.request.http2 && random.once_in(4) {
-        let name = {
-            let own = word(random, &IDENTITY);
-            odd_name(random, own)
-        };
+        let own = word(random, &["x-account-id", "x-key-id", "x-api-key", "authorization"]);
+        let name = odd_name(random, own);
+        // Go reads what was announced.
+        header(&mut attempt, "trailer", &name);
         attempt.trailers.push((name, EVIL.to_owned()));
         attempt.request.body = Some("{}".to_owned());
     }
@@ -188,11 +190,12 @@ fn header(attempt: &mut Attempt, name: &str, value: &str) {
 }
 
 /// Presents a key, where it is usual, and now and then a second one.
-fn present(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
-    let mut key = word(random, &KEYS[..4]);
-    if random.once_in(20) {
-        key = KEYS[4];
-    }
+fn present(random: &mut Random, nearest: &str, attempt: &mut Attempt, target: &mut String) {
+    let key = match random.below(20) {
+        0..=12 => nearest,
+        19 => "admin",
+        _ => word(random, &KEYS[..4]),
+    };
     let key = Key::new(key);
     match random.below(10) {
         0 => {}
@@ -225,7 +228,8 @@ fn present(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
 }
 
 /// What some parser takes for something else.
-const PIECES: [&str; 62] = [
+const PIECES: [&str; 63] = [
+    "",
     "/",
     "//",
     ".",
@@ -310,15 +314,11 @@ fn odd_path(random: &mut Random, target: &str) -> String {
         Some((path, query)) => (path, format!("?{query}")),
         None => (target, String::new()),
     };
-    let mut path = path.to_owned();
-    let place = loop {
-        let place = random.below(path.len() + 1);
-        if path.is_char_boundary(place) {
-            break place;
-        }
-    };
+    let path = path.to_owned();
+    // At its end often, which is where parameters and suffixes stand.
+    let place = if random.once_in(3) { path.len() } else { random.below(path.len() + 1) };
     let (before, behind) = path.split_at(place);
-    path = match random.below(12) {
+    let path = match random.below(12) {
         0 => encoded(behind).map_or(path.clone(), |behind| format!("{before}{behind}")),
         1 => encoded(behind)
             .map_or(path.clone(), |behind| format!("{before}{}", behind.replacen('%', "%25", 1))),
@@ -383,6 +383,19 @@ const CHARSETS: [&str; 14] = [
     "latin-1",
 ];
 
+/// `hydrate=1` in those that are not ASCII with more behind it.
+const HYDRATE_IN_CHARSETS: [&str; 9] = [
+    "+ACY-hydrate+AD0-1",
+    "%2BACY-hydrate%2BAD0-1",
+    "+AGgAeQBkAHIAYQB0AGU=1",
+    "%2BAGgAeQBkAHIAYQB0AGU-=1",
+    "%88%a8%84%99%81%a3%85=%f1",
+    "%00h%00y%00d%00r%00a%00t%00e=%001",
+    "h%00y%00d%00r%00a%00t%00e%00=1%00",
+    "%5cx68ydrate=1",
+    "%5cu0068ydrate=1",
+];
+
 fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if random.once_in(3) {
@@ -406,6 +419,9 @@ fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String
             _ => format!("{kind}; charset={charset}"),
         };
         header(attempt, "content-type", &value);
+        if random.once_in(2) {
+            return format!("{path}?{query}&{}", word(random, &HYDRATE_IN_CHARSETS));
+        }
     }
     format!("{path}?{}", odd_query_text(random, query))
 }
@@ -502,7 +518,7 @@ const TARGETS: [&str; 8] = [
     "x-script-name",
 ];
 
-fn odd_header(random: &mut Random, attempt: &mut Attempt) {
+fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
     match random.below(9) {
         0 | 1 => {
             let name = {
@@ -540,26 +556,25 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt) {
             header(attempt, &name, EVIL);
         }
         3 => {
-            let name = {
-                let own = word(random, &TARGETS);
-                odd_name(random, own)
-            };
-            header(
-                attempt,
-                &name,
-                word(
-                    random,
-                    &[
-                        "/orgs/acme",
-                        "/admin",
-                        "/admin/users",
-                        "/docs",
-                        "/public",
-                        "/",
-                        "/search?hydrate=1",
-                    ],
-                ),
+            let own = word(random, &TARGETS);
+            let name = if random.once_in(2) { own.to_owned() } else { odd_name(random, own) };
+            let value = word(
+                random,
+                &[
+                    "/orgs/acme",
+                    "/admin",
+                    "/admin/users",
+                    "/docs",
+                    "/public",
+                    "/",
+                    "/search?hydrate=1",
+                ],
             );
+            header(attempt, &name, value);
+            // An upstream takes the part away that the header names.
+            if random.once_in(2) && value.len() > 1 {
+                target.insert_str(0, value.split('?').next().unwrap_or_default());
+            }
         }
         4 => {
             let name = odd_name(random, "x-type");
