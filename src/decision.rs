@@ -48,7 +48,8 @@ pub enum Verdict {
 pub struct Hold {
     /// As what it goes on if its body is good.
     pub access: Access,
-    /// Whether its headers wait, too, or go ahead.
+    /// Whether its headers wait, too, or go ahead. Those of a preflight wait where any rule's do, since
+    /// then the proxy knows how to.
     pub headers: bool,
     /// The largest body that is judged; a larger one is [`Body::TooLarge`](crate::Body::TooLarge).
     pub max_bytes: usize,
@@ -68,6 +69,20 @@ pub enum Access {
 }
 
 impl Decision<'_> {
+    /// A decision about nobody in particular.
+    pub(crate) fn new(verdict: Verdict) -> Self {
+        Decision {
+            verdict,
+            rule: None,
+            key: None,
+            session: None,
+            required: Vec::new(),
+            presented: false,
+            own_wording: false,
+            path: None,
+        }
+    }
+
     /// Why the request is refused, if it is.
     pub fn reason(&self) -> Option<Reason> {
         match self.verdict {

@@ -133,23 +133,17 @@ impl Engine {
     /// the first.
     pub fn decide<'e>(&'e self, request: &Request<'_>) -> Decision<'e> {
         let request = *request;
-        let mut decision = Decision {
-            verdict: Verdict::Allow(Access::Preflight),
-            rule: None,
-            key: None,
-            session: None,
-            required: Vec::new(),
-            presented: false,
-            own_wording: false,
-            path: None,
-        };
-        if self.is_preflight(request) {
+        let preflight = self.preflight(request);
+        let mut decision = Decision::new(Verdict::Allow(Access::Preflight));
+        if preflight == Some(decision.verdict) {
             return decision;
         }
-        decision.verdict = match self.judge(request, &mut decision) {
-            Ok(verdict) => verdict,
-            Err(reason) => Verdict::Deny(reason),
-        };
+        match (self.judge(request, &mut decision), preflight) {
+            (Ok(verdict), _) => decision.verdict = verdict,
+            // It is nobody's until it is known to be none.
+            (Err(_), Some(hold)) => decision = Decision::new(hold),
+            (Err(reason), None) => decision.verdict = Verdict::Deny(reason),
+        }
         decision
     }
 
@@ -238,15 +232,30 @@ impl Engine {
         self.response_headers.iter().filter_map(render).collect()
     }
 
-    /// Whether the request is a preflight as a browser sends it: without a body, and without headers
-    /// that ask for another method.
-    fn is_preflight(&self, request: Request<'_>) -> bool {
-        self.preflight == RawPreflight::Allow
+    /// What becomes of a preflight as a browser sends it, without a body and without headers that ask for
+    /// another method, or of what is one if no body comes; `None` for anything else.
+    ///
+    /// A body is known by its content: some proxies end the headers of a request without one by an empty
+    /// frame or chunk.
+    fn preflight(&self, request: Request<'_>) -> Option<Verdict> {
+        let may_be_one = self.preflight == RawPreflight::Allow
             && request.method() == "OPTIONS"
             && request.has("origin")
             && request.has("access-control-request-method")
-            && request.body == Body::Whole(b"")
-            && (self.method_override == RawMethodOverride::Remove || !method::has_override(request))
+            && (self.method_override == RawMethodOverride::Remove
+                || !method::has_override(request));
+        let access = Access::Preflight;
+        match request.body {
+            _ if !may_be_one => None,
+            Body::Whole(b"") => Some(Verdict::Allow(access)),
+            Body::Unread if request.says_nothing_follows() => Some(Verdict::Allow(access)),
+            // What follows an upgrade is no body, and nothing tells that it has ended.
+            Body::Unread if !request.says_more_than(0) && !request.has("upgrade") => {
+                let headers = self.rules.hold_headers();
+                Some(Verdict::Hold(Hold { access, headers, max_bytes: 0 }))
+            }
+            Body::TooLarge | Body::Unread | Body::Whole(_) => None,
+        }
     }
 
     /// Whether anything of the query matters, to rules or as a credential.

@@ -129,6 +129,13 @@ impl<'a> Request<'a> {
         self.value(":path").and_then(|target| split_target(target).1)
     }
 
+    /// Whether the request says itself that it has no body, which the proxy holds it to (RFC 9112 section
+    /// 6.3, RFC 9113 section 8.1.1).
+    pub(crate) fn says_nothing_follows(&self) -> bool {
+        let mut lengths = self.values("content-length");
+        matches!((lengths.next(), lengths.next()), (Some(b"0"), None))
+    }
+
     /// Whether the request says itself that its body is larger.
     pub(crate) fn says_more_than(&self, bytes: usize) -> bool {
         let length = self.value("content-length").and_then(|value| std::str::from_utf8(value).ok());

@@ -234,6 +234,7 @@ pub(crate) struct Rules {
     pathless: Vec<usize>,
     /// Whether any rule looks at the host.
     look_at_hosts: bool,
+    hold_headers: bool,
     tree: Tree,
 }
 
@@ -241,7 +242,9 @@ impl Rules {
     /// Rules in order, whose parameters are added to the policy's `names`.
     pub(crate) fn new(all: Vec<Rule>, names: &mut QueryNames) -> Rules {
         let look_at_hosts = all.iter().any(|rule| !rule.hosts.is_empty());
-        let mut rules = Rules { all, look_at_hosts, ..Rules::default() };
+        let holds = |graphql: &GraphQlRule| graphql.hold_headers;
+        let hold_headers = all.iter().filter_map(|rule| rule.graphql.as_ref()).any(holds);
+        let mut rules = Rules { all, look_at_hosts, hold_headers, ..Rules::default() };
         for rule in &mut rules.all {
             rule.query_names = rule.names_read(names);
             if rule.paths.is_empty() {
@@ -257,6 +260,11 @@ impl Rules {
     /// Whether any rule looks at the path, so that it must be safe to.
     pub(crate) fn look_at_paths(&self) -> bool {
         self.pathless.len() < self.all.len()
+    }
+
+    /// Whether some rule holds a request's headers until its body is judged.
+    pub(crate) fn hold_headers(&self) -> bool {
+        self.hold_headers
     }
 
     /// Whether any rule looks at the host.

@@ -20,6 +20,8 @@ mod corpus;
 mod guard;
 #[path = "envoy/metrics.rs"]
 mod metrics;
+#[path = "envoy/preflights.rs"]
+mod preflights;
 #[path = "envoy/push.rs"]
 mod push;
 #[path = "envoy/quota.rs"]

@@ -127,7 +127,8 @@ pub struct CaseRequest {
     pub headers: Vec<(String, Value)>,
     /// A body, sent with its content-length.
     pub body: Option<String>,
-    /// In place of `body`: one sent in these pieces, without a length.
+    /// In place of `body`: one sent in these pieces, without a length. An empty piece is an empty frame over
+    /// HTTP/2, and nothing over HTTP/1, whose body ends with an empty chunk in any case.
     pub chunks: Vec<String>,
     /// The claims of a session that a filter before this one has verified: texts, numbers, lists of
     /// texts. On Envoy it takes a token to have them.
@@ -452,16 +453,23 @@ fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let clock = || Some(now);
     let claims = |_: &str| request.verified().map(Rc::new);
     let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
-    let decision = decide(engine, own, request.pieces().concat().as_bytes());
+    let pieces = request.pieces();
+    let body = (!pieces.is_empty()).then(|| pieces.concat());
+    let decision = decide(engine, own, body.as_deref());
     observation(engine, &own, &decision)
 }
 
-/// Decides about a request as a proxy does: the body is read only where it decides.
-pub(crate) fn decide<'e>(engine: &'e Engine, request: Request<'_>, body: &[u8]) -> Decision<'e> {
-    // A request without a body ends with its headers.
-    let unread = if body.is_empty() { Body::Whole(b"") } else { Body::Unread };
+/// Decides about a request as a proxy does: the body is read only where it decides. Without one, the
+/// request ends with its headers.
+pub(crate) fn decide<'e>(
+    engine: &'e Engine,
+    request: Request<'_>,
+    body: Option<&str>,
+) -> Decision<'e> {
+    let unread = if body.is_some() { Body::Unread } else { Body::Whole(b"") };
     let decision = engine.decide(&Request { body: unread, ..request });
     let Verdict::Hold(hold) = decision.verdict else { return decision };
+    let body = body.unwrap_or_default().as_bytes();
     let body = if body.len() > hold.max_bytes { Body::TooLarge } else { Body::Whole(body) };
     engine.decide(&Request { body, ..request })
 }

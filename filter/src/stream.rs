@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use latchkey::{Body, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
+use latchkey::{Access, Body, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
 
 use crate::abi::{Action, Level};
 use crate::plugin::Policy;
@@ -19,9 +19,16 @@ const CALLS_OF_REFUSAL: usize = 1;
 /// many clients that never end their bodies would fill.
 const MOST_HELD: usize = 64 << 20;
 
+/// Most preflights at a time whose headers have gone ahead and whose body is not known to be none: they are
+/// nobody's, and each takes a request of the upstream's.
+const MOST_AHEAD: usize = 64;
+
 thread_local! {
     /// How many there are.
     static HELD: Cell<usize> = const { Cell::new(0) };
+
+    /// How many preflights are ahead.
+    static AHEAD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What is remembered of a request until its response is on its way.
@@ -47,6 +54,7 @@ struct Held {
 impl Held {
     fn new(headers: Box<[u8]>, claims: Option<Rc<Claims>>, hold: Hold) -> Held {
         HELD.set(HELD.get() + headers.len());
+        AHEAD.set(AHEAD.get() + usize::from(goes_ahead_as_preflight(hold)));
         Held { headers, claims, hold }
     }
 }
@@ -54,7 +62,12 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         HELD.set(HELD.get().saturating_sub(self.headers.len()));
+        AHEAD.set(AHEAD.get().saturating_sub(usize::from(goes_ahead_as_preflight(self.hold))));
     }
+}
+
+fn goes_ahead_as_preflight(hold: Hold) -> bool {
+    hold.access == Access::Preflight && !hold.headers
 }
 
 impl Stream {
@@ -81,6 +94,12 @@ impl Stream {
         let Verdict::Hold(hold) = decision.verdict else {
             return self.carry_out(&policy, &request, &decision, true);
         };
+        if goes_ahead_as_preflight(hold) && AHEAD.get() >= MOST_AHEAD {
+            // Judged as it will be if a body comes.
+            let request = Request { body: Body::TooLarge, ..request };
+            let decision = policy.engine.decide(&request);
+            return self.carry_out(&policy, &request, &decision, true);
+        }
         if HELD.get() + bytes.len() > MOST_HELD {
             let changes = policy.engine.without_credentials(&request);
             let _ = host::change_request(&headers, &changes, CALLS_OF_REFUSAL);
@@ -136,6 +155,7 @@ impl Stream {
     fn judge_body(&mut self, size: usize) -> Action {
         match host::request_body(size) {
             Ok(body) => self.judge(Body::Whole(&body)),
+            Err(_) if size == 0 => self.judge(Body::Whole(b"")),
             Err(_) => self.judge(Body::TooLarge),
         }
     }
@@ -149,6 +169,11 @@ impl Stream {
         let claims = |_: &str| held.claims.clone();
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
+        let is_preflight = matches!(decision.verdict, Verdict::Allow(Access::Preflight));
+        if goes_ahead_as_preflight(held.hold) && decision.reason().is_none() && !is_preflight {
+            // Its headers are gone without an identity.
+            return self.refuse_unread();
+        }
         self.carry_out(&policy, &request, &decision, held.hold.headers)
     }
 

@@ -124,7 +124,7 @@ pub fn bytes(request: &CaseRequest) -> Vec<u8> {
         bytes.extend(format!("content-length: {}\r\n\r\n{body}", body.len()).into_bytes());
     } else if !request.chunks.is_empty() {
         bytes.extend(b"transfer-encoding: chunked\r\n\r\n");
-        for chunk in &request.chunks {
+        for chunk in request.chunks.iter().filter(|chunk| !chunk.is_empty()) {
             bytes.extend(format!("{:x}\r\n{chunk}\r\n", chunk.len()).into_bytes());
         }
         bytes.extend(b"0\r\n\r\n");

@@ -83,8 +83,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let clock = || Some(now);
     let claims = |_: &str| request.verified().map(Rc::new);
     let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
-    let body = request.body.as_deref().unwrap_or_default();
-    let decision = cases::decide(&engine, own, body.as_bytes());
+    let decision = cases::decide(&engine, own, request.body.as_deref());
     let observation = cases::observation(&engine, &own, &decision);
 
     let redaction = Redaction::new(&engine, &headers);
