@@ -15,8 +15,8 @@ pub(crate) fn is_utf_8(name: &[u8]) -> bool {
 pub(crate) fn names_another(content_type: &[u8]) -> bool {
     let mut words = content_type.windows(CHARSET.len()).enumerate();
     words.any(|(at, word)| {
-        word.eq_ignore_ascii_case(CHARSET)
-            && content_type.get(at + CHARSET.len()..).is_none_or(|rest| !is_plain(rest))
+        let rest = content_type.get(at.saturating_add(CHARSET.len())..);
+        word.eq_ignore_ascii_case(CHARSET) && rest.is_none_or(|rest| !is_plain(rest))
     })
 }
 

@@ -112,7 +112,7 @@ impl Compiler {
         let policy = Object::document(json, &FIELDS, &mut self.findings)?;
 
         let keys = policy.raw("keys").map_or(0, |keys| keys.get().len());
-        if json.len() - keys > limits::POLICY_BYTES {
+        if json.len().saturating_sub(keys) > limits::POLICY_BYTES {
             let message = format!(
                 "the policy besides its keys is larger than {} bytes",
                 limits::POLICY_BYTES

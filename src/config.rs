@@ -661,7 +661,7 @@ fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
 /// long ones, and takes 5 KB of the module.)
 fn around<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
     let at = text.as_bytes().windows(mark.len()).rposition(|part| part == mark.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+    Some((text.get(..at)?, text.get(at..)?.strip_prefix(mark)?))
 }
 
 pub(crate) fn missing_field<'f>(

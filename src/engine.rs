@@ -574,7 +574,7 @@ impl Decision<'_> {
         values: impl Fn(&Variable) -> Values<'v>,
         identity: Identity<'_>,
     ) -> bool {
-        let mut count = 0;
+        let mut count: usize = 0;
         let mut is_covered = |template: &'v Template| -> bool {
             let words = |variable: &Variable| match values(variable) {
                 // A value of a request may hold neither `:` nor `*`, which would make it another scope.
@@ -582,7 +582,7 @@ impl Decision<'_> {
                 _ => Values::Unusable,
             };
             let Some(texts) = template.expand(words) else { return false };
-            count += texts.len();
+            count = count.saturating_add(texts.len());
             let mut are_covered = count <= limits::REQUIRED_SCOPES;
             for text in texts.iter().take_while(|_| count <= limits::REQUIRED_SCOPES) {
                 let Ok(scope) = Scope::parse(text) else { return false };

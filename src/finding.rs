@@ -182,7 +182,7 @@ impl Findings {
     ) -> Noted<'_> {
         self.has_errors |= severity == Severity::Error;
         if self.told.len() == limits::FINDINGS {
-            self.untold += 1;
+            self.untold = self.untold.saturating_add(1);
             return Noted(None);
         }
         Noted(Some(self.tell(place, code, severity, message)))

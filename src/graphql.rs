@@ -114,7 +114,7 @@ impl Reading {
         } else {
             !is_in_url && url.names == 0
         };
-        let count = url.documents.len() + documents.len();
+        let count = url.documents.len().saturating_add(documents.len());
         if count > limits::GRAPHQL_DOCUMENTS || (count == 0 && is_whole) {
             return Err(MalformedGraphQl);
         }

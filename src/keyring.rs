@@ -8,6 +8,7 @@
 mod key;
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
+use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 use std::fmt;
@@ -74,15 +75,15 @@ pub(crate) struct Record {
 
 /// An index that takes no more room when there may be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Index(std::num::NonZeroU32);
+pub(crate) struct Index(NonZeroU32);
 
 impl Index {
     fn new(index: usize) -> Option<Index> {
-        u32::try_from(index + 1).ok().and_then(std::num::NonZeroU32::new).map(Index)
+        u32::try_from(index).ok()?.checked_add(1).and_then(NonZeroU32::new).map(Index)
     }
 
     pub(crate) fn position(self) -> usize {
-        self.0.get() as usize - 1
+        (self.0.get() as usize).saturating_sub(1)
     }
 }
 
@@ -133,6 +134,15 @@ fn hash_of_digest(digest: &TokenDigest) -> u64 {
     let (words, _) = digest.as_chunks::<8>();
     words.iter().fold(0, |hash, word| hash ^ u64::from_be_bytes(*word))
 }
+
+/// What a key takes, its entries in the tables of digests and ids included, in bytes.
+const KEY: usize = size_of::<Record>() + size_of::<TokenDigest>() + 16;
+
+/// What an allocation takes beside what is in it, and where it is told of, in bytes.
+const ALLOCATION: usize = 32;
+
+/// What an origin takes, its texts included, in bytes.
+const ORIGIN: usize = size_of::<Origin>() + 48;
 
 /// Builds a [`KeyRing`], sharing what keys have in common.
 #[derive(Default)]
@@ -224,8 +234,9 @@ impl Builder {
         let end = self.ring.attributes.len() as u32;
         record.attributes_end = end;
         self.ring.records.push(record);
-        self.bytes += size_of::<Record>() + size_of::<TokenDigest>() + 16 + id.len();
-        self.bytes += size_of::<(u32, u32)>() * attributes.len();
+        self.takes(KEY, 1);
+        self.takes(1, id.len());
+        self.takes(size_of::<(u32, u32)>(), attributes.len());
         Ok(())
     }
 
@@ -242,11 +253,13 @@ impl Builder {
             return *index;
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
-        let (index, end) = (ends.len() as u32, (strings.len() + text.len()) as u32);
+        let index = ends.len() as u32;
         insert(&mut self.strings, hash, index, &|index| hash_of(string_at(index)));
         strings.push_str(text);
-        ends.push(end);
-        self.bytes += text.len() + size_of::<u32>();
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
+        ends.push(strings.len() as u32);
+        self.takes(1, text.len());
+        self.takes(size_of::<u32>(), 1);
         index
     }
 
@@ -256,14 +269,20 @@ impl Builder {
         for scope in scopes {
             let (index, is_new) =
                 intern(&mut self.scopes, &mut self.ring.scopes, &scope, Clone::clone);
-            self.bytes += if is_new { scope.as_str().len() + 32 } else { 0 };
+            if is_new {
+                self.takes(1, scope.as_str().len());
+                self.takes(ALLOCATION, 1);
+            }
             if let Err(position) = set.binary_search(&index) {
                 set.insert(position, index);
             }
         }
         let (index, is_new) =
             intern(&mut self.scope_sets, &mut self.ring.scope_sets, &set[..], |set| set.into());
-        self.bytes += if is_new { size_of_val(&set[..]) + 32 } else { 0 };
+        if is_new {
+            self.takes(size_of::<u32>(), set.len());
+            self.takes(ALLOCATION, 1);
+        }
         Index::new(index as usize)
     }
 
@@ -273,10 +292,17 @@ impl Builder {
         let origins = origins.into_boxed_slice();
         // Keys with the same origins mostly stand together; no more than that is shared.
         if sets.last() != Some(&origins) {
-            self.bytes += size_of_val(&*origins) + origins.len() * 48 + 32;
+            let count = origins.len();
             sets.push(origins);
+            self.takes(ORIGIN, count);
+            self.takes(ALLOCATION, 1);
         }
-        Index::new(sets.len() - 1)
+        Index::new(self.ring.origin_sets.len().saturating_sub(1))
+    }
+
+    /// Counts memory: so many times so many bytes.
+    fn takes(&mut self, bytes: usize, times: usize) {
+        self.bytes = self.bytes.saturating_add(bytes.saturating_mul(times));
     }
 
     pub(crate) fn finish(self) -> KeyRing {

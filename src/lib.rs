@@ -30,6 +30,16 @@
 //! assert_eq!(engine.decide(&request).to_string(), "deny missing_credential");
 //! ```
 
+#![deny(
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss
+)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+#![forbid(unsafe_code)]
+
 mod charset;
 mod compile;
 mod condition;
@@ -73,3 +83,15 @@ pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_can_share_an_engine() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Engine>();
+        shared::<Finding>();
+    }
+}

@@ -101,7 +101,8 @@ fn others<'a>(segments: &[Cow<'_, str>]) -> Vec<Vec<Cow<'a, str>>> {
     let Some(first) = segments.iter().position(has_parameters) else { return Vec::new() };
     let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
     let without_parameters: Vec<_> = segments.iter().map(before).collect();
-    let up_to_the_first: Vec<_> = without_parameters.iter().take(first + 1).cloned().collect();
+    let up_to_the_first: Vec<_> =
+        without_parameters.iter().take(first.saturating_add(1)).cloned().collect();
     let mut others = vec![without_parameters, up_to_the_first];
     others.dedup();
     others

@@ -170,8 +170,9 @@ impl QueryNames {
     pub(crate) fn add(&mut self, name: &str) -> usize {
         let known = self.0.iter().position(|own| *own.exact == *name);
         known.unwrap_or_else(|| {
+            let place = self.0.len();
             self.0.push(QueryName { exact: name.into(), folded: folded(name).collect() });
-            self.0.len() - 1
+            place
         })
     }
 

@@ -297,13 +297,13 @@ impl Rules {
             (None, _) => pathless.next(),
             _ => by_path.next(),
         });
-        let mut doubtful = 0;
+        let mut doubtful: usize = 0;
         for rule in candidates.filter_map(|index| self.all.get(*index)) {
             match rule.fit(facts, method)? {
                 Fit::No => {}
                 Fit::Partly if doubtful == limits::READINGS => return Err(AmbiguousQuery),
                 Fit::Partly => {
-                    doubtful += 1;
+                    doubtful = doubtful.saturating_add(1);
                     decides(Some(rule));
                 }
                 Fit::Surely => {

@@ -53,7 +53,7 @@ impl Sessions {
 /// Whose something is: a text as a key's account may be, or a whole number.
 fn identity(claim: &Claim) -> Option<String> {
     // Beyond this a double that crosses the border could pass for a text of eight bytes.
-    const NUMBERS: f64 = (1_u64 << 45) as f64;
+    const NUMBERS: f64 = 35_184_372_088_832.0;
     match claim {
         Claim::Text(text) => {
             let is_plain =
@@ -62,7 +62,12 @@ fn identity(claim: &Claim) -> Option<String> {
         }
         Claim::Number(number) => {
             let is_whole = number.fract() == 0.0 && (0.0..NUMBERS).contains(number);
-            is_whole.then(|| format!("{}", *number as u64))
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole, and within the range checked before"
+            )]
+            is_whole.then(|| (*number as u64).to_string())
         }
         Claim::List(_) | Claim::Other => None,
     }

@@ -134,11 +134,11 @@ impl Compiler {
             fits
         };
 
-        let mut count = 0;
+        let mut count: usize = 0;
         let mut more = true;
         let is_whole = each_item(list, |raw: RawKey<'_>| {
             more = count < limits::KEYS && add(self, raw, count);
-            count += 1;
+            count = count.saturating_add(1);
             more
         });
         if !is_whole && more {
@@ -210,7 +210,7 @@ impl Compiler {
             scopes,
             origins,
             key_type: type_index
-                .and_then(|index| u16::try_from(index + 1).ok())
+                .and_then(|index| u16::try_from(index).ok()?.checked_add(1))
                 .and_then(NonZeroU16::new),
             disabled: raw.disabled,
         };
@@ -369,6 +369,6 @@ fn estimated_keys(list: &str) -> usize {
     const SAMPLE: usize = 64 * 1024;
     let sample = list.as_bytes().get(..SAMPLE).unwrap_or(list.as_bytes());
     let found = sample.windows(NAME.len()).filter(|window| *window == NAME).count();
-    let keys = found * (list.len() / sample.len().max(1));
-    (keys + keys / 32).min(limits::KEYS)
+    let keys = found.saturating_mul(list.len().checked_div(sample.len()).unwrap_or(0));
+    keys.saturating_add(keys / 32).min(limits::KEYS)
 }

@@ -97,9 +97,7 @@ impl Executable {
         seen: &mut Fields,
         found: &mut Fields,
     ) -> Result<(), MalformedGraphQl> {
-        if nesting > NESTING {
-            return Err(MalformedGraphQl);
-        }
+        let nesting = deeper(nesting)?;
         for selection in selections.selections() {
             match selection {
                 cst::Selection::Field(field) => {
@@ -108,7 +106,7 @@ impl Executable {
                     // What stands below these is the schema, and no data.
                     let is_schema = matches!(&*name, "__schema" | "__type");
                     if let Some(below) = inner.as_ref().filter(|_| !is_schema) {
-                        self.collect(below, Position::Nested, nesting + 1, seen, found)?;
+                        self.collect(below, Position::Nested, nesting, seen, found)?;
                     }
                     if position != Position::Nested || inner.is_some() || is_introspection(&name) {
                         found.insert(position, &name);
@@ -116,13 +114,13 @@ impl Executable {
                 }
                 cst::Selection::InlineFragment(fragment) => {
                     let inner = fragment.selection_set().ok_or(MalformedGraphQl)?;
-                    self.collect(&inner, position, nesting + 1, seen, found)?;
+                    self.collect(&inner, position, nesting, seen, found)?;
                 }
                 cst::Selection::FragmentSpread(spread) => {
                     let name = spread_name(&spread)?;
                     let fragment = self.fragments.get(&*name).ok_or(MalformedGraphQl)?;
                     if seen.insert(position, &name) {
-                        self.collect(&fragment.selections, position, nesting + 1, seen, found)?;
+                        self.collect(&fragment.selections, position, nesting, seen, found)?;
                     }
                 }
             }
@@ -163,15 +161,12 @@ impl Executable {
         selections: &cst::SelectionSet,
         nesting: usize,
     ) -> Result<usize, MalformedGraphQl> {
-        if nesting > NESTING {
-            return Err(MalformedGraphQl);
-        }
-        let nesting = nesting + 1;
+        let nesting = deeper(nesting)?;
         let mut deepest = 1;
         for selection in selections.selections() {
             let depth = match selection {
                 cst::Selection::Field(field) => match field.selection_set() {
-                    Some(inner) => 1 + self.depth_of(&inner, nesting)?,
+                    Some(inner) => self.depth_of(&inner, nesting)?.saturating_add(1),
                     None => 1,
                 },
                 cst::Selection::InlineFragment(fragment) => {
@@ -186,6 +181,11 @@ impl Executable {
         }
         Ok(deepest)
     }
+}
+
+/// One level of selections further down, which the parser's own limit keeps small as well.
+fn deeper(nesting: usize) -> Result<usize, MalformedGraphQl> {
+    if nesting > NESTING { Err(MalformedGraphQl) } else { Ok(nesting.saturating_add(1)) }
 }
 
 fn spread_name(spread: &cst::FragmentSpread) -> Result<String, MalformedGraphQl> {

@@ -126,9 +126,9 @@ impl Place {
     fn pass(&mut self, text: &str) {
         for character in text.chars().filter(|character| !is_ignored(*character)) {
             match character {
-                '(' => self.parentheses += 1,
+                '(' => self.parentheses = self.parentheses.saturating_add(1),
                 ')' => self.parentheses = self.parentheses.saturating_sub(1),
-                '{' | '[' => self.brackets += 1,
+                '{' | '[' => self.brackets = self.brackets.saturating_add(1),
                 '}' | ']' => self.brackets = self.brackets.saturating_sub(1),
                 _ => {}
             }

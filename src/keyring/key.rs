@@ -101,7 +101,7 @@ impl<'e> Key<'e> {
 
     fn own_type(&self) -> Option<&'e KeyType> {
         let number = self.record()?.key_type?;
-        self.ring.types.get(usize::from(number.get()) - 1)
+        self.ring.types.get(usize::from(number.get()).checked_sub(1)?)
     }
 
     fn string(&self, index: usize) -> Option<&'e str> {
