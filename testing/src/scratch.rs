@@ -9,9 +9,15 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Scratch(TempDir);
 
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch(TempDir::with_prefix("latchkey-").unwrap())
+    }
+}
+
 impl Scratch {
     pub fn new() -> Scratch {
-        Scratch(TempDir::with_prefix("latchkey-").unwrap())
+        Scratch::default()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
