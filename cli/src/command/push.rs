@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         && arguments.admin.is_none()
     {
         warn(format_args!(
-            "`{wasm}` cannot be read here, so nobody knows if it is the filter: {error} \
+            "`{wasm}` cannot be read here, so whether it is the filter is not known: {error} \
              (`--admin` asks Envoy)"
         ));
     }

@@ -218,7 +218,7 @@ fn a_filter_that_is_not_here_is_a_warning() {
     let command = format!("{PUSH} --wasm /etc/none/latchkey.wasm");
     assert_eq!(
         TestCommand::new(&directory, &command).error(),
-        "warning: `/etc/none/latchkey.wasm` cannot be read here, so nobody knows if it is the filter: No \
+        "warning: `/etc/none/latchkey.wasm` cannot be read here, so whether it is the filter is not known: No \
          such file or directory (os error 2) (`--admin` asks Envoy)\n"
     );
     let ecds = fs::read_to_string(directory.path().join("ecds.yaml")).unwrap();
