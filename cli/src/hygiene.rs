@@ -1,26 +1,24 @@
-//! What is doubtful in a policy that the core accepts: keys that nobody looks after, rules that
-//! never match, secrets that stand where they must not. All of it warns and refuses nothing.
+//! What is doubtful in a policy that the core accepts, and what the core has no eye for: keys that nobody
+//! looks after, secrets that stand where they must not. All of it warns and refuses nothing.
 
 mod conditions;
 mod keys;
 mod plaintext;
-mod rules;
 mod scopes;
 
-use latchkey::Severity;
+use latchkey::{Engine, Remark, Severity};
 
 use crate::document::{Document, Fields};
 use crate::finding::Finding;
 use crate::policy::Policy;
 
-/// Looks through `policy` at the time `now`, in Unix seconds. What has not the shape that it
-/// should have is passed over: the core says so.
+/// Looks through `policy` at the time `now`, in Unix seconds, and through what it was compiled to. What
+/// has not the shape that it should have is passed over: the core says so.
 #[must_use]
-pub(crate) fn findings(policy: &Policy, now: i64) -> Vec<Finding> {
+pub(crate) fn findings(policy: &Policy, engine: Option<&Engine>, now: i64) -> Vec<Finding> {
     let document = policy.document();
-    let mut remarks = Vec::new();
+    let mut remarks = engine.map(latchkey::lint).unwrap_or_default();
     keys::look(document, now, &mut remarks);
-    rules::look(document, &mut remarks);
     scopes::look(document, &mut remarks);
     conditions::look(document, &mut remarks);
     plaintext::look(document, &mut remarks);
@@ -39,15 +37,6 @@ pub(crate) fn findings(policy: &Policy, now: i64) -> Vec<Finding> {
     remarks.into_iter().map(located).collect()
 }
 
-/// A finding, its pointer into the policy with all its keys.
-#[derive(Debug, PartialEq, Eq)]
-struct Remark {
-    code: &'static str,
-    pointer: String,
-    message: String,
-    help: &'static str,
-}
-
 /// Whether the policy says who there is: it has keys, and no sessions, of which a token tells.
 fn knows_identities(policy: &Document) -> bool {
     !items(policy, "keys").is_empty() && policy.field("sessions").is_none()
@@ -59,11 +48,6 @@ fn items<'d>(document: &'d Document, name: &str) -> &'d [Document] {
         Some(Document::Array(items)) => items,
         _ => &[],
     }
-}
-
-/// The texts of the list `name`.
-fn texts<'d>(document: &'d Document, name: &str) -> impl Iterator<Item = &'d str> {
-    items(document, name).iter().filter_map(Document::as_str)
 }
 
 /// The fields of the object `name`, none where there is no such object.

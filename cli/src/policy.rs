@@ -118,15 +118,9 @@ impl Policy {
         Ok(compiled.map_err(|findings| self.locate(findings)))
     }
 
-    /// Everything that the core finds in this policy, errors and warnings; none: it is fine.
-    ///
-    /// # Errors
-    /// None that a policy can cause; serializing is fallible by type.
-    pub(crate) fn findings(&self) -> Result<Vec<Finding>> {
-        Ok(match self.compile()? {
-            Ok(engine) => self.locate(engine.warnings().to_vec()),
-            Err(findings) => findings,
-        })
+    /// What the core finds doubtful in this policy, which it has compiled to `engine`.
+    pub(crate) fn warnings(&self, engine: &Engine) -> Vec<Finding> {
+        self.locate(engine.warnings().to_vec())
     }
 
     /// The file that a pointer into this policy points into, and the pointer there.

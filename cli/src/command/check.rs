@@ -111,10 +111,17 @@ fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
         }
     };
     progress.step("checking the policy");
-    let mut findings = policy.findings()?;
+    let (engine, mut findings) = match policy.compile()? {
+        Ok(engine) => {
+            let warnings = policy.warnings(&engine);
+            (Some(engine), warnings)
+        }
+        Err(errors) => (None, errors),
+    };
     progress.step("looking for what is doubtful");
-    findings.extend(hygiene::findings(&policy, arguments.now.unwrap_or_else(time::now)));
-    drop(policy);
+    let now = arguments.now.unwrap_or_else(time::now);
+    findings.extend(hygiene::findings(&policy, engine.as_ref(), now));
+    drop((policy, engine));
     progress.step("finding the lines");
     finding::locate(&mut findings);
     Ok(findings)

@@ -173,7 +173,7 @@ fn a_request_ends_at_the_step_that_decides() {
             "deny ambiguous_credential",
         ),
         (
-            &["-H", "x-key;"],
+            &["-H", "x-key: a b"],
             "/a",
             "deny  credential  what is presented can be no token",
             "deny malformed_credential",

@@ -1,0 +1,249 @@
+//! Rules that never match, and rules that let everybody in.
+
+use std::collections::HashMap;
+
+use super::Remark;
+use crate::path::{PathTemplate, Segment};
+use crate::rule::{HostPattern, QueryPattern, Rule, RuleAccess};
+
+pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
+    let mut earlier = Earlier { rules, by_first_segment: HashMap::new() };
+    for (index, rule) in rules.iter().enumerate() {
+        if let Some(covering) = earlier.covering(rule) {
+            let names = covering.iter().filter_map(|index| rules.get(*index)).map(Rule::name);
+            let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+            remarks.push(Remark {
+                code: "unreachable_rule",
+                pointer: rule.pointer(),
+                message: format!(
+                    "this rule never matches: what it matches is taken by {} before it",
+                    names.join(" and ")
+                ),
+                help: "the first rule that matches decides; move the narrower one up",
+            });
+        }
+        earlier.add(index);
+        if matches!(rule.access, RuleAccess::Public) && is_everything(rule) {
+            remarks.push(Remark {
+                code: "public_everything",
+                pointer: rule.pointer(),
+                message: "this rule lets every request in without a key".to_owned(),
+                help: "name the `paths` that are public",
+            });
+        }
+    }
+}
+
+fn is_everything(rule: &Rule) -> bool {
+    let is_any = |path: &PathTemplate| matches!(path.segments.as_slice(), [Segment::Rest(_)]);
+    rule.hosts.is_empty()
+        && rule.methods.is_empty()
+        && rule.query.is_empty()
+        && (rule.paths.is_empty() || rule.paths.iter().any(is_any))
+}
+
+/// Whether a rule matches every request of that host, path and method that has the query of `other`.
+fn covers(
+    rule: &Rule,
+    host: Option<&HostPattern>,
+    path: Option<&PathTemplate>,
+    method: Option<&str>,
+    other: &Rule,
+) -> bool {
+    let own_path = |path: &PathTemplate| {
+        rule.paths.iter().any(|own| covers_path(&own.segments, &path.segments))
+    };
+    (rule.methods.is_empty() || method.is_some_and(|method| rule.lists(method)))
+        && (rule.paths.is_empty() || path.is_some_and(own_path))
+        && (rule.hosts.is_empty()
+            || host.is_some_and(|host| rule.hosts.iter().any(|own| covers_host(own, host))))
+        && rule.query.iter().all(|pattern| {
+            let mut others = other.query.iter();
+            others.any(|own| own.name == pattern.name) && takes_any_value(pattern)
+        })
+}
+
+/// The rules before one, by the first segment of their paths, so that ten thousand rules are not
+/// compared with each other.
+struct Earlier<'a> {
+    rules: &'a [Rule],
+    by_first_segment: HashMap<Option<&'a str>, Vec<usize>>,
+}
+
+impl<'a> Earlier<'a> {
+    fn add(&mut self, index: usize) {
+        let Some(rule) = self.rules.get(index) else { return };
+        let mut firsts: Vec<Option<&str>> = rule.paths.iter().map(first).collect();
+        if firsts.is_empty() {
+            firsts.push(None);
+        }
+        firsts.sort_unstable();
+        firsts.dedup();
+        for first in firsts {
+            self.by_first_segment.entry(first).or_default().push(index);
+        }
+    }
+
+    /// The earlier rules that take all that `rule` could match, if they do: for each of its
+    /// hosts, paths and methods one that takes it whole.
+    fn covering(&self, rule: &Rule) -> Option<Vec<usize>> {
+        let hosts = each(rule.hosts.iter());
+        let paths = each(rule.paths.iter());
+        let methods = each(rule.methods.iter().map(|method| &**method));
+        let mut covering = Vec::new();
+        for path in &paths {
+            let own = path
+                .and_then(first)
+                .and_then(|first| self.by_first_segment.get(&Some(first)).map(Vec::as_slice));
+            let any = self.by_first_segment.get(&None).map(Vec::as_slice);
+            for host in &hosts {
+                for method in &methods {
+                    let takes = |index: &usize| {
+                        let own = self.rules.get(*index);
+                        own.is_some_and(|own| covers(own, *host, *path, *method, rule))
+                    };
+                    let candidates = own.into_iter().chain(any).flatten().copied();
+                    covering.push(candidates.filter(takes).min()?);
+                }
+            }
+        }
+        covering.sort_unstable();
+        covering.dedup();
+        Some(covering)
+    }
+}
+
+/// Each item, or one `None` that stands for everything.
+fn each<T>(items: impl Iterator<Item = T>) -> Vec<Option<T>> {
+    let items: Vec<Option<T>> = items.map(Some).collect();
+    if items.is_empty() { vec![None] } else { items }
+}
+
+fn first(path: &PathTemplate) -> Option<&str> {
+    match path.segments.first() {
+        Some(Segment::Literal(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether `own` matches every path that `other` matches.
+fn covers_path(own: &[Segment], other: &[Segment]) -> bool {
+    match (own.split_first(), other.split_first()) {
+        (Some((Segment::Rest(_), _)), _) | (None, None) => true,
+        (Some((Segment::One(_), own)), Some((Segment::One(_) | Segment::Literal(_), other))) => {
+            covers_path(own, other)
+        }
+        (Some((Segment::Literal(text), own)), Some((Segment::Literal(literal), other))) => {
+            text == literal && covers_path(own, other)
+        }
+        _ => false,
+    }
+}
+
+fn covers_host(own: &HostPattern, other: &HostPattern) -> bool {
+    match (own, other) {
+        (
+            HostPattern::Subdomains(own),
+            HostPattern::Exact(host) | HostPattern::Subdomains(host),
+        ) => host.ends_with(&**own),
+        (HostPattern::Exact(own), HostPattern::Exact(host)) => own == host,
+        (HostPattern::Exact(_), HostPattern::Subdomains(_)) => false,
+    }
+}
+
+/// Whether nothing that a request says of a parameter can make a rule fit in part, so that the
+/// next one is asked as well. A list `name[]` can be written so that only some upstreams read it.
+fn takes_any_value(pattern: &QueryPattern) -> bool {
+    pattern.values.is_none() && !pattern.name.ends_with("[]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::Environment;
+    use crate::engine::Engine;
+
+    /// The rules that never match, and by which others.
+    fn unreachable(rules: &str) -> Vec<String> {
+        let policy =
+            format!(r#"{{"credentials": [{{"header": "x-key"}}], "keys": [], "rules": {rules}}}"#);
+        let engine = Engine::compile(policy.as_bytes(), &Environment::default()).unwrap();
+        let told = |Remark { code, pointer, message, .. }: Remark| {
+            format!("{pointer} {code}: {message}").replace(
+                " unreachable_rule: this rule never matches: what it matches is taken by",
+                "",
+            )
+        };
+        crate::lint::lint(&engine).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_rule_after_one_that_covers_it_never_matches() {
+        for (rules, found) in [
+            (r#"[{"name": "a"}, {"paths": ["/x"]}]"#, "/rules/1 `a` before it"),
+            (
+                r#"[{"paths": ["/v1/**"]}, {"paths": ["/v1/{a}/b", "/v1/"]}]"#,
+                "/rules/1 `rules[0]` before it",
+            ),
+            (r#"[{"paths": ["/a/*"]}, {"paths": ["/a/{x}"]}]"#, "/rules/1 `rules[0]` before it"),
+            (
+                r#"[{"paths": ["/a"], "methods": ["GET", "PUT"]}, {"paths": ["/a"], "methods": ["PUT"]}]"#,
+                "/rules/1 `rules[0]` before it",
+            ),
+            (
+                r#"[{"paths": ["/a"], "hosts": ["*.x.org"]}, {"paths": ["/a"], "hosts": ["B.x.org"]}]"#,
+                "/rules/1 `rules[0]` before it",
+            ),
+            (
+                r#"[{"query": {"a": ["*"]}}, {"query": {"a": ["1"], "b": ["2"]}}]"#,
+                "/rules/1 `rules[0]` before it",
+            ),
+            (
+                r#"[{"name": "r", "paths": ["/a"], "methods": ["GET"]}, {"name": "w", "paths": ["/a"], "methods": ["PUT"]}, {"paths": ["/a"], "methods": ["GET", "PUT"]}]"#,
+                "/rules/2 `r` and `w` before it",
+            ),
+            // As the filter compares them: decoded, hosts in any letter case.
+            (r#"[{"paths": ["/a%62c"]}, {"paths": ["/abc/"]}]"#, "/rules/1 `rules[0]` before it"),
+        ] {
+            assert_eq!(unreachable(rules), [found], "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_may_match_something_is_no_finding() {
+        for rules in [
+            r#"[{"paths": ["/x"]}, {}]"#,
+            r#"[{"paths": ["/a/*"]}, {"paths": ["/a/**"]}]"#,
+            r#"[{"paths": ["/a/*/**"]}, {"paths": ["/a/**"]}]"#,
+            r#"[{"paths": ["/a"]}, {"paths": ["/a/b"]}, {"paths": ["/A"]}]"#,
+            r#"[{"paths": ["/a"], "methods": ["GET"]}, {"paths": ["/a"], "methods": ["GET", "PUT"]}]"#,
+            r#"[{"paths": ["/a"], "methods": ["GET"]}, {"paths": ["/a"]}]"#,
+            r#"[{"hosts": ["*.x.org"]}, {"hosts": ["x.org"]}, {"hosts": ["ax.org"]}]"#,
+            r#"[{"hosts": ["x.org"]}, {"hosts": ["*.x.org"]}]"#,
+            r#"[{"query": {"a": ["1"]}}, {"query": {"a": ["1", "2"]}}, {"query": {"a": ["*"]}}, {}]"#,
+            r#"[{"query": {"a": ["1"]}}, {"query": {"b": ["1"]}}]"#,
+            // `?a=1&a=3` is for both of them, since it fits the first in part.
+            r#"[{"query": {"a": ["1", "2"]}}, {"query": {"a": ["1"]}, "access": "deny"}]"#,
+            r#"[{"query": {"a[]": ["*"]}}, {"query": {"a[]": ["1"]}}]"#,
+        ] {
+            assert_eq!(unreachable(rules), [""; 0], "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_public_rule_over_everything_is_a_finding() {
+        for rule in [r#"{"access": "public"}"#, r#"{"access": "public", "paths": ["/a", "/**"]}"#] {
+            assert_eq!(
+                unreachable(&format!("[{rule}]")),
+                ["/rules/0 public_everything: this rule lets every request in without a key"]
+            );
+        }
+        for rule in [
+            r#"{"access": "deny"}"#,
+            r#"{"access": "public", "hosts": ["a"]}"#,
+            r#"{"access": "public", "paths": ["/a/**"]}"#,
+        ] {
+            assert_eq!(unreachable(&format!("[{rule}]")), [""; 0], "{rule}");
+        }
+    }
+}
