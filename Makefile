@@ -10,7 +10,7 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test differential bench lint demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test differential bench lint deny fuzz demo envoy-image compose-files compose-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make fuzz           any bytes as policies and as requests, SECONDS=10 for each'
 	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
+	@echo 'make deny           what the dependencies are allowed: licences, sources, advisories'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
 	@echo 'make cli            the command line, at dist/latchkey'
 	@echo 'make tools          the Rust target, and Envoy at .tools/envoy'
@@ -101,6 +102,15 @@ lint:
 	cargo clippy --target wasm32-wasip1 -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+# The database of advisories is on GitHub; where that cannot be reached, the rest is asked all the same.
+deny:
+	@envoy/install-tools rust cargo-deny
+	.tools/cargo-deny --locked check licenses bans sources
+	.tools/cargo-deny --locked --manifest-path fuzz/Cargo.toml --config deny.toml check bans sources
+	@if git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then \
+	    .tools/cargo-deny --locked check advisories; \
+	else echo 'make deny: github.com cannot be reached, so no advisory was looked up' >&2; fi
 
 demo: tools wasm
 	@envoy/install-tools curl
