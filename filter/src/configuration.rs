@@ -2,27 +2,29 @@
 //!
 //! A `google.protobuf.StringValue` arrives as its text. A `google.protobuf.Struct` arrives as Envoy
 //! received it, in protobuf's wire form (measured on Envoy 1.40.0), though its documentation speaks
-//! of JSON. It is rewritten as JSON here, without a tree in between: what a key set may take is
-//! bounded, and a tree takes many times its text.
+//! of JSON. It is rewritten as JSON here.
 
 use latchkey::{Code, Finding, Severity};
+use prost::Message;
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use serde::{Serialize, Serializer};
 
-/// Largest `Struct` that is read, in bytes: it and its JSON stand side by side for a while, and an
-/// update must fit beside what serves. A `StringValue` may be as large as any configuration.
+/// Largest `Struct` that is read, in bytes: its tree takes several times as much, beside what serves. A `StringValue` may be as large as any configuration.
 const STRUCT_BYTES: usize = 32 * 1024 * 1024;
-
-/// How deep a `Struct` may be nested; no policy is.
-const DEPTH: usize = 64;
 
 /// The first byte of a `Struct`'s wire form: its one field, of length-delimited type.
 const FIRST_BYTE: u8 = 0x0a;
 
 /// The configuration as JSON. What is neither form is left as it is, for the core to refuse.
-pub(crate) fn as_json(bytes: Box<[u8]>) -> Result<Vec<u8>, Finding> {
+pub(crate) fn as_json(bytes: Vec<u8>) -> Result<Vec<u8>, Finding> {
     // A text may begin with this byte, too, which is a line's end.
     let is_struct = bytes.first() == Some(&FIRST_BYTE)
         && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err();
-    if is_struct && bytes.len() > STRUCT_BYTES {
+    if !is_struct {
+        return Ok(bytes);
+    }
+    if bytes.len() > STRUCT_BYTES {
         return Err(Finding {
             code: Code::TooLarge,
             severity: Severity::Error,
@@ -31,125 +33,42 @@ pub(crate) fn as_json(bytes: Box<[u8]>) -> Result<Vec<u8>, Finding> {
             help: Some("hand it over as a StringValue".to_owned()),
         });
     }
-    let mut json = Vec::new();
-    let is_written = is_struct && write_struct(&bytes, DEPTH, &mut json).is_some();
-    Ok(if is_written { json } else { bytes.into_vec() })
+    let Ok(tree) = Struct::decode(&*bytes) else { return Ok(bytes) };
+    let mut json = Vec::with_capacity(bytes.len());
+    drop(bytes);
+    // Every part of a Struct has its JSON, and memory takes all that is written.
+    let _ = serde_json::to_writer(&mut json, &Fields(&tree));
+    Ok(json)
 }
 
-/// Writes a `google.protobuf.Struct`; `None` if the bytes are none.
-fn write_struct(mut bytes: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
-    json.push(b'{');
-    let mut separator = "";
-    while !bytes.is_empty() {
-        let (1, Field::Bytes(mut entry)) = field(&mut bytes)? else { return None };
-        let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
-        while !entry.is_empty() {
-            match field(&mut entry)? {
-                (1, Field::Bytes(bytes)) => name = bytes,
-                (2, Field::Bytes(bytes)) => value = bytes,
-                _ => return None,
-            }
-        }
-        json.extend_from_slice(separator.as_bytes());
-        write_text(name, json)?;
-        json.push(b':');
-        write_value(value, depth, json)?;
-        separator = ",";
+/// A `Struct` as JSON.
+struct Fields<'a>(&'a Struct);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.fields.iter().map(|(name, value)| (name, Json(value))))
     }
-    json.push(b'}');
-    Some(())
 }
 
-/// Writes a `google.protobuf.ListValue`.
-fn write_list(mut bytes: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
-    json.push(b'[');
-    let mut separator = "";
-    while !bytes.is_empty() {
-        let (1, Field::Bytes(value)) = field(&mut bytes)? else { return None };
-        json.extend_from_slice(separator.as_bytes());
-        write_value(value, depth, json)?;
-        separator = ",";
-    }
-    json.push(b']');
-    Some(())
-}
+/// A `Value` as JSON; one without a kind is null.
+struct Json<'a>(&'a Value);
 
-/// Writes a `google.protobuf.Value`; one without a kind is null.
-fn write_value(mut bytes: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
-    if bytes.is_empty() {
-        json.extend_from_slice(b"null");
-    }
-    let start = json.len();
-    while !bytes.is_empty() {
-        // Of several kinds the last one counts, as of every `oneof`.
-        json.truncate(start);
-        match field(&mut bytes)? {
-            (1, Field::Varint(_)) => json.extend_from_slice(b"null"),
-            (2, Field::Fixed64(bits)) => {
-                serde_json::to_writer(&mut *json, &f64::from_bits(bits)).ok()?;
-            }
-            (3, Field::Bytes(text)) => write_text(text, json)?,
-            (4, Field::Varint(0)) => json.extend_from_slice(b"false"),
-            (4, Field::Varint(_)) => json.extend_from_slice(b"true"),
-            (5, Field::Bytes(fields)) => write_struct(fields, depth, json)?,
-            (6, Field::Bytes(values)) => write_list(values, depth, json)?,
-            _ => return None,
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
+            None | Some(Kind::NullValue(_)) => serializer.serialize_unit(),
+            Some(Kind::BoolValue(value)) => serializer.serialize_bool(*value),
+            Some(Kind::ListValue(list)) => serializer.collect_seq(list.values.iter().map(Json)),
+            Some(Kind::NumberValue(number)) => serializer.serialize_f64(*number),
+            Some(Kind::StringValue(text)) => serializer.serialize_str(text),
+            Some(Kind::StructValue(fields)) => Fields(fields).serialize(serializer),
         }
     }
-    Some(())
-}
-
-fn write_text(bytes: &[u8], json: &mut Vec<u8>) -> Option<()> {
-    serde_json::to_writer(json, str::from_utf8(bytes).ok()?).ok()
-}
-
-/// A field's content (<https://protobuf.dev/programming-guides/encoding/>).
-enum Field<'a> {
-    Bytes(&'a [u8]),
-    Fixed64(u64),
-    Varint(u64),
-}
-
-/// Takes the next field, with its number.
-fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
-    let tag = varint(bytes)?;
-    let field = match tag & 7 {
-        0 => Field::Varint(varint(bytes)?),
-        1 => Field::Fixed64(u64::from_le_bytes(*take(bytes, 8)?.first_chunk()?)),
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            Field::Bytes(take(bytes, length)?)
-        }
-        _ => return None,
-    };
-    Some((tag >> 3, field))
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *take(bytes, 1)?.first()?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(taken)
 }
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-    use prost_types::value::Kind;
-    use prost_types::{ListValue, Struct, Value};
+    use prost_types::ListValue;
 
     use super::*;
 
@@ -177,12 +96,12 @@ mod tests {
     }
 
     fn json(bytes: &[u8]) -> Vec<u8> {
-        as_json(bytes.into()).unwrap()
+        as_json(bytes.to_vec()).unwrap()
     }
 
     #[test]
     fn a_struct_that_is_too_large_is_told_so() {
-        let finding = as_json(vec![FIRST_BYTE; STRUCT_BYTES + 1].into()).unwrap_err();
+        let finding = as_json(vec![FIRST_BYTE; STRUCT_BYTES + 1]).unwrap_err();
         assert_eq!(finding.code, Code::TooLarge);
     }
 

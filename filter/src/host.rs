@@ -1,69 +1,82 @@
-//! What the proxy is asked to do, in the filter's words; `abi` carries it over.
+//! What the proxy is asked to do, in the filter's words: all of the filter's host calls.
+//!
+//! What crosses is bytes: a header's value need not be text, and the SDK panics on one that is not, if
+//! it is asked for as such (`clippy.toml` forbids it). It also panics where the proxy answers a call
+//! with a status that the call has no room for. No proxy does so while it calls about a request that it
+//! has; one that did would get a trap, so nobody would be let in.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write};
 use std::panic;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 use latchkey::{Changes, Claim, Claims};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use rustc_hash::FxBuildHasher;
 
-use crate::abi::{self, Buffer, Level, Map, Metric, Refused};
 use crate::pairs;
 
-/// How often metrics are handed to the proxy, in milliseconds.
-const TICK: u32 = 1_000;
+/// How often metrics are handed to the proxy.
+const TICK: Duration = Duration::from_secs(1);
 
-/// Sets a panic hook that tells the place only: a panic's message may hold what a client sent.
-pub(crate) fn guard_the_log() {
-    panic::set_hook(Box::new(|panic| match panic.location() {
-        Some(place) => {
-            log(Level::Critical, format_args!("panic at {}:{}", place.file(), place.line()))
-        }
-        None => log(Level::Critical, format_args!("panic at an unknown place")),
+/// Names and values of headers.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
+/// Sends what the crate `log` takes to the proxy.
+///
+/// The SDK brings a panic hook, too; this one tells the place only, since a panic's message may hold
+/// what a client sent.
+pub(crate) fn start_logging() {
+    proxy_wasm::set_log_level(LogLevel::Info);
+    panic::set_hook(Box::new(|panic| {
+        let line = match panic.location() {
+            Some(place) => format!("panic at {}:{}", place.file(), place.line()),
+            None => "panic at an unknown place".to_owned(),
+        };
+        let _ = hostcalls::log(LogLevel::Critical, &line);
     }));
 }
 
-/// Whether the proxy logs such lines, so that one it would drop is not written.
-pub(crate) fn logs(level: Level) -> bool {
-    abi::log_level().is_ok_and(|lowest| level as u32 >= lowest)
-}
-
-pub(crate) fn log(level: Level, line: fmt::Arguments<'_>) {
-    abi::log(level, &line.to_string());
+/// Takes over the level from which on the proxy logs, so that a line it would drop is not written.
+pub(crate) fn log_as_the_proxy_does() {
+    if let Ok(level) = hostcalls::get_log_level() {
+        proxy_wasm::set_log_level(level);
+    }
 }
 
 /// The plugin's configuration: the text of a `StringValue`, or a `Struct` in wire form.
-pub(crate) fn configuration() -> Box<[u8]> {
-    abi::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default()
+pub(crate) fn configuration() -> Vec<u8> {
+    let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
+    bytes.ok().flatten().unwrap_or_default()
 }
 
 /// The time in Unix seconds.
 pub(crate) fn now() -> Option<i64> {
-    let seconds = abi::time().ok()? / 1_000_000_000;
-    i64::try_from(seconds).ok().filter(|seconds| *seconds > 0)
+    let since = hostcalls::get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok().filter(|seconds| *seconds > 0)
 }
 
 pub(crate) fn start_ticking() {
-    if abi::set_tick_period(TICK).is_err() {
-        log(Level::Warn, format_args!("no tick, so no metrics"));
+    if hostcalls::set_tick_period(TICK).is_err() {
+        log::warn!("no tick, so no metrics");
     }
 }
 
-/// The request's headers in one call, for [`pairs::read`].
-pub(crate) fn request_headers() -> Result<Box<[u8]>, Refused> {
-    abi::header_map(Map::RequestHeaders)
+/// The request's headers, in one call.
+pub(crate) fn request_headers() -> Result<Headers, Status> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders)
 }
 
-/// The first `size` bytes of the request's body, or as much as there is.
-pub(crate) fn request_body(size: usize) -> Result<Box<[u8]>, Refused> {
-    abi::buffer(Buffer::RequestBody, size)
+/// The first `size` bytes of the request's body, or as much as there is; none if there is none.
+pub(crate) fn request_body(size: usize) -> Option<Vec<u8>> {
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten()
 }
 
 /// The claims of the token that Envoy's `jwt_authn` filter has verified and left under `payload`.
 pub(crate) fn claims(payload: &str) -> Option<Claims> {
-    let path = format!("metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0{payload}");
-    let claims = abi::property(&path).ok()?;
+    let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
+    let claims = hostcalls::get_property(path).ok().flatten()?;
     let owned = |(name, value): (&str, &[u8])| (name.to_owned(), claim(value));
     Some(pairs::read(&claims).unwrap_or_default().into_iter().map(owned).collect())
 }
@@ -93,14 +106,17 @@ pub(crate) fn change_request(
     headers: &[(&str, &[u8])],
     changes: &Changes<'_>,
     calls: usize,
-) -> Result<(), Refused> {
-    const MAP: Map = Map::RequestHeaders;
+) -> Result<(), Status> {
+    const MAP: MapType = MapType::HttpRequestHeaders;
     let Changes { remove, set, path } = changes;
     let path = path.as_deref();
     if set.len() + remove.len() + usize::from(path.is_some()) <= calls {
-        remove.iter().try_for_each(|name| abi::remove_header(MAP, name))?;
-        set.iter().try_for_each(|(name, value)| abi::replace_header(MAP, name, value))?;
-        return path.map_or(Ok(()), |path| abi::replace_header(MAP, ":path", path));
+        remove.iter().try_for_each(|name| hostcalls::remove_map_value(MAP, name))?;
+        for (name, value) in set {
+            hostcalls::set_map_value_bytes(MAP, name, Some(value))?;
+        }
+        return path
+            .map_or(Ok(()), |path| hostcalls::set_map_value_bytes(MAP, ":path", Some(path)));
     }
     let mut kept = Vec::with_capacity(headers.len() + set.len());
     for (name, value) in headers {
@@ -110,24 +126,22 @@ pub(crate) fn change_request(
         }
     }
     kept.extend(set.iter().map(|(name, value)| (*name, &**value)));
-    abi::set_header_map(MAP, &pairs::write(&kept))
+    hostcalls::set_map_bytes(MAP, kept)
 }
 
 /// Answers the request. The caller must pause it, and not answer again.
-pub(crate) fn reply(status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), Refused> {
-    abi::send_local_response(status, &pairs::write(headers), body)
+pub(crate) fn reply(status: u16, headers: Vec<(&str, &str)>, body: &[u8]) {
+    let _ = hostcalls::send_http_response(status.into(), headers, Some(body));
 }
 
 pub(crate) fn set_response_header(name: &str, value: &str) {
-    let _ = abi::replace_header(Map::ResponseHeaders, name, value.as_bytes());
+    let value = Some(value.as_bytes());
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, value);
 }
 
 /// Writes filter state `wasm.NAME`, where the guard, access logs and others read it.
-pub(crate) fn publish(name: &str, value: impl fmt::Display) {
-    // Room for a reason and a key's id.
-    let mut text = String::with_capacity(96);
-    let _ = write!(text, "{value}");
-    let _ = abi::set_property(name, text.as_bytes());
+pub(crate) fn publish(name: &str, value: impl ToString) {
+    let _ = hostcalls::set_property(vec![name], Some(value.to_string().as_bytes()));
 }
 
 thread_local! {
@@ -138,21 +152,21 @@ thread_local! {
 }
 
 /// A metric of that name; `None` where the proxy has none to give.
-pub(crate) fn metric(kind: Metric, name: &str) -> Option<u32> {
+pub(crate) fn metric(kind: MetricType, name: &str) -> Option<u32> {
     let known = METRICS.with_borrow(|metrics| metrics.get(name).copied());
     known.or_else(|| {
-        let id = abi::define_metric(kind, name).ok()?;
+        let id = hostcalls::define_metric(kind, name).ok()?;
         METRICS.with_borrow_mut(|metrics| metrics.insert(name.into(), id));
         Some(id)
     })
 }
 
 pub(crate) fn add_to_counter(metric: u32, amount: u32) {
-    let _ = abi::increment_metric(metric, amount);
+    let _ = hostcalls::increment_metric(metric, amount.into());
 }
 
 pub(crate) fn set_gauge(metric: u32, value: u64) {
-    let _ = abi::record_metric(metric, value);
+    let _ = hostcalls::record_metric(metric, value);
 }
 
 /// In a test build, whether this VM is neither the canary's nor the main thread's, told by how many
@@ -161,9 +175,10 @@ pub(crate) fn fails_in_worker() -> bool {
     #[cfg(feature = "fail-in-worker")]
     {
         let name = "latchkey.configured";
-        let count = abi::shared_data(name).ok().and_then(|bytes| bytes.first().copied());
+        let count =
+            hostcalls::get_shared_data(name).ok().and_then(|(bytes, _)| bytes?.first().copied());
         let count = count.unwrap_or_default();
-        let _ = abi::set_shared_data(name, &[count.saturating_add(1)]);
+        let _ = hostcalls::set_shared_data(name, Some(&[count.saturating_add(1)]), None);
         count >= 2
     }
     #[cfg(not(feature = "fail-in-worker"))]

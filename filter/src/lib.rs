@@ -1,16 +1,16 @@
 //! Latchkey as a proxy-wasm HTTP filter: a request's bytes in, the decision's effect out.
 //!
 //! All that is decided is decided in the `latchkey` crate. This one hands over what the proxy knows,
-//! carries out the [`Effect`](latchkey::Effect), and counts. A call of the proxy goes from `abi`,
-//! where it comes in, to `plugin`, which knows whose it is, and to `stream`, which serves a request;
-//! what they ask of the proxy goes through `host` and `abi`.
+//! carries out the [`Effect`](latchkey::Effect), and counts. The SDK takes a call of the proxy to
+//! `plugin`, which has the policy, or to `stream`, which serves a request; what they ask of the proxy
+//! goes through `host`.
 
-mod abi;
 mod configuration;
 mod host;
 mod metrics;
 mod pairs;
 mod plugin;
+mod policy;
 mod stream;
 
 /// The standard one takes most of the time of a request, and more room (see `docs/benchmarks`).

@@ -1,9 +1,10 @@
 //! Metrics, counted here and handed to the proxy by the tick, so that a request makes no call for
 //! them. Their names hold configured ids only, never anything that a client sent.
 
-use crate::abi::Metric;
-use crate::host;
 use latchkey::{Decision, Engine, Reason, Verdict};
+use proxy_wasm::types::MetricType;
+
+use crate::host;
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -39,7 +40,7 @@ impl Metrics {
         let denied =
             |reason: &Reason| Counter::new(&format!("{prefix}.denied.{}", reason.as_str()));
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
-        if let Some(keys) = host::metric(Metric::Gauge, &format!("{prefix}.keys")) {
+        if let Some(keys) = host::metric(MetricType::Gauge, &format!("{prefix}.keys")) {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
@@ -107,7 +108,7 @@ impl KeyMetrics {
         KeyMetrics {
             allowed: counter("allowed"),
             denied: counter("denied"),
-            last_used: host::metric(Metric::Gauge, &format!("{prefix}.last_used")),
+            last_used: host::metric(MetricType::Gauge, &format!("{prefix}.last_used")),
             is_used: false,
         }
     }
@@ -115,7 +116,7 @@ impl KeyMetrics {
 
 impl Counter {
     fn new(name: &str) -> Counter {
-        Counter { metric: host::metric(Metric::Counter, name), pending: 0 }
+        Counter { metric: host::metric(MetricType::Counter, name), pending: 0 }
     }
 
     fn flush(&mut self) {

@@ -1,5 +1,6 @@
-//! Names and values as they cross the border: how many there are, the lengths of each, then each with
-//! a zero byte behind it (proxy-wasm ABI 0.2.1, "serialized map"). No pairs are no bytes.
+//! Names and values in a property's bytes: how many there are, the lengths of each, then each with a zero
+//! byte behind it (proxy-wasm ABI 0.2.1, "serialized map"). No pairs are no bytes. The SDK reads them out
+//! of header maps only.
 
 /// Reads them without copying; `None` if the bytes are something else, or a name is not text.
 pub(crate) fn read(bytes: &[u8]) -> Option<Vec<(&str, &[u8])>> {
@@ -23,29 +24,6 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Vec<(&str, &[u8])>> {
     Some(pairs)
 }
 
-/// Writes them.
-pub(crate) fn write(pairs: &[(&str, &[u8])]) -> Vec<u8> {
-    if pairs.is_empty() {
-        return Vec::new();
-    }
-    // Nothing is longer than the memory of a VM, 4 GiB.
-    let length = |text: &[u8]| (text.len() as u32).to_le_bytes();
-    let size = |(name, value): &(&str, &[u8])| 4 + 4 + name.len() + 1 + value.len() + 1;
-    let mut bytes = Vec::with_capacity(4 + pairs.iter().map(size).sum::<usize>());
-    bytes.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
-    for (name, value) in pairs {
-        bytes.extend_from_slice(&length(name.as_bytes()));
-        bytes.extend_from_slice(&length(value));
-    }
-    for (name, value) in pairs {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(value);
-        bytes.push(0);
-    }
-    bytes
-}
-
 /// The number that bytes begin with, and what follows it.
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (first, rest) = bytes.split_first_chunk()?;
@@ -56,20 +34,21 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 mod tests {
     use super::*;
 
-    const PAIRS: [(&str, &[u8]); 3] = [(":path", b"/"), ("x-raw", b"\xff\0\xfe"), ("x-empty", b"")];
+    /// `:path` with `/`, `x` with two bytes that are no text, and `e` with nothing.
+    const WHOLE: &[u8] = b"\x03\0\0\0\x05\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0\
+        :path\0/\0x\0\xff\xfe\0e\0\0";
 
     #[test]
-    fn what_was_written_is_read() {
-        assert_eq!(read(&write(&PAIRS)).as_deref(), Some(&PAIRS[..]));
-        assert_eq!(write(&[]), b"");
+    fn names_and_values_are_read() {
+        let pairs: [(&str, &[u8]); 3] = [(":path", b"/"), ("x", b"\xff\xfe"), ("e", b"")];
+        assert_eq!(read(WHOLE).as_deref(), Some(&pairs[..]));
         assert_eq!(read(b"").as_deref(), Some(&[][..]));
     }
 
     #[test]
     fn bytes_that_are_no_pairs_are_none() {
-        let whole = write(&PAIRS);
-        for end in 1..whole.len() {
-            assert!(read(&whole[..end]).is_none(), "{end} bytes");
+        for end in 1..WHOLE.len() {
+            assert!(read(&WHOLE[..end]).is_none(), "{end} bytes");
         }
         for bytes in [&b"\xff\xff\xff\xff"[..], b"\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0"] {
             assert!(read(bytes).is_none(), "{bytes:?}");

@@ -4,10 +4,11 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use latchkey::{Access, Body, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 
-use crate::abi::{Action, Level};
-use crate::plugin::Policy;
-use crate::{host, pairs};
+use crate::host::{self, Headers};
+use crate::policy::Policy;
 
 /// How many calls to the proxy an allowed request makes at most, a key's validity window aside.
 const CALLS: usize = 4;
@@ -38,30 +39,32 @@ pub(crate) struct Stream {
     /// The request that waits for its body to be judged.
     held: Option<Held>,
     response_headers: Vec<(String, String)>,
-    /// Whether the proxy did not take the answer, so that the request must not go on.
-    is_stuck: bool,
 }
 
 /// A request whose body is being read.
 struct Held {
-    /// As [`pairs::read`] takes them.
-    headers: Box<[u8]>,
+    headers: Headers,
+    /// What the headers take, of [`MOST_HELD`].
+    bytes: usize,
     /// Those that the proxy told when the headers came.
     claims: Option<Rc<Claims>>,
     hold: Hold,
+    /// How much of the body has come.
+    received: usize,
 }
 
 impl Held {
-    fn new(headers: Box<[u8]>, claims: Option<Rc<Claims>>, hold: Hold) -> Held {
-        HELD.set(HELD.get() + headers.len());
+    fn new(headers: Headers, claims: Option<Rc<Claims>>, hold: Hold) -> Held {
+        let bytes = size(&headers);
+        HELD.set(HELD.get() + bytes);
         AHEAD.set(AHEAD.get() + usize::from(goes_ahead_as_preflight(hold)));
-        Held { headers, claims, hold }
+        Held { headers, bytes, claims, hold, received: 0 }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.set(HELD.get().saturating_sub(self.headers.len()));
+        HELD.set(HELD.get().saturating_sub(self.bytes));
         AHEAD.set(AHEAD.get().saturating_sub(usize::from(goes_ahead_as_preflight(self.hold))));
     }
 }
@@ -72,91 +75,15 @@ fn goes_ahead_as_preflight(hold: Hold) -> bool {
 
 impl Stream {
     pub(crate) fn new(policy: Option<Rc<Policy>>) -> Stream {
-        Stream { policy, held: None, response_headers: Vec::new(), is_stuck: false }
-    }
-
-    /// Whether a later call about this stream has anything to do.
-    pub(crate) fn has_more_to_do(&self) -> bool {
-        self.held.is_some() || !self.response_headers.is_empty() || self.is_stuck
-    }
-
-    pub(crate) fn on_request_headers(&mut self, ends: bool) -> Action {
-        // Without a policy, or without headers to judge by, nobody can be let in.
-        let Some(policy) = self.policy.clone() else { return self.refuse_unread() };
-        let Ok(bytes) = host::request_headers() else { return self.refuse_unread() };
-        let Some(headers) = pairs::read(&bytes) else { return self.refuse_unread() };
-        let body = if ends { Body::Whole(b"") } else { Body::Unread };
-        let told = OnceCell::new();
-        let claims =
-            |payload: &str| told.get_or_init(|| host::claims(payload).map(Rc::new)).clone();
-        let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
-        let decision = policy.engine.decide(&request);
-        let Verdict::Hold(hold) = decision.verdict else {
-            return self.carry_out(&policy, &request, &decision, true);
-        };
-        if goes_ahead_as_preflight(hold) && AHEAD.get() >= MOST_AHEAD {
-            // Judged as it will be if a body comes.
-            let request = Request { body: Body::TooLarge, ..request };
-            let decision = policy.engine.decide(&request);
-            return self.carry_out(&policy, &request, &decision, true);
-        }
-        if HELD.get() + bytes.len() > MOST_HELD {
-            let changes = policy.engine.without_credentials(&request);
-            let _ = host::change_request(&headers, &changes, CALLS_OF_REFUSAL);
-            return self.refuse_unread();
-        }
-        // Headers that go ahead pass the guard, so it must find an allowance, for now.
-        let action = if hold.headers {
-            // The proxy may answer itself, when the body takes too long say.
-            self.note_response_headers(&policy, &request, &decision);
-            Action::Pause
-        } else {
-            self.answer(&policy, &request, &decision, true)
-        };
-        if hold.headers || action == Action::Continue {
-            drop((decision, headers));
-            self.held = Some(Held::new(bytes, told.into_inner().flatten(), hold));
-        }
-        action
-    }
-
-    pub(crate) fn on_request_body(&mut self, size: usize, ends: bool) -> Action {
-        let Some(held) = &self.held else { return self.after_decision() };
-        if size > held.hold.max_bytes {
-            self.judge(Body::TooLarge)
-        } else if ends {
-            self.judge_body(size)
-        } else {
-            Action::Pause
-        }
-    }
-
-    /// Trailers end a body without telling its last piece so.
-    pub(crate) fn on_request_trailers(&mut self) -> Action {
-        match &self.held {
-            Some(held) => self.judge_body(held.hold.max_bytes),
-            None => self.after_decision(),
-        }
-    }
-
-    /// Envoy calls this for every response, those of [`host::reply`] included.
-    pub(crate) fn on_response_headers(&mut self) {
-        for (name, value) in self.response_headers.drain(..) {
-            host::set_response_header(&name, &value);
-        }
-    }
-
-    /// What to do about a body of which nothing is left to decide.
-    fn after_decision(&self) -> Action {
-        if self.is_stuck { Action::Pause } else { Action::Continue }
+        Stream { policy, held: None, response_headers: Vec::new() }
     }
 
     /// Reads the body and decides by it; one that cannot be read is none to let through.
     fn judge_body(&mut self, size: usize) -> Action {
         match host::request_body(size) {
-            Ok(body) => self.judge(Body::Whole(&body)),
-            Err(_) if size == 0 => self.judge(Body::Whole(b"")),
-            Err(_) => self.judge(Body::TooLarge),
+            Some(body) => self.judge(Body::Whole(&body)),
+            None if size == 0 => self.judge(Body::Whole(b"")),
+            None => self.judge(Body::TooLarge),
         }
     }
 
@@ -165,14 +92,14 @@ impl Stream {
         let Some((policy, held)) = self.policy.clone().zip(self.held.take()) else {
             return Action::Continue;
         };
-        let headers = pairs::read(&held.headers).unwrap_or_default();
+        let headers = borrowed(&held.headers);
         let claims = |_: &str| held.claims.clone();
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
         let is_preflight = matches!(decision.verdict, Verdict::Allow(Access::Preflight));
         if goes_ahead_as_preflight(held.hold) && decision.reason().is_none() && !is_preflight {
             // Its headers are gone without an identity.
-            return self.refuse_unread();
+            return refuse_unread();
         }
         self.carry_out(&policy, &request, &decision, held.hold.headers)
     }
@@ -210,7 +137,7 @@ impl Stream {
                 let left = CALLS.saturating_sub(spent);
                 if host::change_request(request.headers, &changes, left).is_err() {
                     // Nobody goes on with the credential, or with identity headers of their own.
-                    return self.refuse_unread();
+                    return refuse_unread();
                 }
                 host::publish("latchkey", decision);
                 Action::Continue
@@ -225,12 +152,10 @@ impl Stream {
                 if let Some(account) = decision.account() {
                     host::publish("latchkey.account", account);
                 }
-                if policy.logs_refusals {
-                    host::log(Level::Debug, format_args!("{decision}"));
-                }
-                let headers: Vec<_> =
-                    headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-                self.reply(status, &headers, body.as_bytes())
+                log::debug!("{decision}");
+                let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+                host::reply(status, headers, body.as_bytes());
+                Action::Pause
             }
         }
     }
@@ -245,14 +170,90 @@ impl Stream {
             self.response_headers = policy.engine.response_headers(request, decision);
         }
     }
+}
 
-    /// Refuses a request about which nothing can be decided.
-    fn refuse_unread(&mut self) -> Action {
-        self.reply(503, &[], b"")
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
+        // Without a policy, or without headers to judge by, nobody can be let in.
+        let Some(policy) = self.policy.clone() else { return refuse_unread() };
+        let Ok(all) = host::request_headers() else { return refuse_unread() };
+        let headers = borrowed(&all);
+        let body = if ends { Body::Whole(b"") } else { Body::Unread };
+        let told = OnceCell::new();
+        let claims =
+            |payload: &str| told.get_or_init(|| host::claims(payload).map(Rc::new)).clone();
+        let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
+        let decision = policy.engine.decide(&request);
+        let Verdict::Hold(hold) = decision.verdict else {
+            return self.carry_out(&policy, &request, &decision, true);
+        };
+        if goes_ahead_as_preflight(hold) && AHEAD.get() >= MOST_AHEAD {
+            // Judged as it will be if a body comes.
+            let request = Request { body: Body::TooLarge, ..request };
+            let decision = policy.engine.decide(&request);
+            return self.carry_out(&policy, &request, &decision, true);
+        }
+        if HELD.get() + size(&all) > MOST_HELD {
+            let changes = policy.engine.without_credentials(&request);
+            let _ = host::change_request(&headers, &changes, CALLS_OF_REFUSAL);
+            return refuse_unread();
+        }
+        // Headers that go ahead pass the guard, so it must find an allowance, for now.
+        let action = if hold.headers {
+            // The proxy may answer itself, when the body takes too long say.
+            self.note_response_headers(&policy, &request, &decision);
+            Action::Pause
+        } else {
+            self.answer(&policy, &request, &decision, true)
+        };
+        if hold.headers || action == Action::Continue {
+            drop((decision, headers));
+            self.held = Some(Held::new(all, told.into_inner().flatten(), hold));
+        }
+        action
     }
 
-    fn reply(&mut self, status: u16, headers: &[(&str, &[u8])], body: &[u8]) -> Action {
-        self.is_stuck = host::reply(status, headers, body).is_err();
-        Action::Pause
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
+        let Some(held) = &mut self.held else { return Action::Continue };
+        held.received = size;
+        if size > held.hold.max_bytes {
+            self.judge(Body::TooLarge)
+        } else if ends {
+            self.judge_body(size)
+        } else {
+            Action::Pause
+        }
     }
+
+    /// Trailers end a body without telling its last piece so.
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        let Some(held) = &self.held else { return Action::Continue };
+        self.judge_body(held.received)
+    }
+
+    /// Envoy calls this for every response, those of [`host::reply`] included.
+    fn on_http_response_headers(&mut self, _count: usize, _ends: bool) -> Action {
+        for (name, value) in self.response_headers.drain(..) {
+            host::set_response_header(&name, &value);
+        }
+        Action::Continue
+    }
+}
+
+/// Refuses a request about which nothing can be decided.
+fn refuse_unread() -> Action {
+    host::reply(503, Vec::new(), b"");
+    Action::Pause
+}
+
+fn borrowed<N: AsRef<str>, V: AsRef<[u8]>>(headers: &[(N, V)]) -> Vec<(&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect()
+}
+
+/// What headers take of [`MOST_HELD`].
+fn size(headers: &Headers) -> usize {
+    let texts = |(name, value): &(String, Vec<u8>)| name.len() + value.len();
+    size_of_val(&**headers) + headers.iter().map(texts).sum::<usize>()
 }
