@@ -2,7 +2,8 @@
 //!
 //! Where lexers disagree, what is a string or a comment to one is fields to another. They disagree on where
 //! a line and with it a comment ends (graphql-ruby: at LF only; graphql-go: at any control character; what
-//! stands on regular expressions, on U+0085, U+2028 or U+2029, too), on where a block string ends
+//! stands on regular expressions, on U+0085, U+2028 or U+2029, too), on how long a comment is (graphql-go
+//! counts characters for bytes), on where a block string ends
 //! (graph-gophers does not know `\"""`; gqlgen and graphql-ruby 1.13 take four quotes otherwise), and on what
 //! becomes of a string that its line does not end. So a document is taken only if it has none of these. What
 //! its other characters mean, the parser says, which is as strict as the specification.
@@ -14,7 +15,7 @@ use super::MalformedGraphQl;
 /// A document without what lexers read differently, as the parser takes it: without the descriptions of
 /// operations, fragments and variables, which came with the edition of September 2025.
 pub(super) fn unambiguous(text: &str) -> Result<Cow<'_, str>, MalformedGraphQl> {
-    if has_doubtful_characters(text) {
+    if has_doubtful_characters(text) || is_read_again(text).ok_or(MalformedGraphQl)? {
         return Err(MalformedGraphQl);
     }
     without_descriptions(text).ok_or(MalformedGraphQl)
@@ -40,6 +41,38 @@ fn has_doubtful_characters(text: &str) -> bool {
         is_behind_blank = matches!(character, ' ' | '\t' | '\n');
     }
     false
+}
+
+/// Whether graphql-go finds other fields behind a comment. Of what is ignored before a name it counts characters
+/// for bytes, and so goes on before the name's end by as many bytes as the characters have more. There may
+/// stand a part of the comment, or the name once more, by itself: the alias as a field. `None` as below.
+fn is_read_again(text: &str) -> Option<bool> {
+    let mut rest = text;
+    while let Some(start) = rest.find(['"', '#', '\u{feff}']) {
+        let marked = rest.get(start..)?;
+        if marked.starts_with('"') {
+            rest = after_string(marked)?;
+            continue;
+        }
+        rest = next_token(marked);
+        let ignored = marked.get(..marked.len().checked_sub(rest.len())?)?;
+        let more = ignored.len().checked_sub(ignored.chars().count())?;
+        let behind = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if more == 0 || behind.len() == rest.len() {
+            continue;
+        }
+        let before = text.get(..text.len().checked_sub(marked.len())?)?;
+        let before = before.trim_end_matches(is_ignored);
+        let is_of_field = !before.ends_with(['.', '@']) && !next_token(behind).starts_with(':');
+        let goes_on = marked.len().checked_sub(behind.len() + more)?;
+        // No token begins with what is not ASCII, so there it would refuse the document.
+        let is_token = marked.as_bytes().get(goes_on)?.is_ascii();
+        let line = ignored.get(..goes_on).and_then(|before| before.rsplit('\n').next());
+        if !is_of_field || is_token && line.is_some_and(|line| line.contains('#')) {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// A document with a blank for each description; `None` if lexers could see another end of a string.
@@ -237,6 +270,36 @@ mod tests {
         ] {
             let text = format!("{{a(b: {bad})}}");
             assert!(!is_taken(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_one_to_who_counts_characters_for_bytes() {
+        for good in [
+            "{#😀😀😀😀\u{e9}secret\nok}",
+            "# Größe\n{ok{id}}",
+            "# Größenänderung\nquery A {ok{id}}",
+            "{ok{id} # größe\n\n  ok2}",
+            "{# 取得用户列表\n  ok{id}}",
+            "{ok(s: \"é # é\"){id} ok2}",
+            "\u{feff} # é\n{ok2}",
+            "# é secret",
+            "{# é\nok{id} x:ok2}",
+        ] {
+            assert!(is_taken(good), "{good}");
+        }
+        for bad in [
+            "{#😀😀😀😀 secret2\nok2}",
+            "{ok2 #éééééééé secret\nok}",
+            "{ok2 #éééééééééé\n# secret\r\nok}",
+            "{a \u{feff} \u{feff} \u{feff} \u{feff} # secret\nb}",
+            "#😀😀😀😀😀😀   B{secret}\nquery A{ok}",
+            "{# é\nsecret2:ok2}",
+            "{# é\nsecret2 # é\n : ok2}",
+            "{... # é\nsecret2} fragment secret2 on Query {ok2}",
+            "{ok2 @ # é\nsecret2}",
+        ] {
+            assert!(!is_taken(bad), "{bad}");
         }
     }
 
