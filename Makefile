@@ -63,7 +63,7 @@ test: tools wasm
 	cargo test --workspace
 
 differential: tools wasm
-	@envoy/install-tools rust node
+	@envoy/install-tools rust node python3 ruby go java
 	@envoy/install-tools httpd lighttpd nginx php
 	cargo test --test differential -- --ignored --nocapture
 

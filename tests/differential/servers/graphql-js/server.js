@@ -1,78 +1,95 @@
-// POST /documents: an array of {query, operationName}, answered with what each made of it (see graphql.rs).
+// Documents on two versions; what either does counts. POST /print answers with how they print each.
 const { readFileSync } = require("fs");
 const http = require("http");
-const graphql = require("graphql");
 
-const schema = graphql.buildSchema(readFileSync(`${__dirname}/../schema.graphql`, "utf8"));
-let ran;
+const text = readFileSync(`${__dirname}/../schema.graphql`, "utf8");
+const libraries = [require("graphql"), require("graphql16")];
+const judges = libraries.map(judgeOf);
 
-function label(type, name, path, isComposite) {
+function label(type, name, isRoot, isComposite) {
   if (name === "__schema" || name === "__type") return name;
-  if (path.prev) return isComposite ? `.${name}` : null;
+  if (!isRoot) return isComposite ? `.${name}` : null;
   return type === "Mutation" ? `mutation.${name}` : name;
 }
 
-function resolve(_source, _arguments, _context, info) {
-  const type = graphql.getNamedType(info.returnType);
-  const isComposite = graphql.isCompositeType(type);
-  const name = label(info.parentType.name, info.fieldName, info.path, isComposite);
-  if (name) ran.add(name);
-  return isComposite ? {} : "x";
-}
+function judgeOf(graphql) {
+  const schema = graphql.buildSchema(text);
+  let ran;
 
-for (const type of Object.values(schema.getTypeMap())) {
-  if (!graphql.isObjectType(type) || type.name.startsWith("__")) continue;
-  for (const field of Object.values(type.getFields())) field.resolve = resolve;
-}
-for (const field of [graphql.SchemaMetaFieldDef, graphql.TypeMetaFieldDef]) {
-  const original = field.resolve;
-  field.resolve = (...values) => {
-    ran.add(field.name);
-    return original(...values);
+  function resolve(_source, _arguments, _context, info) {
+    const isComposite = graphql.isCompositeType(graphql.getNamedType(info.returnType));
+    const name = label(info.parentType.name, info.fieldName, !info.path.prev, isComposite);
+    if (name) ran.add(name);
+    return isComposite ? {} : "x";
+  }
+
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!graphql.isObjectType(type) || type.name.startsWith("__")) continue;
+    for (const field of Object.values(type.getFields())) field.resolve = resolve;
+  }
+  for (const field of [graphql.SchemaMetaFieldDef, graphql.TypeMetaFieldDef]) {
+    const original = field.resolve;
+    field.resolve = (...values) => {
+      ran.add(field.name);
+      return original(...values);
+    };
+  }
+
+  return ({ query, operationName }) => {
+    let document;
+    try {
+      document = graphql.parse(query);
+    } catch {
+      return "";
+    }
+    if (graphql.validate(schema, document).length) return ["read", ...read(document, operationName)].join(" ");
+    ran = new Set();
+    graphql.execute({ schema, document, operationName });
+    return ["ran", ...ran].join(" ");
   };
 }
 
-// The fields that stand in the document, for one that does not validate.
+// The fields that stand in the operation, for a document that does not validate.
 function read(document, operationName) {
   const names = new Set();
   const fragments = new Map();
   for (const definition of document.definitions) {
     if (definition.kind === "FragmentDefinition") fragments.set(definition.name.value, definition);
   }
-  const collect = (set, type, path, spread) => {
+  const collect = (set, type, isRoot, spread) => {
     for (const selection of set.selections) {
       if (selection.kind === "Field") {
-        const name = label(type, selection.name.value, path, selection.selectionSet);
+        const name = label(type, selection.name.value, isRoot, selection.selectionSet);
         if (name) names.add(name);
-        if (selection.selectionSet) collect(selection.selectionSet, "", { prev: path }, spread);
+        if (selection.selectionSet) collect(selection.selectionSet, type, false, spread);
       } else if (selection.kind === "InlineFragment") {
-        collect(selection.selectionSet, type, path, spread);
+        collect(selection.selectionSet, type, isRoot, spread);
       } else {
         const name = selection.name.value;
         const fragment = fragments.get(name);
-        if (fragment && !spread.includes(name)) collect(fragment.selectionSet, type, path, [...spread, name]);
+        if (fragment && !spread.includes(name)) collect(fragment.selectionSet, type, isRoot, [...spread, name]);
       }
     }
   };
   for (const definition of document.definitions) {
     if (definition.kind !== "OperationDefinition") continue;
     if (operationName && definition.name?.value !== operationName) continue;
-    collect(definition.selectionSet, definition.operation === "mutation" ? "Mutation" : "Query", {}, []);
+    collect(definition.selectionSet, definition.operation === "mutation" ? "Mutation" : "Query", true, []);
   }
   return names;
 }
 
-function judge({ query, operationName }) {
-  let document;
-  try {
-    document = graphql.parse(query);
-  } catch {
-    return "";
-  }
-  if (graphql.validate(schema, document).length) return ["read", ...read(document, operationName)].join(" ");
-  ran = new Set();
-  graphql.executeSync({ schema, document, operationName });
-  return ["ran", ...ran].join(" ");
+// Of two answers the one that says more, should they differ; what ran goes before what was read.
+function judge(document) {
+  const answers = judges.map((one) => one(document));
+  return answers.reduce((one, other) => (one === other ? one : `${one || "read"} ${other.split(" ").slice(1).join(" ")}`.trim()));
+}
+
+// As the clients of each version send a document: printed, and without what is ignored.
+function print({ query }) {
+  return JSON.stringify(
+    libraries.flatMap((graphql) => [graphql.print(graphql.parse(query)), graphql.stripIgnoredCharacters(query)]),
+  );
 }
 
 http
@@ -80,7 +97,7 @@ http
     const chunks = [];
     request.on("data", (chunk) => chunks.push(chunk));
     request.on("end", () => {
-      const answer = JSON.stringify(JSON.parse(Buffer.concat(chunks)).map(judge));
+      const answer = JSON.stringify(JSON.parse(Buffer.concat(chunks)).map(request.url === "/print" ? print : judge));
       response.writeHead(200, { "content-length": Buffer.byteLength(answer) }).end(answer);
     });
   })
