@@ -154,7 +154,9 @@ fn one(random: &mut Random) -> Attempt {
     attempt.request.http2 = random.once_in(4);
     let mut target = path.to_owned();
     if !query.is_empty() {
-        target = format!("{path}?{query}");
+        // Tomcat takes brackets only if they are encoded.
+        let brackets = word(random, &["[]", "%5B%5D"]);
+        target = format!("{path}?{}", query.replace("[]", brackets));
     }
     if path == "/typed" {
         header(&mut attempt, "x-type", word(random, &["product", "secret"]));
@@ -612,7 +614,10 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
             }
         }
         7 => {
-            let body = odd_query_text(random, "");
+            let body = match random.below(3) {
+                0 => odd_query_text(random, ""),
+                _ => word(random, &["hydrate=1", "_method=DELETE", "type%5B%5D=secret"]).to_owned(),
+            };
             header(attempt, "content-type", "application/x-www-form-urlencoded");
             attempt.request.body = Some(body);
             if random.once_in(2) {
