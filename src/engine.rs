@@ -107,6 +107,12 @@ impl Engine {
         self.sources.headers.iter().any(|own| is_same_header(name, &own.name))
     }
 
+    /// Whether a header of that name, in lower case and in whatever spelling, is one that this policy sets,
+    /// removes or reads. No client has it in a request's trailers, which some upstreams take for headers.
+    pub fn is_own_header(&self, name: &str) -> bool {
+        self.own_headers.iter().any(|own| is_same_header(own, name))
+    }
+
     /// The same of a parameter of the query, whose name is decoded.
     pub fn is_credential_parameter(&self, name: &[u8]) -> bool {
         self.sources.is_query_credential(name) || is_like_one(name, &self.sources.query)
@@ -161,8 +167,7 @@ impl Engine {
         };
         let mut set = Vec::new();
         let mut remove: Vec<&str> = self.client_copies(request).collect();
-        let is_own = |name: &str| self.own_headers.iter().any(|own| is_same_header(own, name));
-        match connection::without(request, is_own) {
+        match connection::without(request, |name| self.is_own_header(name)) {
             Some(kept) if kept.is_empty() => remove.push("connection"),
             Some(kept) => set.push(("connection", Cow::Owned(kept))),
             None => {}

@@ -129,6 +129,14 @@ pub(crate) fn change_request(
     hostcalls::set_map_bytes(MAP, kept)
 }
 
+/// Takes the trailers out of the request whose name `is_own`.
+pub(crate) fn clean_trailers(is_own: impl Fn(&str) -> bool) -> Result<(), Status> {
+    const MAP: MapType = MapType::HttpRequestTrailers;
+    let trailers = hostcalls::get_map_bytes(MAP)?;
+    let mut own = trailers.iter().map(|(name, _)| &**name).filter(|name| is_own(name));
+    own.try_for_each(|name| hostcalls::remove_map_value(MAP, name))
+}
+
 /// Answers the request. The caller must pause it, and not answer again.
 pub(crate) fn reply(status: u16, headers: Vec<(&str, &str)>, body: &[u8]) {
     let _ = hostcalls::send_http_response(status.into(), headers, Some(body));

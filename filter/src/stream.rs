@@ -227,8 +227,14 @@ impl HttpContext for Stream {
         }
     }
 
-    /// Trailers end a body without telling its last piece so.
+    /// Trailers end a body without telling its last piece so. They reach an upstream as headers do, and some
+    /// take them for headers.
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // Without a policy the headers were refused.
+        let Some(policy) = self.policy.clone() else { return Action::Continue };
+        if host::clean_trailers(|name| policy.engine.is_own_header(name)).is_err() {
+            return refuse_unread();
+        }
         let Some(held) = &self.held else { return Action::Continue };
         self.judge_body(held.received)
     }

@@ -101,9 +101,46 @@ fn trailers_end_a_body() {
             let mut stream = begun(&mut host, hold);
             let body = format!(r#"{{"query":"{{ {field} }}"}}"#);
             assert_eq!(host.request_body(&mut stream, body.as_bytes(), false), Outcome::Hang);
-            let end = host.request_trailers(&mut stream);
+            let (end, _) = host.request_trailers(&mut stream, &trailers(&["x-trailer"]));
             assert_eq!(matches!(end, Outcome::Continue(_)), field == "allowed", "{end}");
             assert_eq!(host.close(stream).decision(), decision, "{hold}");
+        }
+    }
+}
+
+fn trailers(names: &[&str]) -> Headers {
+    names.iter().map(|name| ((*name).to_owned(), b"evil".to_vec())).collect()
+}
+
+/// Some upstreams take trailers for headers: what a policy sets, removes or reads in headers is not in them,
+/// of a request that was decided by its headers, and of one that was held.
+#[test]
+fn no_header_of_ours_stands_in_trailers() {
+    for hold in ["body", "headers"] {
+        let mut policy = policy(hold);
+        policy["upstream_headers"] =
+            json!({"x-account-id": "{key.account}", "x-key-id": "{key.id}"});
+        let mut host = configured(&policy);
+        let mut decided = request();
+        decided[0].1 = b"GET".to_vec();
+        decided[1].1 = b"/other".to_vec();
+        for headers in [decided, request()] {
+            let mut stream = host.open();
+            host.request_headers(&mut stream, &headers, false);
+            host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, false);
+            let sent = trailers(&[
+                "grpc-status",
+                "x-account-id",
+                "x_key_id",
+                "x.account.id",
+                "authorization",
+                "x-http-method-override",
+                "script_name",
+                "x-account",
+            ]);
+            let (_, left) = host.request_trailers(&mut stream, &sent);
+            assert_eq!(left, trailers(&["grpc-status", "x-account"]));
+            host.close(stream);
         }
     }
 }
@@ -157,7 +194,7 @@ fn trailers_without_a_body_end_an_empty_one() {
         let mut headers = request();
         headers[1].1 = path.as_bytes().to_vec();
         host.request_headers(&mut stream, &headers, false);
-        host.request_trailers(&mut stream);
+        host.request_trailers(&mut stream, &trailers(&["x-trailer"]));
         assert_eq!(host.close(stream).decision(), decision, "{path}");
     }
 }

@@ -212,9 +212,16 @@ impl Host {
         self.step(stream, "proxy_on_request_body", &[size, is_end.into()])
     }
 
-    /// Ends the request with trailers.
-    pub fn request_trailers(&mut self, stream: &mut Stream) -> Outcome {
-        self.step(stream, "proxy_on_request_trailers", &[1])
+    /// Ends the request with trailers, and says which the upstream gets.
+    pub fn request_trailers(
+        &mut self,
+        stream: &mut Stream,
+        trailers: &[(String, Vec<u8>)],
+    ) -> (Outcome, Headers) {
+        let count = u32::try_from(trailers.len()).unwrap();
+        self.store.data_mut().trailers = HeaderMap::new(trailers);
+        let outcome = self.step(stream, "proxy_on_request_trailers", &[count]);
+        (outcome, self.store.data().trailers.entries().to_vec())
     }
 
     /// Calls back for a part of a request; a reply of the filter goes through its own response

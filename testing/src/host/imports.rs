@@ -25,6 +25,7 @@ pub(crate) struct Stage {
     /// The context that is being called.
     pub(crate) context: u32,
     pub(crate) request: HeaderMap,
+    pub(crate) trailers: HeaderMap,
     /// What of the request's body is there to be read.
     pub(crate) body: Vec<u8>,
     /// By their paths, whose parts are joined with NUL.
@@ -51,6 +52,7 @@ impl Stage {
             tick_periods: BTreeMap::new(),
             context: 0,
             request: HeaderMap::default(),
+            trailers: HeaderMap::default(),
             body: Vec::new(),
             properties: BTreeMap::new(),
             response: HeaderMap::default(),
@@ -238,6 +240,7 @@ impl Border<'_> {
     fn map(&mut self, kind: u64) -> Option<&mut HeaderMap> {
         match kind {
             0 => Some(&mut self.stage().request),
+            1 => Some(&mut self.stage().trailers),
             2 => Some(&mut self.stage().response),
             _ => None,
         }
