@@ -1,6 +1,7 @@
-//! What is doubtful in a policy that is served all the same: rules that never match, and rules that let
-//! everybody in. The command line tells of it; the filter has none of it.
+//! What is doubtful in a policy that is served all the same: rules that never match or refuse each
+//! other's requests, and rules that let everybody in. The command line tells of it; the filter has none of it.
 
+mod parameters;
 mod rules;
 
 use crate::engine::Engine;
@@ -22,5 +23,6 @@ pub struct Remark {
 pub fn lint(engine: &Engine) -> Vec<Remark> {
     let mut remarks = Vec::new();
     rules::look(engine.rules(), &mut remarks);
+    parameters::look(engine, &mut remarks);
     remarks
 }

@@ -1,6 +1,7 @@
 //! A request's query, read and cut without re-encoding what stays.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode;
 
@@ -174,6 +175,32 @@ impl QueryNames {
             self.0.push(QueryName { exact: name.into(), folded: folded(name).collect() });
             place
         })
+    }
+
+    /// A name by its place.
+    pub(crate) fn name(&self, place: usize) -> Option<&str> {
+        self.0.get(place).map(|own| &*own.exact)
+    }
+
+    /// The places of those of which the first passes for the second.
+    pub(crate) fn alike(&self) -> Vec<(usize, usize)> {
+        let mut by_reading: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+        for (place, own) in self.0.iter().enumerate() {
+            by_reading.entry(&own.folded).or_default().push(place);
+        }
+        let mut alike = Vec::new();
+        for (place, own) in self.0.iter().enumerate() {
+            let passes_for = |other: &&usize| {
+                let other = self.name(**other).unwrap_or_default();
+                !is_plainly_named(own.exact.as_bytes(), other)
+            };
+            for reading in readings(own.exact.as_bytes()) {
+                let reading: Vec<u8> = reading.collect();
+                let others = by_reading.get(&*reading).map(Vec::as_slice).unwrap_or_default();
+                alike.extend(others.iter().filter(passes_for).map(|other| (place, *other)));
+            }
+        }
+        alike
     }
 
     /// Whether some upstream could read a parameter where we do not, or not where we do: for each name, in

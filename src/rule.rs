@@ -181,7 +181,7 @@ pub(crate) enum HostPattern {
 }
 
 impl HostPattern {
-    fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         match self {
             HostPattern::Exact(own) => **own == *host,
             HostPattern::Subdomains(own) => host.len() > own.len() && host.ends_with(&**own),

@@ -3,6 +3,7 @@
 
 mod conditions;
 mod keys;
+mod paths;
 mod plaintext;
 mod scopes;
 
@@ -19,6 +20,7 @@ pub(crate) fn findings(policy: &Policy, engine: Option<&Engine>, now: i64) -> Ve
     let document = policy.document();
     let mut remarks = engine.map(latchkey::lint).unwrap_or_default();
     keys::look(document, now, &mut remarks);
+    paths::look(document, &mut remarks);
     scopes::look(document, &mut remarks);
     conditions::look(document, &mut remarks);
     plaintext::look(document, &mut remarks);

@@ -47,6 +47,8 @@ Example:
   latchkey check policy.yaml --keys keys.yaml --deny-warnings
 
 Warnings:
+  clashing_parameters          rules read parameters that pass for each other, so that neither gets through
+  encoded_path                 a path's segment is encoded where it need not be
   expired_key                  a key is over and still there
   hash_of_nothing              a key's hash is that of an empty text
   invalid_path                 a path has a segment such as `:id`, which is taken as it stands

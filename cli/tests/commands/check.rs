@@ -170,6 +170,8 @@ rules:
 - {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read']}
 - {paths: ['/n/:id'], require: ['n:read'], where: {region: us}}
 - {paths: ['/p/{x}', /q], where: {region: '{x}'}, require: ['a:read']}
+- {paths: ['/%73'], query: {animal: ['*']}, require: ['a:read']}
+- {paths: [/s], query: {ANIMAL: ['*']}, require: ['a:read']}
 - {access: public}
 ",
     );
@@ -212,7 +214,11 @@ policy.yaml:10:52: warning[unmet_condition]: no key has the `region` that is ask
   help: nobody gets past it; compare it with the keys, letter case counts
 policy.yaml:11:35: warning[unknown_parameter]: a path of this rule has no `{x}`: nobody meets this there (at /rules/3/where/region)
   help: write a rule of its own for that path
-policy.yaml:12:3: warning[public_everything]: this rule lets every request in without a key (at /rules/4)
+policy.yaml:12:12: warning[encoded_path]: `/%73` is `/s`: segments are compared decoded (at /rules/4/paths/0)
+  help: write what it stands for, so that rules of one path look alike
+policy.yaml:13:3: warning[clashing_parameters]: this rule reads `ANIMAL` and `rules[4]` reads `animal`: some upstream takes one for the other, so a request with either is refused where the other is looked at (at /rules/5)
+  help: read the parameter in the one spelling that the upstream documents
+policy.yaml:14:3: warning[public_everything]: this rule lets every request in without a key (at /rules/6)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
   help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
@@ -228,15 +234,15 @@ keys.yaml:8:13: warning[hash_of_nothing]: this is the SHA-256 of an empty text, 
   help: hash the token itself; the variable it stood in was empty
 keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are one name to Prometheus, which has `_` for `.` and `-` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
-0 errors, 17 warnings
+0 errors, 19 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 17);
+    assert_eq!(findings.as_array().unwrap().len(), 19);
     assert_eq!(
-        findings[14],
+        findings[16],
         serde_json::json!({
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",

@@ -166,6 +166,7 @@ fn a_request_ends_at_the_step_that_decides() {
             "deny method_not_allowed",
         ),
         (&[], "/a", "deny  credential  none is presented", "deny missing_credential"),
+        (&["-H", "x-key;"], "/a", "deny  credential  none is presented", "deny missing_credential"),
         (
             &["-H", &key("1"), "-H", &key("2")],
             "/a",
