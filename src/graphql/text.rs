@@ -64,7 +64,7 @@ fn is_read_again(text: &str) -> Option<bool> {
         let before = text.get(..text.len().checked_sub(marked.len())?)?;
         let before = before.trim_end_matches(is_ignored);
         let is_of_field = !before.ends_with(['.', '@']) && !next_token(behind).starts_with(':');
-        let goes_on = marked.len().checked_sub(behind.len() + more)?;
+        let goes_on = marked.len().checked_sub(behind.len())?.checked_sub(more)?;
         // No token begins with what is not ASCII, so there it would refuse the document.
         let is_token = marked.as_bytes().get(goes_on)?.is_ascii();
         let line = ignored.get(..goes_on).and_then(|before| before.rsplit('\n').next());
