@@ -1,10 +1,14 @@
 //! What a request's `connection` header nominates: the next proxy takes those headers out (RFC 9110
 //! section 7.6.1). Envoy does so itself, and takes the header out, but of a request that asks for an
 //! upgrade it passes it on.
+//!
+//! Apache httpd ends a name at a blank and at a `;` as well: `Upgrade, x x-account-id` loses it
+//! `x-account-id`.
 
 use crate::request::Request;
 
-/// The value of `connection` that is left once no name in it `is_ours`; `None` if none was.
+/// The value of `connection` without the elements that name a header which `is_ours`, or could; `None` if
+/// none does.
 pub(crate) fn without(request: Request<'_>, is_ours: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
     let values = request.values("connection");
     let mut kept: Vec<&[u8]> = values
@@ -12,8 +16,16 @@ pub(crate) fn without(request: Request<'_>, is_ours: impl Fn(&str) -> bool) -> O
         .map(<[u8]>::trim_ascii)
         .collect();
     let all = kept.len();
-    kept.retain(|name| !is_ours(&String::from_utf8_lossy(name).to_ascii_lowercase()));
+    kept.retain(|element| {
+        let mut names = element.split(|byte| !is_of_name(*byte));
+        !names.any(|name| is_ours(&String::from_utf8_lossy(name).to_ascii_lowercase()))
+    });
     (kept.len() < all).then(|| kept.join(&b", "[..]))
+}
+
+/// Whether a header's name may hold a character: a `tchar` (RFC 9110 section 5.6.2).
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -36,5 +48,17 @@ mod tests {
             Some("Upgrade, x-theirs")
         );
         assert_eq!(left(&["x-ours"]).as_deref(), Some(""));
+        for element in [
+            "x x-ours",
+            "x-ours\tx",
+            "x;x-ours",
+            "; x-ours",
+            "x-ours;q=1",
+            "\"x-ours\"",
+            "x-ours=1",
+        ] {
+            let left = left(&[&format!("Upgrade, {element}, x-theirs")]);
+            assert_eq!(left.as_deref(), Some("Upgrade, x-theirs"), "{element}");
+        }
     }
 }
