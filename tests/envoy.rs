@@ -36,5 +36,7 @@ mod requests;
 mod responses;
 #[path = "envoy/sessions.rs"]
 mod sessions;
+#[path = "envoy/trailers.rs"]
+mod trailers;
 #[path = "envoy/upgrades.rs"]
 mod upgrades;

@@ -1,12 +1,15 @@
-//! HTTP/2 with prior knowledge: what HTTP/1 cannot say, such as methods that nobody registered.
+//! HTTP/2 with prior knowledge: what HTTP/1 cannot say, such as methods that nobody registered; and an upstream
+//! that shows a request's trailers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
-use h2::client;
+use h2::{RecvStream, client, server};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use latchkey_cli::cases::{CaseRequest, Value};
-use tokio::net::TcpStream;
-use tokio::runtime::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::{PATIENCE, Response};
@@ -34,9 +37,8 @@ pub fn try_exchange(
     request: &CaseRequest,
     trailers: HeaderMap,
 ) -> Result<(Response, SocketAddr), h2::Error> {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let exchanged =
-        runtime.block_on(async { timeout(PATIENCE, send(address, request, trailers)).await });
+        runtime().block_on(async { timeout(PATIENCE, send(address, request, trailers)).await });
     exchanged.unwrap_or_else(|_| panic!("no answer over HTTP/2 to `{}`", request.method))
 }
 
@@ -53,7 +55,8 @@ async fn send(
 
     let pieces: Vec<Vec<u8>> =
         request.pieces().iter().map(|piece| piece.as_bytes().to_vec()).collect();
-    let (response, mut upload) = sender.send_request(head(request), pieces.is_empty())?;
+    let (response, mut upload) =
+        sender.send_request(head(request), pieces.is_empty() && trailers.is_empty())?;
     let last = pieces.len().saturating_sub(1);
     for (index, piece) in pieces.into_iter().enumerate() {
         upload.send_data(piece.into(), index == last && trailers.is_empty())?;
@@ -62,14 +65,8 @@ async fn send(
         upload.send_trailers(trailers)?;
     }
     let (head, mut download) = response.await?.into_parts();
-    let mut body = Vec::new();
-    while let Some(bytes) = download.data().await {
-        let bytes = bytes?;
-        download.flow_control().release_capacity(bytes.len())?;
-        body.extend_from_slice(&bytes);
-    }
+    let (body, trailers) = read(&mut download).await?;
     let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
-    let trailers = download.trailers().await?.unwrap_or_default();
     for (name, value) in head.headers.iter().chain(&trailers) {
         headers.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
     }
@@ -99,4 +96,71 @@ fn head(request: &CaseRequest) -> Request<()> {
         head.headers_mut().insert("content-length", body.len().into());
     }
     head
+}
+
+/// An upstream that answers every request with 200, once it is whole.
+pub struct Upstream {
+    pub address: SocketAddr,
+    arrivals: Receiver<Arrival>,
+}
+
+/// A whole request, as it reached the upstream.
+#[derive(Debug)]
+pub struct Arrival {
+    pub head: Request<()>,
+    pub body: Vec<u8>,
+    pub trailers: HeaderMap,
+}
+
+impl Upstream {
+    pub fn start() -> Upstream {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, arrivals) = channel();
+        thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    tokio::spawn(serve(stream, sender.clone()));
+                }
+            });
+        });
+        Upstream { address, arrivals }
+    }
+
+    /// What has arrived since the last call.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.try_iter().collect()
+    }
+}
+
+/// Ends with the connection, or with the test.
+async fn serve(stream: TcpStream, arrivals: Sender<Arrival>) {
+    let mut connection = server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let arrivals = arrivals.clone();
+        tokio::spawn(async move {
+            let (head, mut upload) = request.into_parts();
+            // One that breaks off has not arrived.
+            let Ok((body, trailers)) = read(&mut upload).await else { return };
+            let _ = arrivals.send(Arrival { head: Request::from_parts(head, ()), body, trailers });
+            let _ = respond.send_response(http::Response::new(()), true);
+        });
+    }
+}
+
+/// A body and its trailers.
+async fn read(stream: &mut RecvStream) -> Result<(Vec<u8>, HeaderMap), h2::Error> {
+    let mut body = Vec::new();
+    while let Some(bytes) = stream.data().await {
+        let bytes = bytes?;
+        stream.flow_control().release_capacity(bytes.len())?;
+        body.extend_from_slice(&bytes);
+    }
+    Ok((body, stream.trailers().await?.unwrap_or_default()))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
