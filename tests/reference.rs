@@ -480,7 +480,8 @@ fn found_under(name: &str) -> Vec<String> {
         None => asp_net.split('[').next().unwrap_or_default().to_owned(),
     };
     let spring = asp_net.trim_start_matches('!').split('.').next().unwrap_or_default().to_owned();
-    vec![asp_net, php, qs, spring]
+    let zope = asp_net.split(':').next().unwrap_or_default().to_owned();
+    vec![asp_net, php, qs, spring, zope]
 }
 
 fn is_an_override(name: &str) -> bool {
@@ -981,7 +982,8 @@ fn asked() -> impl Strategy<Value = Asked> {
     let misspelt = prop::option::weighted(
         0.1,
         select(vec![
-            "Q=1", "q[]=1", "[q]=2", "+q=1", "!q=1", "q.x=1", "z;q=1", "R=a", "K=t0", "k[]=t1",
+            "Q=1", "q[]=1", "[q]=2", "+q=1", "!q=1", "q.x=1", "q:int=1", "z;q=1", "R=a", "K=t0",
+            "k[]=t1",
         ]),
     );
     let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
@@ -1268,13 +1270,11 @@ proptest! {
     #[test]
     fn one_trailing_slash_does_not_matter((policy, requests) in scene()) {
         let engine = Compiled::new(&policy);
-        for asked in requests.iter().filter(|asked| !asked.path.ends_with('/')) {
+        // Behind a `;` it is part of a parameter.
+        let is_of_path = |path: &str| !path.ends_with('/') && !decoded(path).contains(';');
+        for asked in requests.iter().filter(|asked| is_of_path(&asked.path)) {
             let mut other = asked.clone();
             other.path.push('/');
-            // Behind a `;` it is a query, of which there was none.
-            if is_in_another_charset(&other) {
-                continue;
-            }
             prop_assert_eq!(engine.says(asked, Some(NOW)), engine.says(&other, Some(NOW)));
         }
     }

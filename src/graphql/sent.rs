@@ -7,7 +7,7 @@ use super::MalformedGraphQl;
 use crate::config::Json;
 use crate::limits;
 use crate::request::Request;
-use crate::spelling::{is_like_member, is_same_member};
+use crate::spelling::is_same_member;
 
 /// A document as it was sent.
 pub(super) struct Document {
@@ -116,8 +116,8 @@ fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
     }
 }
 
-/// A member of a JSON object that is not `null`. Some upstreams read names in any letter case, so a name
-/// may stand in one spelling only.
+/// A member of a JSON object that is not `null`. Upstreams read names in other spellings, too, so a name may
+/// stand in its own only.
 fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedGraphQl> {
     let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
     let mut found = entries.iter().filter(|(own, _)| is_same_member(own, name));
@@ -131,7 +131,7 @@ fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedG
 /// Whether a JSON object asks for another document.
 fn asks_for_another(json: &Json) -> bool {
     let Json::Object(entries) = json else { return false };
-    let is_other = |name: &str| OTHERS.iter().any(|other| is_like_member(name, other));
+    let is_other = |name: &str| OTHERS.iter().any(|other| is_same_member(name, other));
     entries.iter().any(|(name, value)| *value != Json::Null && is_other(name))
 }
 
@@ -144,7 +144,7 @@ fn check_extensions(extensions: &Json, text: &str) -> Result<(), MalformedGraphQ
     if asks_for_another(extensions) {
         return Err(MalformedGraphQl);
     }
-    let mut found = entries.iter().filter(|(name, _)| is_like_member(name, NAME));
+    let mut found = entries.iter().filter(|(name, _)| is_same_member(name, NAME));
     let persisted = match (found.next(), found.next()) {
         (None, _) => return Ok(()),
         (Some((name, Json::Object(members))), None) if name == NAME => members,
