@@ -18,6 +18,8 @@ mod configuration;
 mod corpus;
 #[path = "envoy/guard.rs"]
 mod guard;
+#[path = "envoy/held.rs"]
+mod held;
 #[path = "envoy/metrics.rs"]
 mod metrics;
 #[path = "envoy/preflights.rs"]

@@ -4,11 +4,11 @@
 //! received it, in protobuf's wire form (measured on Envoy 1.40.0), though its documentation speaks
 //! of JSON. It is rewritten as JSON here.
 
-use latchkey::{Code, Finding, Severity};
+use latchkey::{Code, Finding, Severity, limits};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Largest `Struct` that is read, in bytes: its tree takes several times as much, beside what serves. A `StringValue` may be as large as any configuration.
 const STRUCT_BYTES: usize = 32 * 1024 * 1024;
@@ -39,6 +39,18 @@ pub(crate) fn as_json(bytes: Vec<u8>) -> Result<Vec<u8>, Finding> {
     // Every part of a Struct has its JSON, and memory takes all that is written.
     let _ = serde_json::to_writer(&mut json, &Fields(&tree));
     Ok(json)
+}
+
+/// What a configuration calls its policy, good or not, where that can be told.
+pub(crate) fn name(json: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        name: &'a str,
+    }
+
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let name = serde_json::from_slice::<Named<'_>>(json).ok()?.name;
+    (name.len() <= limits::IDENTIFIER_BYTES && name.bytes().all(is_word)).then_some(name)
 }
 
 /// A `Struct` as JSON.

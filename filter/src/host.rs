@@ -51,6 +51,22 @@ pub(crate) fn configuration() -> Vec<u8> {
     bytes.ok().flatten().unwrap_or_default()
 }
 
+/// The plugin's name and root id. Neither need be there, or be text.
+pub(crate) fn plugin() -> [Vec<u8>; 2] {
+    ["plugin_name", "plugin_root_id"].map(|name| property(vec![name]).unwrap_or_default())
+}
+
+/// The address and the filter chain by which the present stream came in; `None` without an address.
+pub(crate) fn place() -> Option<Vec<u8>> {
+    let address = property(vec!["destination", "address"]).filter(|address| !address.is_empty())?;
+    let chain = property(vec!["xds", "filter_chain_name"]).unwrap_or_default();
+    Some([address, chain].join(&0))
+}
+
+fn property(path: Vec<&str>) -> Option<Vec<u8>> {
+    hostcalls::get_property(path).ok().flatten()
+}
+
 /// The time in Unix seconds.
 pub(crate) fn now() -> Option<i64> {
     let since = hostcalls::get_current_time().ok()?.duration_since(UNIX_EPOCH).ok()?;
@@ -76,7 +92,7 @@ pub(crate) fn request_body(size: usize) -> Option<Vec<u8>> {
 /// The claims of the token that Envoy's `jwt_authn` filter has verified and left under `payload`.
 pub(crate) fn claims(payload: &str) -> Option<Claims> {
     let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
-    let claims = hostcalls::get_property(path).ok().flatten()?;
+    let claims = property(path)?;
     let owned = |(name, value): (&str, &[u8])| (name.to_owned(), claim(value));
     Some(pairs::read(&claims).unwrap_or_default().into_iter().map(owned).collect())
 }
@@ -101,16 +117,17 @@ fn claim(value: &[u8]) -> Claim {
 }
 
 /// Changes a request whose headers are still here: one by one where no more than `calls` calls do it,
-/// else by writing the headers anew.
+/// else by writing the headers anew, as `None` asks for.
 pub(crate) fn change_request(
     headers: &[(&str, &[u8])],
     changes: &Changes<'_>,
-    calls: usize,
+    calls: Option<usize>,
 ) -> Result<(), Status> {
     const MAP: MapType = MapType::HttpRequestHeaders;
     let Changes { remove, set, path } = changes;
     let path = path.as_deref();
-    if set.len() + remove.len() + usize::from(path.is_some()) <= calls {
+    let needed = set.len() + remove.len() + usize::from(path.is_some());
+    if calls.is_some_and(|calls| needed <= calls) {
         remove.iter().try_for_each(|name| hostcalls::remove_map_value(MAP, name))?;
         for (name, value) in set {
             hostcalls::set_map_value_bytes(MAP, name, Some(value))?;

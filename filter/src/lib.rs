@@ -2,8 +2,8 @@
 //!
 //! All that is decided is decided in the `latchkey` crate. This one hands over what the proxy knows,
 //! carries out the [`Effect`](latchkey::Effect), and counts. The SDK takes a call of the proxy to
-//! `plugin`, which has the policy, or to `stream`, which serves a request; what they ask of the proxy
-//! goes through `host`.
+//! `plugin`, which is configured, or to `stream`, which serves a request by what `policy` has in force; what
+//! they ask of the proxy goes through `host`.
 
 mod configuration;
 mod host;

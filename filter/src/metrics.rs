@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     allowed: Counter,
     /// One for each of [`Reason::ALL`], in its order.
     denied: Vec<Counter>,
+    undecided: Counter,
     /// One for each key; none where metrics are not kept per key.
     keys: Vec<KeyMetrics>,
     /// The keys that were used since the last flush.
@@ -46,6 +47,7 @@ impl Metrics {
         Metrics {
             allowed: Counter::new(&format!("{prefix}.allowed")),
             denied: Reason::ALL.iter().map(denied).collect(),
+            undecided: Counter::new(&format!("{prefix}.undecided")),
             keys: (0..per_key)
                 .filter_map(|index| engine.key_id(index))
                 .map(|id| KeyMetrics::new(&format!("{prefix}.key.{id}")))
@@ -75,10 +77,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that was held and ended before anything was decided.
+    pub(crate) fn count_undecided(&mut self) {
+        self.undecided.pending += 1;
+    }
+
     /// Hands over what was counted since the last time.
     pub(crate) fn flush(&mut self) {
         self.allowed.flush();
         self.denied.iter_mut().for_each(Counter::flush);
+        self.undecided.flush();
         if self.used.is_empty() {
             return;
         }
@@ -96,7 +104,7 @@ impl Metrics {
 }
 
 impl Drop for Metrics {
-    /// An old policy goes when its last stream ends; what it counted since its last tick must not.
+    /// An old policy goes before its last tick has come; what it counted must not.
     fn drop(&mut self) {
         self.flush();
     }

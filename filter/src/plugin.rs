@@ -1,9 +1,5 @@
-//! A plugin with its policy.
-//!
-//! A new configuration makes a new plugin in the same VM, while the streams of the old one keep
-//! theirs.
+//! A plugin with its policy: a root context of the proxy, one for each configuration.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::rc::Rc;
 
@@ -11,8 +7,7 @@ use latchkey::{Engine, Environment, Finding, Severity};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::metrics::Metrics;
-use crate::policy::Policy;
+use crate::policy::{Generation, Identity, Label, Policy};
 use crate::stream::Stream;
 use crate::{configuration, host};
 
@@ -24,8 +19,7 @@ proxy_wasm::main! {{
 
 #[derive(Debug, Default)]
 struct Plugin {
-    /// None before the first configuration that was accepted.
-    policy: Option<Rc<Policy>>,
+    generation: Rc<Generation>,
 }
 
 impl Context for Plugin {}
@@ -41,36 +35,35 @@ impl RootContext for Plugin {
         host::log_as_the_proxy_does();
         let pepper = std::env::var_os("LATCHKEY_PEPPER");
         let environment = Environment { pepper: pepper.as_deref().map(OsStr::as_encoded_bytes) };
-        let engine = configuration::as_json(host::configuration())
-            .map_err(|finding| vec![finding])
-            .and_then(|json| Engine::compile(&json, &environment));
-        match engine {
-            Ok(engine) => {
-                engine.warnings().iter().for_each(log);
-                let (keys, rules) = (engine.key_count(), engine.rule_count());
-                log::info!("configured: {keys} keys, {rules} rules");
-                let metrics = RefCell::new(Metrics::new(&engine));
-                self.policy = Some(Rc::new(Policy { engine, metrics }));
-                host::start_ticking();
-                !host::fails_in_worker()
-            }
-            Err(findings) => {
-                findings.iter().for_each(log);
-                log::error!("configuration refused, findings: {}", findings.len());
-                false
-            }
-        }
+        let json = match configuration::as_json(host::configuration()) {
+            Ok(json) => json,
+            Err(finding) => return refuse(None, &[finding]),
+        };
+        let plugin = host::plugin();
+        self.generation.give_up_older(&plugin, || configuration::name(&json));
+        let engine = match Engine::compile(&json, &environment) {
+            Ok(engine) => engine,
+            Err(findings) => return refuse(configuration::name(&json), &findings),
+        };
+        let policy = Policy::new(engine);
+        let (engine, label) = (&policy.engine, policy.label());
+        engine.warnings().iter().for_each(|finding| log(label, finding));
+        log::info!("{label}configured: {} keys, {} rules", engine.key_count(), engine.rule_count());
+        let identity = Identity { plugin, policy: engine.name().map(Into::into) };
+        self.generation.put(identity, Some(policy));
+        host::start_ticking();
+        !host::fails_in_worker()
     }
 
     /// Hands over what was counted.
     fn on_tick(&mut self) {
-        if let Some(policy) = &self.policy {
+        if let Some(policy) = self.generation.policy() {
             policy.metrics.borrow_mut().flush();
         }
     }
 
     fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(self.policy.clone())))
+        Some(Box::new(Stream::new(Rc::clone(&self.generation))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -78,10 +71,17 @@ impl RootContext for Plugin {
     }
 }
 
-fn log(finding: &Finding) {
+fn refuse(name: Option<&str>, findings: &[Finding]) -> bool {
+    let label = Label(name);
+    findings.iter().for_each(|finding| log(label, finding));
+    log::error!("{label}configuration refused, findings: {}", findings.len());
+    false
+}
+
+fn log(label: Label<'_>, finding: &Finding) {
     let level = match finding.severity {
         Severity::Error => log::Level::Error,
         Severity::Warning => log::Level::Warn,
     };
-    log::log!(level, "{finding} [{}]", finding.code.as_str());
+    log::log!(level, "{label}{finding} [{}]", finding.code.as_str());
 }

@@ -1,9 +1,18 @@
-//! A policy in force.
+//! The policies of a VM, and which of them is in force.
+//!
+//! A VM holds several: those of several listeners, and those that others have taken over from. The proxy
+//! does not tell which is which (measured on Envoy 1.40.0). A push makes a new root context, and the old
+//! one gets requests for a moment longer. It then stays as long as its streams, or for good, if another
+//! listener has it. Pushed again while it is there, the old text makes its root context serve again,
+//! without a call that says so.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
 
 use latchkey::Engine;
 
+use crate::host;
 use crate::metrics::Metrics;
 
 /// An engine, and what is counted of its decisions.
@@ -11,4 +20,174 @@ use crate::metrics::Metrics;
 pub(crate) struct Policy {
     pub(crate) engine: Engine,
     pub(crate) metrics: RefCell<Metrics>,
+}
+
+impl Policy {
+    pub(crate) fn new(engine: Engine) -> Policy {
+        let metrics = RefCell::new(Metrics::new(&engine));
+        Policy { engine, metrics }
+    }
+
+    /// What lines of the log begin with.
+    pub(crate) fn label(&self) -> Label<'_> {
+        Label(self.engine.name())
+    }
+}
+
+/// A policy's name before a line of the log; nothing where it has none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a>(pub(crate) Option<&'a str>);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(formatter, "policy {name}: "))
+    }
+}
+
+/// A root context's policy.
+#[derive(Debug, Default)]
+pub(crate) struct Generation {
+    /// None before one was accepted, where memory did not suffice for it, and when it was given up.
+    policy: RefCell<Option<Rc<Policy>>>,
+    /// Only one of those that have the same can have taken over from the other.
+    identity: RefCell<Identity>,
+    /// When it was configured, and when its newest stream began, by [`tick`].
+    configured: Cell<u64>,
+    newest_stream: Cell<u64>,
+    streams: Cell<usize>,
+    /// Where one of its streams came in, if it had to be known.
+    place: OnceCell<Option<Place>>,
+}
+
+/// The plugin's name and root id, and the policy's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) plugin: [Vec<u8>; 2],
+    pub(crate) policy: Option<Box<str>>,
+}
+
+/// The address and filter chain that a request came in by.
+pub(crate) type Place = Vec<u8>;
+
+thread_local! {
+    static GENERATIONS: RefCell<Vec<Weak<Generation>>> = const { RefCell::new(Vec::new()) };
+
+    /// Counts what happens to generations, to tell what was before what.
+    static TIME: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The present, which is later than all that was.
+fn tick() -> u64 {
+    TIME.set(TIME.get() + 1);
+    TIME.get()
+}
+
+/// Whose word counts about a request that was held.
+pub(crate) struct Judges {
+    /// Decides, and says what becomes of the request.
+    pub(crate) policy: Rc<Policy>,
+    /// May have taken over, so must allow it as well.
+    pub(crate) others: Vec<Rc<Policy>>,
+}
+
+impl Generation {
+    /// The policy, unless there is none to judge by.
+    pub(crate) fn policy(&self) -> Option<Rc<Policy>> {
+        self.policy.borrow().clone()
+    }
+
+    /// Takes over from those that had the policy's identity.
+    pub(crate) fn put(self: &Rc<Self>, identity: Identity, policy: Option<Policy>) {
+        *self.identity.borrow_mut() = identity;
+        self.policy.replace(policy.map(Rc::new));
+        self.configured.set(tick());
+        GENERATIONS.with_borrow_mut(|all| {
+            all.retain(|own| own.strong_count() > 0 && own.as_ptr() != Rc::as_ptr(self));
+            all.push(Rc::downgrade(self));
+        });
+    }
+
+    /// Notes that a stream has begun, and when.
+    pub(crate) fn begin_stream(&self) -> u64 {
+        self.streams.set(self.streams.get() + 1);
+        self.newest_stream.set(tick());
+        self.newest_stream.get()
+    }
+
+    pub(crate) fn end_stream(&self) {
+        self.streams.set(self.streams.get().saturating_sub(1));
+    }
+
+    /// Notes where the stream that is being called came in, where another generation makes that matter.
+    pub(crate) fn note_place(self: &Rc<Self>) {
+        if self.place.get().is_none() && GENERATIONS.with_borrow(|all| all.len() > 1) {
+            self.place.get_or_init(host::place);
+        }
+    }
+
+    /// Whose word counts about a request of this generation that was held since then. `None` where no
+    /// policy is known to be in force.
+    ///
+    /// If the request came in where a newer generation serves, that one has taken over. If that is not
+    /// known, every one that was configured meanwhile may have.
+    pub(crate) fn judges(self: &Rc<Self>, since: u64) -> Option<Judges> {
+        let mut newer = self.others(|identity| *identity == *self.identity.borrow());
+        newer.retain(|own| own.newest() > since);
+        let place = if newer.is_empty() { None } else { host::place() };
+        let is_here = |own: &Rc<Generation>| {
+            place.is_some() && own.place.get().is_some_and(|theirs| *theirs == place)
+        };
+        let successor = newer.iter().filter(|own| is_here(own)).max_by_key(|own| own.newest());
+        if let Some(successor) = successor.filter(|own| own.newest() > self.newest()) {
+            return Some(Judges { policy: successor.policy()?, others: Vec::new() });
+        }
+        newer.retain(|own| own.configured.get() > since && !is_here(own));
+        let others = newer.iter().map(|own| own.policy()).collect::<Option<_>>()?;
+        Some(Judges { policy: self.policy()?, others })
+    }
+
+    /// Gives up the policies that another than the last one configured has taken over from, before the
+    /// next of that plugin and that name is made: their streams that are still open were decided, or will
+    /// be by [`Generation::judges`]. One without a stream is somebody's still, or the proxy would have
+    /// ended it.
+    pub(crate) fn give_up_older<'a>(
+        self: &Rc<Self>,
+        plugin: &[Vec<u8>; 2],
+        name: impl FnOnce() -> Option<&'a str>,
+    ) {
+        let mut kin = self.others(|identity| identity.plugin == *plugin);
+        kin.retain(|own| own.policy.borrow().is_some());
+        // Finding the name takes a while.
+        if kin.len() < 2 {
+            return;
+        }
+        let name = name();
+        kin.retain(|own| own.identity.borrow().policy.as_deref() == name);
+        let Some(last) = kin.iter().max_by_key(|own| own.configured.get()).cloned() else { return };
+        kin.retain(|own| {
+            own.streams.get() > 0
+                && own.newest_stream.get() < last.configured.get()
+                && !own.is_elsewhere(&last)
+        });
+        kin.iter().for_each(|own| drop(own.policy.take()));
+    }
+
+    /// When it was configured, or its newest stream began.
+    fn newest(&self) -> u64 {
+        self.configured.get().max(self.newest_stream.get())
+    }
+
+    /// Whether it is known to serve at another place.
+    fn is_elsewhere(&self, other: &Generation) -> bool {
+        let known = |own: &Generation| own.place.get().cloned().flatten();
+        known(self).zip(known(other)).is_some_and(|(one, other)| one != other)
+    }
+
+    /// The other generations whose identity is such a one.
+    fn others(self: &Rc<Self>, is_such: impl Fn(&Identity) -> bool) -> Vec<Rc<Generation>> {
+        let all = || GENERATIONS.with_borrow(|all| all.iter().filter_map(Weak::upgrade).collect());
+        let mut others: Vec<Rc<Generation>> = all();
+        others.retain(|own| !Rc::ptr_eq(own, self) && is_such(&own.identity.borrow()));
+        others
+    }
 }

@@ -3,18 +3,18 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use latchkey::{Access, Body, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
+use latchkey::{Access, Body, Changes, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, Headers};
-use crate::policy::Policy;
+use crate::policy::{Generation, Judges, Label, Policy};
 
 /// How many calls to the proxy an allowed request makes at most, a key's validity window aside.
 const CALLS: usize = 4;
 
 /// How many of them take the credential out of a refused one.
-const CALLS_OF_REFUSAL: usize = 1;
+const CALLS_OF_REFUSAL: Option<usize> = Some(1);
 
 /// Most bytes of headers that are held at a time, of all requests: a part of what a VM may have, which
 /// many clients that never end their bodies would fill.
@@ -32,10 +32,12 @@ thread_local! {
     static AHEAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What is remembered of a request until its response is on its way.
+/// What is remembered of a request until its response is on its way. Which policy is in force, each event
+/// asks anew: a stream may stay open for days.
 pub(crate) struct Stream {
-    /// `None` where no configuration was ever accepted.
-    policy: Option<Rc<Policy>>,
+    generation: Rc<Generation>,
+    /// When it began, by the generation's time.
+    since: u64,
     /// The request that waits for its body to be judged.
     held: Option<Held>,
     response_headers: Vec<(String, String)>,
@@ -43,29 +45,57 @@ pub(crate) struct Stream {
 
 /// A request whose body is being read.
 struct Held {
+    generation: Rc<Generation>,
     headers: Headers,
     /// What the headers take, of [`MOST_HELD`].
     bytes: usize,
     /// Those that the proxy told when the headers came.
     claims: Option<Rc<Claims>>,
     hold: Hold,
+    is_stripped: bool,
+    /// The id of the key whose request this is.
+    key: Option<Box<str>>,
     /// How much of the body has come.
     received: usize,
+    is_decided: bool,
+}
+
+/// Where a request's headers are, as far as they can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeadersAre {
+    /// They have gone ahead.
+    Gone,
+    Here,
+    /// They are here without what may be a credential.
+    Stripped,
 }
 
 impl Held {
-    fn new(headers: Headers, claims: Option<Rc<Claims>>, hold: Hold) -> Held {
-        let bytes = size(&headers);
-        HELD.set(HELD.get() + bytes);
-        AHEAD.set(AHEAD.get() + usize::from(goes_ahead_as_preflight(hold)));
-        Held { headers, bytes, claims, hold, received: 0 }
+    fn headers_are(&self) -> HeadersAre {
+        match (self.hold.headers, self.is_stripped) {
+            (false, _) => HeadersAre::Gone,
+            (true, false) => HeadersAre::Here,
+            (true, true) => HeadersAre::Stripped,
+        }
     }
 }
 
 impl Drop for Held {
+    /// One that nobody decided was ended by the proxy, the client or the upstream.
     fn drop(&mut self) {
         HELD.set(HELD.get().saturating_sub(self.bytes));
         AHEAD.set(AHEAD.get().saturating_sub(usize::from(goes_ahead_as_preflight(self.hold))));
+        if self.is_decided {
+            return;
+        }
+        let policy = self.generation.policy();
+        if let Some(policy) = &policy {
+            policy.metrics.borrow_mut().count_undecided();
+        }
+        if let Some(key) = &self.key {
+            let label = policy.as_ref().map_or(Label(None), |policy| policy.label());
+            log::info!("{label}undecided key:{key}: the request ended before its body");
+        }
     }
 }
 
@@ -74,8 +104,36 @@ fn goes_ahead_as_preflight(hold: Hold) -> bool {
 }
 
 impl Stream {
-    pub(crate) fn new(policy: Option<Rc<Policy>>) -> Stream {
-        Stream { policy, held: None, response_headers: Vec::new() }
+    pub(crate) fn new(generation: Rc<Generation>) -> Stream {
+        let since = generation.begin_stream();
+        Stream { generation, since, held: None, response_headers: Vec::new() }
+    }
+
+    /// Keeps a request until its body is whole, its headers where they are or gone ahead.
+    fn hold(
+        &mut self,
+        headers: Headers,
+        claims: Option<Rc<Claims>>,
+        hold: Hold,
+        key: Option<Box<str>>,
+        is_stripped: bool,
+    ) {
+        let bytes = size(&headers);
+        HELD.set(HELD.get() + bytes);
+        AHEAD.set(AHEAD.get() + usize::from(goes_ahead_as_preflight(hold)));
+        let generation = Rc::clone(&self.generation);
+        let (received, is_decided) = (0, false);
+        self.held = Some(Held {
+            generation,
+            headers,
+            bytes,
+            claims,
+            hold,
+            is_stripped,
+            key,
+            received,
+            is_decided,
+        });
     }
 
     /// Reads the body and decides by it; one that cannot be read is none to let through.
@@ -87,21 +145,30 @@ impl Stream {
         }
     }
 
-    /// Decides about the request that was held, now that its body is known.
+    /// Decides about the request that was held, now that its body is known, by what is in force now.
     fn judge(&mut self, body: Body<'_>) -> Action {
-        let Some((policy, held)) = self.policy.clone().zip(self.held.take()) else {
-            return Action::Continue;
+        let Some(mut held) = self.held.take() else { return Action::Continue };
+        let Some(Judges { policy, others }) = self.generation.judges(self.since) else {
+            return refuse_unread();
         };
         let headers = borrowed(&held.headers);
         let claims = |_: &str| held.claims.clone();
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
+        let denies = |own: &&Rc<Policy>| own.engine.decide(&request).reason().is_some();
+        let refused_by =
+            if decision.reason().is_none() { others.iter().find(denies) } else { None };
+        let (policy, decision) = match refused_by {
+            Some(other) => (other, other.engine.decide(&request)),
+            None => (&policy, decision),
+        };
         let is_preflight = matches!(decision.verdict, Verdict::Allow(Access::Preflight));
         if goes_ahead_as_preflight(held.hold) && decision.reason().is_none() && !is_preflight {
             // Its headers are gone without an identity.
             return refuse_unread();
         }
-        self.carry_out(&policy, &request, &decision, held.hold.headers)
+        held.is_decided = true;
+        self.carry_out(policy, &request, &decision, held.headers_are())
     }
 
     /// Counts a decision and does what it says.
@@ -110,13 +177,13 @@ impl Stream {
         policy: &Policy,
         request: &Request<'_>,
         decision: &Decision<'_>,
-        headers_are_here: bool,
+        headers_are: HeadersAre,
     ) -> Action {
         policy.metrics.borrow_mut().count(decision);
-        if decision.reason().is_none() && !headers_are_here {
+        if decision.reason().is_none() && headers_are == HeadersAre::Gone {
             return Action::Continue;
         }
-        self.answer(policy, request, decision, headers_are_here)
+        self.answer(policy, request, decision, headers_are)
     }
 
     /// Publishes a decision, and lets the request go on or refuses it.
@@ -125,7 +192,7 @@ impl Stream {
         policy: &Policy,
         request: &Request<'_>,
         decision: &Decision<'_>,
-        headers_are_here: bool,
+        headers_are: HeadersAre,
     ) -> Action {
         self.note_response_headers(policy, request, decision);
         match policy.engine.effect(request, decision) {
@@ -134,7 +201,11 @@ impl Stream {
                 let has_read_body = !matches!(request.body, Body::Unread | Body::Whole(b""));
                 let spent =
                     2 + usize::from(policy.engine.has_sessions()) + usize::from(has_read_body);
-                let left = CALLS.saturating_sub(spent);
+                let left = match headers_are {
+                    HeadersAre::Gone | HeadersAre::Here => Some(CALLS.saturating_sub(spent)),
+                    // What was taken out may have to be put back.
+                    HeadersAre::Stripped => None,
+                };
                 if host::change_request(request.headers, &changes, left).is_err() {
                     // Nobody goes on with the credential, or with identity headers of their own.
                     return refuse_unread();
@@ -143,7 +214,7 @@ impl Stream {
                 Action::Continue
             }
             Effect::Reply(changes, Reply { status, headers, body }) => {
-                if headers_are_here {
+                if headers_are == HeadersAre::Here {
                     // A refusal stands whether or not the proxy took them.
                     let _ = host::change_request(request.headers, &changes, CALLS_OF_REFUSAL);
                 }
@@ -152,7 +223,7 @@ impl Stream {
                 if let Some(account) = decision.account() {
                     host::publish("latchkey.account", account);
                 }
-                log::debug!("{decision}");
+                log::debug!("{}{decision}", policy.label());
                 let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
                 host::reply(status, headers, body.as_bytes());
                 Action::Pause
@@ -172,12 +243,19 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.generation.end_stream();
+    }
+}
+
 impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, ends: bool) -> Action {
+        self.generation.note_place();
         // Without a policy, or without headers to judge by, nobody can be let in.
-        let Some(policy) = self.policy.clone() else { return refuse_unread() };
+        let Some(policy) = self.generation.policy() else { return refuse_unread() };
         let Ok(all) = host::request_headers() else { return refuse_unread() };
         let headers = borrowed(&all);
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
@@ -187,30 +265,37 @@ impl HttpContext for Stream {
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
         let Verdict::Hold(hold) = decision.verdict else {
-            return self.carry_out(&policy, &request, &decision, true);
+            return self.carry_out(&policy, &request, &decision, HeadersAre::Here);
         };
         if goes_ahead_as_preflight(hold) && AHEAD.get() >= MOST_AHEAD {
             // Judged as it will be if a body comes.
             let request = Request { body: Body::TooLarge, ..request };
             let decision = policy.engine.decide(&request);
-            return self.carry_out(&policy, &request, &decision, true);
+            return self.carry_out(&policy, &request, &decision, HeadersAre::Here);
         }
-        if HELD.get() + size(&all) > MOST_HELD {
-            let changes = policy.engine.without_credentials(&request);
-            let _ = host::change_request(&headers, &changes, CALLS_OF_REFUSAL);
+        let is_full = HELD.get() + size(&all) > MOST_HELD;
+        // The proxy may answer itself, when the body takes too long say, and log what it has.
+        let changes =
+            (is_full || hold.headers).then(|| policy.engine.without_credentials(&request));
+        let changes = changes.filter(|changes| *changes != Changes::default());
+        let is_stripped = changes.is_some();
+        let taken_out = changes.is_none_or(|changes| {
+            host::change_request(&headers, &changes, CALLS_OF_REFUSAL).is_ok()
+        });
+        if is_full || !taken_out {
             return refuse_unread();
         }
-        // Headers that go ahead pass the guard, so it must find an allowance, for now.
         let action = if hold.headers {
-            // The proxy may answer itself, when the body takes too long say.
             self.note_response_headers(&policy, &request, &decision);
             Action::Pause
         } else {
-            self.answer(&policy, &request, &decision, true)
+            // Headers that go ahead pass the guard, so it must find an allowance, for now.
+            self.answer(&policy, &request, &decision, HeadersAre::Here)
         };
         if hold.headers || action == Action::Continue {
+            let key = decision.key.map(|key| key.id().into());
             drop((decision, headers));
-            self.held = Some(Held::new(all, told.into_inner().flatten(), hold));
+            self.hold(all, told.into_inner().flatten(), hold, key, is_stripped);
         }
         action
     }
@@ -230,9 +315,11 @@ impl HttpContext for Stream {
     /// Trailers end a body without telling its last piece so. They reach an upstream as headers do, and some
     /// take them for headers.
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        // Without a policy the headers were refused.
-        let Some(policy) = self.policy.clone() else { return Action::Continue };
-        if host::clean_trailers(|name| policy.engine.is_own_header(name)).is_err() {
+        // Where the policy was given up, nothing tells which of them are its own.
+        let policy = self.generation.policy();
+        let is_own =
+            |name: &str| policy.as_ref().is_none_or(|policy| policy.engine.is_own_header(name));
+        if host::clean_trailers(is_own).is_err() {
             return refuse_unread();
         }
         let Some(held) = &self.held else { return Action::Continue };

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]
 
 use latchkey::{Claim, Claims};
-use latchkey_testing::host::{Headers, Host, Outcome, Stream, values};
+use latchkey_testing::host::{Headers, Host, Metric, Outcome, Stream, values};
 use serde_json::{Value, json};
 
 /// The token of the only key, and `sha256:` of it.
@@ -200,18 +200,106 @@ fn trailers_without_a_body_end_an_empty_one() {
 }
 
 #[test]
-fn a_held_request_keeps_the_policy_that_it_began_with() {
-    for hold in ["body", "headers"] {
+fn a_held_request_is_judged_by_the_policy_in_force_when_its_body_is_whole() {
+    let changes = [
+        ("deny revoked_key key:open", "/keys/0/disabled", json!(true)),
+        ("deny unknown_key", "/keys", json!([])),
+        (
+            "deny insufficient_scope key:open",
+            "/rules/0/graphql/fields/allowed",
+            json!("secret:write"),
+        ),
+        ("allow key:open", "/keys/0/disabled", json!(false)),
+    ];
+    for (hold, (expected, place, value)) in ["body", "headers"]
+        .into_iter()
+        .flat_map(|hold| changes.clone().map(|change| (hold, change)))
+    {
         let mut host = configured(&policy(hold));
         let mut stream = begun(&mut host, hold);
-        let mut revoked = policy(hold);
-        revoked["keys"][0]["disabled"] = json!(true);
-        assert!(host.configure(revoked.to_string().as_bytes()), "{:#?}", host.logs());
-        let newer = host.exchange_with_body(&request(), &[b"{}"]);
-        assert_eq!(newer.decision(), "deny revoked_key key:open");
-        let body = br#"{"query":"{ allowed }"}"#;
-        assert!(matches!(host.request_body(&mut stream, body, true), Outcome::Continue(_)));
-        assert_eq!(host.close(stream).decision(), "allow key:open", "{hold}");
+        let mut changed = policy(hold);
+        changed["keys"][0]["disabled"] = json!(false);
+        *changed.pointer_mut(place).unwrap() = value;
+        assert!(host.configure(changed.to_string().as_bytes()), "{:#?}", host.logs());
+        host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, true);
+        let exchange = host.close(stream);
+        assert_eq!(exchange.decision(), expected, "{hold}");
+        let is_allowed = matches!(exchange.outcome, Outcome::Continue(_));
+        assert_eq!(is_allowed, expected.starts_with("allow"), "{hold}: {}", exchange.outcome);
+    }
+}
+
+/// Two listeners, whose policies have different names, and one VM.
+#[test]
+fn a_held_request_is_not_judged_by_the_policy_of_another_name() {
+    let mut host = configured(&policy("body"));
+    let mut stream = begun(&mut host, "body");
+    let mut other = policy("body");
+    other["name"] = json!("other");
+    other["keys"][0]["disabled"] = json!(true);
+    assert!(host.configure(other.to_string().as_bytes()), "{:#?}", host.logs());
+    host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, true);
+    assert_eq!(host.close(stream).decision(), "allow key:open");
+}
+
+#[test]
+fn a_held_request_that_ends_without_a_decision_is_counted_and_told_with_its_key() {
+    for hold in ["body", "headers"] {
+        let mut named = policy(hold);
+        named["name"] = json!("billing");
+        let mut host = configured(&named);
+        let stream = begun(&mut host, hold);
+        host.close(stream);
+        let mut stream = begun(&mut host, hold);
+        host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, true);
+        host.close(stream);
+        host.tick();
+        let count = |name: &str| host.metrics()[&format!("latchkey.policy.billing.{name}")];
+        assert_eq!(count("undecided"), Metric::Counter(1), "{hold}");
+        assert_eq!(count("allowed"), Metric::Counter(1), "{hold}");
+        let line = "policy billing: undecided key:open: the request ended before its body";
+        let lines: Vec<_> = host.logs().iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(lines.iter().filter(|text| **text == line).count(), 1, "{lines:#?}");
+        assert!(lines.iter().all(|text| !text.contains(TOKEN)), "{lines:#?}");
+    }
+}
+
+/// Envoy writes what is left of them into its access log, if it answers itself: 408, say.
+#[test]
+fn headers_that_wait_hold_no_credential_and_get_back_what_the_upstream_is_to_have() {
+    for forward in [false, true] {
+        let mut policy = policy("headers");
+        policy["forward_credential"] = json!(forward);
+        policy["credentials"] =
+            json!([{"header": "authorization", "scheme": "Bearer"}, {"query": "key"}]);
+        let mut host = configured(&policy);
+        let in_query = ("/graphql?a=b&key=lk_open", "/graphql?a=b");
+        let in_header = ("/graphql?a=b", "/graphql?a=b");
+        for (is_query, (path, without)) in [(true, in_query), (false, in_header)] {
+            let mut headers = request();
+            headers[1].1 = path.as_bytes().to_vec();
+            if is_query {
+                headers.retain(|(name, _)| name != "authorization");
+            }
+            let mut left = host.open();
+            host.request_headers(&mut left, &headers, false);
+            let left = host.close(left).request;
+            assert_eq!(values(&left, "authorization"), [b""; 0]);
+            assert_eq!(values(&left, ":path"), [without.as_bytes()]);
+
+            let mut stream = host.open();
+            host.request_headers(&mut stream, &headers, false);
+            host.request_body(&mut stream, br#"{"query":"{ allowed }"}"#, true);
+            let exchange = host.close(stream);
+            let upstream = exchange.upstream();
+            if forward {
+                assert_eq!(upstream, &headers);
+            } else {
+                assert_eq!(values(upstream, "authorization"), [b""; 0]);
+                assert_eq!(values(upstream, ":path"), [without.as_bytes()]);
+                assert_eq!(values(upstream, ":authority"), [b"api.example.com"]);
+            }
+        }
     }
 }
 

@@ -85,12 +85,13 @@ fn the_clock_is_asked_only_for_a_key_with_a_window() {
 
 #[test]
 fn configuring_depends_on_the_bytes_and_the_environment_only() {
-    const PURE: [&str; 8] = [
+    const PURE: [&str; 9] = [
         "environ_get",
         "environ_sizes_get",
         "proxy_define_metric",
         "proxy_get_buffer_bytes",
         "proxy_get_log_level",
+        "proxy_get_property",
         "proxy_log",
         "proxy_record_metric",
         "proxy_set_tick_period_milliseconds",

@@ -70,6 +70,10 @@ pub enum Metric {
     Gauge(u64),
 }
 
+/// A configuration that was accepted, by its root context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Configuration(u32);
+
 /// A request that is under way.
 #[derive(Debug)]
 pub struct Stream {
@@ -125,6 +129,18 @@ impl Host {
             self.roots.push(root);
         }
         accepted
+    }
+
+    /// The configuration that new streams open under.
+    pub fn newest_configuration(&self) -> Configuration {
+        Configuration(*self.roots.last().unwrap())
+    }
+
+    /// Opens new streams under an earlier configuration, as Envoy does without a word when its text
+    /// is pushed again while its root context is there.
+    pub fn serve_again(&mut self, earlier: Configuration) {
+        self.roots.retain(|root| *root != earlier.0);
+        self.roots.push(earlier.0);
     }
 
     /// Ends the root contexts of earlier configurations, as Envoy does when their streams are gone.
