@@ -519,6 +519,14 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
         .map(time::OffsetDateTime::unix_timestamp)
 }
 
+/// A time as people write it, `2026-06-01T00:00:00Z`; the number itself where the calendar ends.
+pub fn display_timestamp(seconds: i64) -> String {
+    time::OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
+        .unwrap_or_else(|| seconds.to_string())
+}
+
 /// Any JSON value, objects in the order in which they were written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {

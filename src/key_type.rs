@@ -10,8 +10,9 @@ pub struct KeyType {
     pub(crate) prefix: Option<Box<str>>,
     pub(crate) format: Option<Format>,
     pub(crate) enabled: bool,
-    pub(crate) scopes: Box<[Scope]>,
+    pub(crate) scopes: Option<Box<[Scope]>>,
     pub(crate) origins_required: bool,
+    pub(crate) most_active: Option<usize>,
 }
 
 impl KeyType {
@@ -28,6 +29,21 @@ impl KeyType {
     /// The shape of what follows the prefix; `None` for any.
     pub fn format(&self) -> Option<Format> {
         self.format
+    }
+
+    /// What keys of this type may do that name no scopes of their own; `None` if the type says nothing.
+    pub fn scopes(&self) -> Option<&[Scope]> {
+        self.scopes.as_deref()
+    }
+
+    /// Whether each key of this type must name the browser origins that it is for.
+    pub fn origins_required(&self) -> bool {
+        self.origins_required
+    }
+
+    /// How many keys of this type an account should have at once; `None` for any number.
+    pub fn most_active(&self) -> Option<usize> {
+        self.most_active
     }
 
     /// Whether a token has this type's prefix and format.

@@ -108,6 +108,11 @@ impl KeyRing {
         text_at(&self.strings, &self.string_ends, index)
     }
 
+    /// Whether the hash of some key is an HMAC.
+    pub(crate) fn has_hmacs(&self) -> bool {
+        !self.hmac_sha256.is_empty()
+    }
+
     /// The key whose token this is.
     pub(crate) fn find(&self, token: &[u8]) -> Option<Key<'_>> {
         let by_sha256 = || self.position(&self.sha256, &Sha256::digest(token).into());
@@ -263,7 +268,7 @@ impl Builder {
         index
     }
 
-    /// The index of a shared set of scopes.
+    /// The index of a shared list of scopes, in its order.
     pub(crate) fn scope_set(&mut self, scopes: Vec<Scope>) -> Option<Index> {
         let mut set: Vec<u32> = Vec::with_capacity(scopes.len());
         for scope in scopes {
@@ -273,9 +278,7 @@ impl Builder {
                 self.takes(1, scope.as_str().len());
                 self.takes(ALLOCATION, 1);
             }
-            if let Err(position) = set.binary_search(&index) {
-                set.insert(position, index);
-            }
+            set.push(index);
         }
         let (index, is_new) =
             intern(&mut self.scope_sets, &mut self.ring.scope_sets, &set[..], |set| set.into());
@@ -459,7 +462,7 @@ mod tests {
         let mut builder = Builder::new(Vec::new(), None, 0);
         let scopes = |texts: [&str; 2]| texts.map(|text| Scope::parse(text).unwrap()).to_vec();
         let one = builder.scope_set(scopes(["a:read", "b:read"]));
-        assert_eq!(builder.scope_set(scopes(["b:read", "a:read"])), one);
+        assert_eq!(builder.scope_set(scopes(["a:read", "b:read"])), one);
         assert_eq!(builder.string("ws"), builder.string("ws"));
         assert_ne!(builder.string("ws"), builder.string("other"));
     }

@@ -70,9 +70,10 @@ mod session;
 mod spelling;
 mod target;
 mod template;
+mod view;
 
 pub use compile::Environment;
-pub use config::{Instant, Json, parse_timestamp};
+pub use config::{Instant, Json, display_timestamp, parse_timestamp};
 pub use decision::{Access, Decision, Hold, Verdict};
 pub use effect::{Changes, Effect, Reply};
 pub use engine::Engine;
@@ -85,6 +86,7 @@ pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;
+pub use view::Source;
 
 #[cfg(test)]
 mod tests {

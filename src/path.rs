@@ -151,6 +151,9 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, MalformedPath> {
 /// the rest (zero or more segments, last position only).
 #[derive(Clone, Debug)]
 pub(crate) struct PathTemplate {
+    /// As it is written.
+    pub(crate) text: Box<str>,
+    /// Decoded, as paths are compared.
     pub(crate) segments: Vec<Segment>,
 }
 
@@ -178,7 +181,7 @@ impl PathTemplate {
                 segments.push(Segment::parse(segment)?);
             }
         }
-        let template = PathTemplate { segments };
+        let template = PathTemplate { text: text.into(), segments };
         let stands_twice = |name| template.parameters().filter(|own| *own == name).count() > 1;
         if template.parameters().any(stands_twice) {
             return Err(PathTemplateError::DuplicateParameter);

@@ -62,7 +62,8 @@ impl Scope {
         &self.text
     }
 
-    fn sides(&self) -> (&str, &str) {
+    /// Resource and action.
+    pub(crate) fn sides(&self) -> (&str, &str) {
         let (resource, action) = self.text.split_at_checked(self.colon).unwrap_or_default();
         (resource, action.get(1..).unwrap_or_default())
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
 use clap::Args;
-use latchkey::{Engine, Environment};
+use latchkey::{Engine, Environment, Remark, Severity};
 
 use crate::document::{self, Document, Fields, Malformed};
 use crate::finding::Finding;
@@ -38,6 +38,14 @@ pub struct Policy {
     file: PathBuf,
     document: Document,
     joined: Option<JoinedKeys>,
+}
+
+/// A policy as it goes to a proxy: without the `name`, `created` and `hint` of its keys, which are for people.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub(crate) document: Document,
+    /// Whether the hash of some key was made with the pepper, which the proxy must then have.
+    pub(crate) needs_pepper: bool,
 }
 
 /// Where the keys from a keys file stand in the policy.
@@ -90,10 +98,9 @@ impl Policy {
         Ok(self.document.to_json()?.into_bytes())
     }
 
-    /// The policy as it goes to a proxy: without the `name`, `created` and `hint` of its keys,
-    /// which are for people.
+    /// The policy as it goes to a proxy, which needs the pepper for it or not.
     #[must_use]
-    pub fn into_served(mut self) -> Policy {
+    pub fn into_served(mut self, needs_pepper: bool) -> Served {
         if let Document::Object(Fields(fields)) = &mut self.document
             && let Some((_, Document::Array(keys))) =
                 fields.iter_mut().find(|(name, _)| name == "keys")
@@ -104,7 +111,7 @@ impl Policy {
                 }
             }
         }
-        self
+        Served { document: self.document, needs_pepper }
     }
 
     /// Compiles the policy. The pepper comes from the environment variable `LATCHKEY_PEPPER`.
@@ -123,6 +130,33 @@ impl Policy {
         self.locate(engine.warnings().to_vec())
     }
 
+    /// What else is doubtful in this policy, which was compiled to `engine`, at the time `now`, in Unix seconds.
+    pub(crate) fn remarks(&self, engine: &Engine, now: i64) -> Vec<Finding> {
+        let keys = match self.document.field("keys") {
+            Some(Document::Array(keys)) => keys.as_slice(),
+            _ => &[],
+        };
+        let created = |index: usize| keys.get(index)?.field("created")?.instant();
+        self.locate_remarks(latchkey::lint(engine, now, created))
+    }
+
+    /// Remarks with the files that they are about.
+    pub(crate) fn locate_remarks(&self, remarks: Vec<Remark>) -> Vec<Finding> {
+        let locate = |remark: Remark| {
+            let (file, pointer) = self.source(&remark.pointer);
+            Finding {
+                file: file.to_owned(),
+                place: None,
+                pointer,
+                code: remark.code,
+                severity: Severity::Warning,
+                message: remark.message,
+                help: Some(remark.help.to_owned()),
+            }
+        };
+        remarks.into_iter().map(locate).collect()
+    }
+
     /// The file that a pointer into this policy points into, and the pointer there.
     #[must_use]
     pub fn source(&self, pointer: &str) -> (&Path, String) {
@@ -137,15 +171,6 @@ impl Policy {
             }
         }
         (&self.file, pointer.to_owned())
-    }
-
-    /// Whether a key's hash is made with the pepper.
-    #[must_use]
-    pub fn needs_pepper(&self) -> bool {
-        let Some(Document::Array(keys)) = self.document.field("keys") else { return false };
-        keys.iter()
-            .filter_map(|key| key.field("hash").and_then(Document::as_str))
-            .any(|hash| hash.starts_with("hmac-sha256:"))
     }
 
     fn join(&mut self, file: &Path, keys: Vec<Document>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+pub(crate) use latchkey::display_timestamp as display;
+
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
@@ -9,14 +11,6 @@ use ::time::format_description::well_known::Rfc3339;
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A time as people write it, `2026-06-01T00:00:00Z`; the number itself where the calendar ends.
-pub(crate) fn display(seconds: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| seconds.to_string())
 }
 
 /// Whether RFC 3339 can write a time: its calendar ends with the year 9999.

@@ -76,13 +76,3 @@ fn a_file_that_is_not_there_is_named() {
     let error = json(&directory, &directory.path().join("none.yaml"), None).unwrap_err();
     assert_eq!(error, "cannot read `none.yaml`: No such file or directory (os error 2)");
 }
-
-#[test]
-fn the_pepper_is_needed_for_keys_hashed_with_it_only() {
-    let directory = Directory::new();
-    for (hash, needs) in [("hmac-sha256:00", true), ("sha256:00", false)] {
-        let policy = directory
-            .write("policy.yaml", &format!("keys: [{{id: a}}, {{id: b, hash: '{hash}'}}]"));
-        assert_eq!(Policy::load(&policy, None).unwrap().needs_pepper(), needs);
-    }
-}

@@ -44,7 +44,7 @@ impl Compiler {
         let enabled: Option<bool> = raw.field("enabled", place, findings);
         let origins_required: Option<bool> = raw.field("origins_required", place, findings);
         let most: Option<Whole> = raw.field("max_active_per_account", place, findings);
-        let scopes = raw.strings("scopes", place, findings).unwrap_or_default();
+        let scopes = raw.strings("scopes", place, findings);
         let is_prefix = |text: &String| {
             (1..limits::TOKEN_BYTES).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -58,14 +58,15 @@ impl Compiler {
             findings.error(place, Code::InvalidValue, "expected 1 or more");
         }
         let format = self.format(&raw, prefix.as_ref().map_or(0, String::len), place);
-        let scopes = self.scopes(scopes.iter().map(String::as_str), place);
+        let scopes = scopes.map(|own| self.scopes(own.iter().map(String::as_str), place).into());
         Some(KeyType {
             name: name.into(),
             prefix: prefix.map(Into::into),
             format,
             enabled: enabled.unwrap_or(true),
-            scopes: scopes.into(),
+            scopes,
             origins_required: origins_required.unwrap_or(false),
+            most_active: most.and_then(|Whole(most)| usize::try_from(most).ok()),
         })
     }
 

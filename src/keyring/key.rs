@@ -44,25 +44,49 @@ impl<'e> Key<'e> {
 
     /// The value of one of the key's attributes.
     pub fn attribute(&self, name: &str) -> Option<&'e str> {
-        let end = self.record()?.attributes_end as usize;
-        let before = self.index.checked_sub(1).and_then(|index| self.ring.records.get(index));
-        let start = before.map_or(0, |record| record.attributes_end as usize);
-        let own = self.ring.attributes.get(start..end)?;
         let is_named = |pair: &&(u32, u32)| self.string(pair.0 as usize) == Some(name);
-        self.string(own.iter().find(is_named)?.1 as usize)
+        self.string(self.pairs()?.iter().find(is_named)?.1 as usize)
+    }
+
+    /// The names and values of the key's attributes, as the policy has them in order.
+    pub fn attributes(self) -> impl Iterator<Item = (&'e str, &'e str)> {
+        let pairs = self.pairs().unwrap_or_default().iter();
+        pairs.filter_map(move |(name, value)| {
+            Some((self.string(*name as usize)?, self.string(*value as usize)?))
+        })
+    }
+
+    /// The scopes that the key names itself, in the order of the policy; `None` if it names none, so that
+    /// those of its type count.
+    pub fn scopes(self) -> Option<impl Iterator<Item = &'e Scope>> {
+        let set = self.ring.scope_sets.get(self.record()?.scopes?.position())?;
+        Some(set.iter().filter_map(move |scope| self.ring.scopes.get(*scope as usize)))
+    }
+
+    /// Whether the key is disabled.
+    pub fn is_disabled(&self) -> bool {
+        self.record().is_none_or(|record| record.disabled)
+    }
+
+    /// The first second at which the key is good, in Unix seconds, if it says one.
+    pub fn not_before(&self) -> Option<i64> {
+        self.record().map(|record| record.not_before).filter(|opens| *opens > i64::MIN)
+    }
+
+    /// The first second at which the key is good no more, in Unix seconds, if it says one.
+    pub fn expires_at(&self) -> Option<i64> {
+        self.record().map(|record| record.expires_at).filter(|closes| *closes < i64::MAX)
     }
 
     /// Whether one of the key's scopes covers `required`.
     pub(crate) fn covers(&self, required: &Scope) -> bool {
-        let Some(record) = self.record() else { return false };
-        match record.scopes.and_then(|set| self.ring.scope_sets.get(set.position())) {
-            Some(set) => set
-                .iter()
-                .filter_map(|scope| self.ring.scopes.get(*scope as usize))
-                .any(|scope| scope.covers(required)),
-            None => self
-                .own_type()
-                .is_some_and(|own| own.scopes.iter().any(|scope| scope.covers(required))),
+        let covers = |scope: &Scope| scope.covers(required);
+        match self.scopes() {
+            Some(mut scopes) => scopes.any(covers),
+            None => {
+                let of_type = self.own_type().and_then(KeyType::scopes);
+                of_type.unwrap_or_default().iter().any(covers)
+            }
         }
     }
 
@@ -99,7 +123,15 @@ impl<'e> Key<'e> {
         self.ring.records.get(self.index)
     }
 
-    fn own_type(&self) -> Option<&'e KeyType> {
+    /// Its attributes, as places of strings of the ring.
+    fn pairs(&self) -> Option<&'e [(u32, u32)]> {
+        let end = self.record()?.attributes_end as usize;
+        let before = self.index.checked_sub(1).and_then(|index| self.ring.records.get(index));
+        let start = before.map_or(0, |record| record.attributes_end as usize);
+        self.ring.attributes.get(start..end)
+    }
+
+    pub(crate) fn own_type(&self) -> Option<&'e KeyType> {
         let number = self.record()?.key_type?;
         self.ring.types.get(usize::from(number.get()).checked_sub(1)?)
     }

@@ -14,7 +14,9 @@ pub fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
     let file = scratch.file("policy.json");
     fs::write(&file, policy).unwrap();
     let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
-    render::ecds(&policy, &wasm.display().to_string()).unwrap()
+    // A policy that is refused is rendered, too: Envoy is to refuse it.
+    let needs_pepper = policy.to_json().unwrap().windows(12).any(|part| part == b"hmac-sha256:");
+    render::ecds(&policy.into_served(needs_pepper), &wasm.display().to_string()).unwrap()
 }
 
 /// The policy of `envoy/systems/NAME.yaml`, as JSON.

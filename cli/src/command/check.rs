@@ -10,7 +10,7 @@ use crate::document::Malformed;
 use crate::finding::{self, Finding};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
-use crate::{hygiene, time};
+use crate::{plaintext, time};
 
 /// Find what is wrong with a policy
 ///
@@ -72,7 +72,8 @@ Warnings:
 Who has what is known only where the policy has keys and no `sessions`: elsewhere no condition and no
 scope of a rule is doubted.
 
-Keys that are disabled are passed over, and comments are not read. What a file cannot show is not
+A policy with errors is looked through for `plaintext_token` only: what else is doubtful can be told once
+it means something. Keys that are disabled are passed over, and comments are not read. What a file cannot show is not
 found: a hash tells nothing of its token, so one made of a short or guessable token, on purpose or
 not, looks like any other. Make tokens with `latchkey key new`.
 
@@ -113,17 +114,19 @@ fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
         }
     };
     progress.step("checking the policy");
-    let (engine, mut findings) = match policy.compile()? {
-        Ok(engine) => {
-            let warnings = policy.warnings(&engine);
-            (Some(engine), warnings)
-        }
-        Err(errors) => (None, errors),
-    };
+    let compiled = policy.compile()?;
     progress.step("looking for what is doubtful");
-    let now = arguments.now.unwrap_or_else(time::now);
-    findings.extend(hygiene::findings(&policy, engine.as_ref(), now));
-    drop((policy, engine));
+    let mut findings = match compiled {
+        Ok(engine) => {
+            let mut warnings = policy.warnings(&engine);
+            let now = arguments.now.unwrap_or_else(time::now);
+            warnings.extend(policy.remarks(&engine, now));
+            warnings
+        }
+        Err(errors) => errors,
+    };
+    findings.extend(policy.locate_remarks(plaintext::find(policy.document())));
+    drop(policy);
     progress.step("finding the lines");
     finding::locate(&mut findings);
     Ok(findings)

@@ -105,8 +105,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     progress.step("reading the policy");
     let policy = arguments.files.load()?;
     progress.step("checking the policy");
-    let keys = match policy.compile()? {
-        Ok(engine) => engine.key_count(),
+    let (keys, needs_pepper) = match policy.compile()? {
+        Ok(engine) => (engine.key_count(), engine.needs_pepper()),
         Err(mut findings) => {
             drop(progress);
             finding::locate(&mut findings);
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     progress.step("writing");
     let mut rendered = Vec::new();
-    let version = render::write_ecds(&policy.into_served(), wasm, &mut rendered)?;
+    let version = render::write_ecds(&policy.into_served(needs_pepper), wasm, &mut rendered)?;
     let replaced = replace(ecds, &rendered)?;
     drop(progress);
     if let Err(error) = replaced {

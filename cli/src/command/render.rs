@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::Exit;
 use crate::document::{Document, Fields, json_for_yaml};
 use crate::finding;
-use crate::policy::{Policy, PolicyFiles};
+use crate::policy::{PolicyFiles, Served};
 use crate::progress::Progress;
 use crate::style::warn;
 
@@ -116,13 +116,13 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             rule.pointer()
         );
     }
-    let policy = policy.into_served();
+    let policy = policy.into_served(engine.needs_pepper());
     progress.step("writing");
     let mut output = Counting { output, bytes: 0 };
     let wasm = arguments.wasm.as_deref().unwrap_or_default();
     match arguments.to {
         Target::Json => {
-            serde_json::to_writer(&mut output, policy.document())?;
+            serde_json::to_writer(&mut output, &policy.document)?;
             writeln!(output)?;
         }
         Target::Ecds => drop(write_ecds(&policy, local(wasm)?, &mut output)?),
@@ -141,7 +141,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 ///
 /// # Errors
 /// None that a policy can cause; writing is fallible by type.
-pub fn ecds(policy: &Policy, wasm: &str) -> Result<String> {
+pub fn ecds(policy: &Served, wasm: &str) -> Result<String> {
     let mut output = Vec::new();
     write_ecds(policy, wasm, &mut output)?;
     Ok(String::from_utf8(output)?)

@@ -66,7 +66,6 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let policy = arguments.files.load()?;
     let mut suite = Suite::load_for_policy(&arguments.cases, policy.to_json()?)?;
     if suite.pepper.is_none()
-        && policy.needs_pepper()
         && let Some(pepper) = policy::pepper()
     {
         // A file of cases says its own pepper in JSON, so a suite has text.

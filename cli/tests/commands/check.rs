@@ -230,7 +230,7 @@ keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z 
   help: remove it, or rotate it if it is still needed
 keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
   help: `latchkey key rotate` makes its successor, if it has none yet
-keys.yaml:8:13: warning[hash_of_nothing]: this is the SHA-256 of an empty text, which no token is (at /keys/6/hash)
+keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, which no token is (at /keys/6/hash)
   help: hash the token itself; the variable it stood in was empty
 keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are one name to Prometheus, which has `_` for `.` and `-` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`

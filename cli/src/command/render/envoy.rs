@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::{quoted, write_lines};
 use crate::filter;
-use crate::policy::Policy;
+use crate::policy::Served;
 
 /// Writes the response that ECDS delivers, as YAML, with the policy as a block of JSON lines, and returns
 /// its version, which is a digest of all the rest of it. It stands at the end, where it is known.
-pub(crate) fn write_ecds(policy: &Policy, wasm: &str, output: &mut dyn Write) -> Result<String> {
+pub(crate) fn write_ecds(policy: &Served, wasm: &str, output: &mut dyn Write) -> Result<String> {
     let mut hashing = Hashing { output, digest: Sha256::new() };
     hashing.write_all(
         b"resources:\n\
@@ -59,7 +59,7 @@ impl Write for Hashing<'_> {
 
 /// Writes the bootstrap that the repository ships, with the plugin in it in place of its
 /// discovery.
-pub(super) fn write_bootstrap(policy: &Policy, wasm: &str, output: &mut dyn Write) -> Result<()> {
+pub(super) fn write_bootstrap(policy: &Served, wasm: &str, output: &mut dyn Write) -> Result<()> {
     const BOOTSTRAP: &str = include_str!("../../../../envoy/envoy.yaml");
     const DISCOVERY: &str = "                    config_discovery:\n";
     let changed = "the shipped bootstrap has no `config_discovery`";
@@ -82,18 +82,18 @@ pub(super) fn write_bootstrap(policy: &Policy, wasm: &str, output: &mut dyn Writ
 }
 
 /// Writes the filter's `typed_config`, each line after `indent` blanks.
-fn write_plugin(policy: &Policy, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
+fn write_plugin(policy: &Served, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
     // Envoy takes a configuration that it has for no news, whatever has become of the filter's file.
     let digest = filter::digest(Path::new(wasm)).unwrap_or_default();
     let build = digest.get(..16).map(|digest| format!("-{digest}")).unwrap_or_default();
     let vm_id = format!("      vm_id: latchkey{build}\n");
     let filename = format!("          filename: {}\n", quoted(wasm)?);
-    let environment = if policy.needs_pepper() { PEPPER } else { "" };
+    let environment = if policy.needs_pepper { PEPPER } else { "" };
     for line in [START, &vm_id, CODE, &filename, environment, END].into_iter().flat_map(str::lines)
     {
         writeln!(output, "{:indent$}{line}", "")?;
     }
-    write_lines(policy.document(), indent + 8, output)
+    write_lines(&policy.document, indent + 8, output)
 }
 
 const START: &str = r#"typed_config:

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Arguments, GUARD, quoted, write_lines};
 use crate::filter;
-use crate::policy::Policy;
+use crate::policy::Served;
 use crate::style::warn;
 
 /// Writes a `WasmPlugin`, and the `EnvoyFilter` that carries the guard. An `AuthorizationPolicy`
 /// could not: it knows no filter state.
 pub(super) fn write_istio(
-    policy: &Policy,
+    policy: &Served,
     arguments: &Arguments,
     output: &mut dyn Write,
 ) -> Result<()> {
@@ -53,13 +53,13 @@ spec:
         writeln!(output, "  sha256: {}", quoted(sha256)?)?;
     }
     output.write_all(b"  phase: AUTHN\n  failStrategy: FAIL_CLOSE\n  pluginName: latchkey\n")?;
-    if policy.needs_pepper() {
+    if policy.needs_pepper {
         output.write_all(
             b"  vmConfig:\n    env:\n    - name: LATCHKEY_PEPPER\n      valueFrom: HOST\n",
         )?;
     }
     writeln!(output, "  pluginConfig:")?;
-    write_lines(policy.document(), 4, output)?;
+    write_lines(&policy.document, 4, output)?;
     write!(
         output,
         "---
@@ -97,7 +97,7 @@ spec:
 
 /// Writes an `EnvoyExtensionPolicy`, and the `EnvoyPatchPolicy` that carries the guard.
 pub(super) fn write_envoy_gateway(
-    policy: &Policy,
+    policy: &Served,
     arguments: &Arguments,
     output: &mut dyn Write,
 ) -> Result<()> {
@@ -139,11 +139,11 @@ spec:
     if let Some(sha256) = &module.sha256 {
         writeln!(output, "        sha256: {}", quoted(sha256)?)?;
     }
-    if policy.needs_pepper() {
+    if policy.needs_pepper {
         output.write_all(b"    env:\n      hostKeys: [LATCHKEY_PEPPER]\n")?;
     }
     writeln!(output, "    config:")?;
-    write_lines(policy.document(), 6, output)?;
+    write_lines(&policy.document, 6, output)?;
     write!(
         output,
         "---

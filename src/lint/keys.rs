@@ -2,53 +2,47 @@
 
 use std::collections::HashMap;
 
-use latchkey::limits;
-
-use super::{Remark, fields, items};
-use crate::document::Document;
-use crate::place::escaped;
-use crate::time;
+use super::Remark;
+use crate::config::display_timestamp;
+use crate::engine::Engine;
+use crate::key_type::KeyType;
 
 /// A key that ends within so many seconds is about to: 30 days. An overlap is no longer, either.
 const SOON: i64 = 30 * 24 * 60 * 60;
 
-/// What `printf %s "$TOKEN" | sha256sum` makes of a variable that is not set.
-const HASH_OF_NOTHING: &str =
-    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
-    let types: HashMap<&str, Type> = fields(policy, "key_types")
-        .iter()
-        .map(|(name, own)| (name.as_str(), Type::new(own)))
-        .collect();
-    for (name, own) in fields(policy, "key_types") {
-        publishable(name, own, remarks);
+pub(super) fn look(
+    engine: &Engine,
+    now: i64,
+    created: impl Fn(usize) -> Option<i64>,
+    remarks: &mut Vec<Remark>,
+) {
+    for own in engine.key_types() {
+        publishable(own, remarks);
     }
-    same_metric(policy, remarks);
+    if engine.metrics_per_key() {
+        same_metric(engine, remarks);
+    }
+    // What `printf %s "$TOKEN" | sha256sum` makes of a variable that is not set.
+    let nothing = engine.ring.find(b"").map(|key| key.index());
     let mut accounts: HashMap<(&str, &str), (usize, Vec<Active>)> = HashMap::new();
-    for (index, key) in items(policy, "keys").iter().enumerate() {
-        if key.field("disabled") == Some(&Document::Boolean(true)) {
-            continue;
-        }
+    for (index, key) in engine.keys().enumerate().filter(|(_, key)| !key.is_disabled()) {
         let mut remark = |code, field: &str, message: String, help| {
             remarks.push(Remark { code, pointer: format!("/keys/{index}{field}"), message, help });
         };
-        let hash = key.field("hash").and_then(Document::as_str);
-        if hash.is_some_and(|hash| hash.eq_ignore_ascii_case(HASH_OF_NOTHING)) {
+        if nothing == Some(index) {
             remark(
                 "hash_of_nothing",
                 "/hash",
-                "this is the SHA-256 of an empty text, which no token is".to_owned(),
+                "this is the hash of an empty text, which no token is".to_owned(),
                 "hash the token itself; the variable it stood in was empty",
             );
         }
-        let name = key.field("type").and_then(Document::as_str);
-        let own = name.and_then(|name| types.get(name));
-        if key.field("scopes").is_none() && !own.is_some_and(|own| own.has_scopes) {
+        let own_type = key.own_type();
+        if key.scopes().is_none() && own_type.and_then(KeyType::scopes).is_none() {
             remark(
                 "no_scopes",
                 "",
-                match name {
+                match own_type {
                     None => "a key without scopes and without a type".to_owned(),
                     Some(_) => "a key without scopes, of a type without scopes".to_owned(),
                 },
@@ -56,29 +50,27 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
                  write `scopes: []`",
             );
         }
-        let ends = key.field("expires_at").and_then(Document::instant);
-        match ends {
+        match key.expires_at() {
             Some(ends) if ends <= now => {
                 remark(
                     "expired_key",
                     "/expires_at",
-                    format!("this key expired at {}", time::display(ends)),
+                    format!("this key expired at {}", display_timestamp(ends)),
                     "remove it, or rotate it if it is still needed",
                 );
                 continue;
             }
-            Some(ends) if ends - now <= SOON => remark(
+            Some(ends) if ends.saturating_sub(now) <= SOON => remark(
                 "key_expires_soon",
                 "/expires_at",
-                format!("this key expires at {}", time::display(ends)),
+                format!("this key expires at {}", display_timestamp(ends)),
                 "`latchkey key rotate` makes its successor, if it has none yet",
             ),
             _ => {}
         }
-        let (Some(name), Some(most)) = (name, own.and_then(|own| own.most_active)) else {
-            continue;
-        };
-        let Some(account) = key.field("account").and_then(Document::as_str) else {
+        let counted = own_type.and_then(|own| Some((own.name(), own.most_active()?)));
+        let Some((name, most)) = counted else { continue };
+        let Some(account) = key.account() else {
             remark(
                 "missing_account",
                 "",
@@ -87,8 +79,8 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
             );
             continue;
         };
-        let start = ["not_before", "created"].iter().find_map(|name| key.field(name)?.instant());
-        let active = Active { index, start, ends: ends.unwrap_or(i64::MAX) };
+        let start = key.not_before().or_else(|| created(index));
+        let active = Active { index, start, ends: key.expires_at().unwrap_or(i64::MAX) };
         let (_, active_keys) = accounts.entry((name, account)).or_insert((most, Vec::new()));
         active_keys.push(active);
     }
@@ -101,7 +93,7 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
                 pointer: format!("/keys/{index}"),
                 message: format!(
                     "active key {} of type `{name}` for account `{account}`, which may have {most}",
-                    number + 1
+                    number.saturating_add(1)
                 ),
                 help: "revoke what is not needed; only a key that ends within 30 days after the \
                        next one started is an overlap",
@@ -114,22 +106,15 @@ pub(super) fn look(policy: &Document, now: i64, remarks: &mut Vec<Remark>) {
 }
 
 /// Keys whose counters have one name where a proxy's statistics allow letters, digits and `_` only.
-fn same_metric(policy: &Document, remarks: &mut Vec<Remark>) {
-    let keys = items(policy, "keys");
-    let is_per_key = policy.field("metrics").and_then(|metrics| metrics.field("per_key"));
-    if keys.len() > limits::KEYS_WITH_METRICS && is_per_key != Some(&Document::Boolean(true))
-        || is_per_key == Some(&Document::Boolean(false))
-    {
-        return;
-    }
+fn same_metric(engine: &Engine, remarks: &mut Vec<Remark>) {
     let mut names: HashMap<String, &str> = HashMap::new();
-    for (index, key) in keys.iter().enumerate() {
-        let Some(id) = key.field("id").and_then(Document::as_str) else { continue };
+    for key in engine.keys() {
+        let id = key.id();
         let first = *names.entry(id.replace(['.', '-'], "_")).or_insert(id);
         if first != id {
             remarks.push(Remark {
                 code: "same_metric",
-                pointer: format!("/keys/{index}/id"),
+                pointer: format!("/keys/{}/id", key.index()),
                 message: format!("`{id}` and `{first}` are one name to Prometheus, which has `_` for `.` and `-`"),
                 help: "let ids differ in letters or digits, or make labels of them with the `stats_tags` of \
                        `envoy/envoy.yaml`",
@@ -168,67 +153,39 @@ fn counted(active: &[Active], now: i64) -> Vec<usize> {
     active.iter().filter(|key| !is_overlap(key)).map(|key| key.index).collect()
 }
 
-/// What a key must know of its type.
-struct Type {
-    has_scopes: bool,
-    most_active: Option<usize>,
-}
-
-impl Type {
-    fn new(document: &Document) -> Type {
-        let most_active = document.field("max_active_per_account").and_then(whole);
-        Type { has_scopes: document.field("scopes").is_some(), most_active }
-    }
-}
-
 /// A type whose name or prefix says that its keys are shown to everybody.
-fn publishable(name: &str, own: &Document, remarks: &mut Vec<Remark>) {
-    if own.field("origins_required") == Some(&Document::Boolean(true)) {
+fn publishable(own: &KeyType, remarks: &mut Vec<Remark>) {
+    if own.origins_required() {
         return;
     }
-    let prefix = own.field("prefix").and_then(Document::as_str).unwrap_or_default();
-    let is_publishable = [name, prefix]
+    const WORDS: [&str; 4] = ["pk", "pub", "public", "publishable"];
+    let name = own.name();
+    let is_publishable = [name, own.prefix()]
         .iter()
         .flat_map(|text| text.split(|character: char| !character.is_ascii_alphanumeric()))
-        .any(|word| {
-            ["pk", "pub", "public", "publishable"].iter().any(|own| own.eq_ignore_ascii_case(word))
-        });
+        .any(|part| WORDS.iter().any(|word| word.eq_ignore_ascii_case(part)));
     if is_publishable {
         remarks.push(Remark {
             code: "publishable_without_origins",
-            pointer: format!("/key_types/{}", escaped(name)),
+            pointer: format!("/key_types/{name}"),
             message: format!("keys of the type `{name}` look publishable and work from any origin"),
             help: "`origins_required: true` makes sure that each names the pages that may use it",
         });
     }
 }
 
-fn whole(document: &Document) -> Option<usize> {
-    match document {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the core refuses what is not whole"
-        )]
-        Document::Number(number) => number.as_f64().map(|number| number as usize),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::tests::{places, remarks};
 
-    fn remarks(yaml: &str) -> Vec<String> {
-        let now = latchkey::parse_timestamp("2026-06-01T00:00:00Z").unwrap();
-        super::super::remarks(yaml, |policy, remarks| look(policy, now, remarks))
-    }
+    const HASH_OF_NOTHING: &str =
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
     fn a_key_has_scopes_of_its_own_or_of_its_type() {
         let yaml = "key_types: {a: {scopes: []}, b: {}}\n\
-                    keys:\n- {id: a}\n- {id: b, scopes: []}\n- {type: a}\n- {type: b}\n\
-                    - {id: c, disabled: true}\n";
+                    keys:\n- {id: x}\n- {id: y, scopes: []}\n- {type: a}\n- {type: b}\n\
+                    - {id: z, disabled: true}\n";
         assert_eq!(
             remarks(yaml),
             [
@@ -259,15 +216,18 @@ mod tests {
 
     #[test]
     fn the_hash_of_nothing_is_no_token_s() {
+        let told =
+            "/keys/0/hash hash_of_nothing: this is the hash of an empty text, which no token is";
         let upper = HASH_OF_NOTHING.to_ascii_uppercase().replace("SHA256", "sha256");
         let other = HASH_OF_NOTHING.replace("e3", "e4");
-        let yaml = format!(
-            "keys:\n- {{scopes: [], hash: '{HASH_OF_NOTHING}'}}\n- {{scopes: [], hash: '{upper}'}}\n\
-             - {{scopes: [], hash: '{other}'}}\n- {{disabled: true, hash: '{upper}'}}\n"
-        );
-        let told = "hash_of_nothing: this is the SHA-256 of an empty text, which no token is";
-        let told = [0, 1].map(|index| format!("/keys/{index}/hash {told}"));
-        assert_eq!(remarks(&yaml), told);
+        for (key, expected) in [
+            (format!("scopes: [], hash: '{HASH_OF_NOTHING}'"), &[told][..]),
+            (format!("scopes: [], hash: '{upper}'"), &[told]),
+            (format!("scopes: [], hash: '{other}'"), &[]),
+            (format!("disabled: true, hash: '{upper}'"), &[]),
+        ] {
+            assert_eq!(remarks(&format!("keys: [{{{key}}}]\n")), expected, "{key}");
+        }
     }
 
     #[test]
@@ -290,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_account_may_have_more_keys_than_its_type_says_while_they_overlap() {
-        let yaml = "key_types: {live: {scopes: [], max_active_per_account: 1}}\n\
+        let yaml = "key_types: {live: {scopes: [], max_active_per_account: 1}, other: {scopes: []}}\n\
                     keys:\n\
                     - {type: live, account: a}\n\
                     - {type: live, account: a, expires_at: 2026-06-15T00:00:00Z}\n\
@@ -371,26 +331,23 @@ mod tests {
                 let end = if key.is_empty() { "" } else { "T00:00:00Z" };
                 yaml.push_str(&format!("- {{type: live, account: a, {key}{end}}}\n"));
             }
-            let mut told = remarks(&yaml);
-            told.retain(|remark| remark.contains("too_many_active_keys"));
-            let places: Vec<&str> = told.iter().filter_map(|told| told.split(' ').next()).collect();
             let expected: Vec<String> =
                 too_many.iter().map(|index: &usize| format!("/keys/{index}")).collect();
-            assert_eq!(places, expected, "{yaml}");
+            assert_eq!(places(&yaml, "too_many_active_keys"), expected, "{yaml}");
         }
     }
 
     #[test]
     fn publishable_keys_want_origins() {
-        let yaml = "key_types:\n  publishable: {}\n  b: {prefix: x_pk_}\n  c: {prefix: apk_}\n  \
+        let yaml = "key_types:\n  a: {prefix: x_pk_}\n  publishable: {}\n  c: {prefix: apk_}\n  \
                     pub: {origins_required: true}\n";
         assert_eq!(
             remarks(yaml),
             [
+                "/key_types/a publishable_without_origins: \
+                 keys of the type `a` look publishable and work from any origin",
                 "/key_types/publishable publishable_without_origins: \
                  keys of the type `publishable` look publishable and work from any origin",
-                "/key_types/b publishable_without_origins: \
-                 keys of the type `b` look publishable and work from any origin",
             ]
         );
     }

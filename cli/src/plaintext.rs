@@ -1,6 +1,10 @@
 //! Tokens that stand in a file which should hold their hashes only.
+//!
+//! This looks at the document, not at an engine: a token stands in any text, in those that no engine keeps
+//! and in a policy that is refused for it.
 
-use super::{Remark, fields};
+use latchkey::Remark;
+
 use crate::document::{Document, Fields};
 use crate::place::escaped;
 
@@ -31,12 +35,18 @@ const KNOWN: [&str; 20] = [
 /// Fewer characters than this after a prefix are no token: a hint has four.
 const LEAST: usize = 16;
 
-pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
-    let types = fields(policy, "key_types");
-    let own = types.iter().filter_map(|(_, own)| own.field("prefix")?.as_str());
+/// Finds what looks like a token in the texts of a policy.
+pub(crate) fn find(policy: &Document) -> Vec<Remark> {
+    let types = match policy.field("key_types") {
+        Some(Document::Object(Fields(types))) => types.as_slice(),
+        _ => &[],
+    };
+    let of_types = types.iter().filter_map(|(_, key_type)| key_type.field("prefix")?.as_str());
     let prefixes: Vec<&str> =
-        KNOWN.into_iter().chain(own).filter(|prefix| !prefix.is_empty()).collect();
-    walk(policy, &mut String::new(), &prefixes, remarks);
+        KNOWN.into_iter().chain(of_types).filter(|prefix| !prefix.is_empty()).collect();
+    let mut remarks = Vec::new();
+    walk(policy, &mut String::new(), &prefixes, &mut remarks);
+    remarks
 }
 
 /// Looks through `document`, which stands at `pointer`.
@@ -159,6 +169,11 @@ mod tests {
         is_token(text, &[&KNOWN[..], &["flk_ro_", "api"]].concat(), true)
     }
 
+    fn places(yaml: &str) -> Vec<String> {
+        let document = crate::document::parse(std::path::Path::new("p.yaml"), yaml).unwrap();
+        find(&document).into_iter().map(|remark| remark.pointer).collect()
+    }
+
     #[test]
     fn tokens_are_seen() {
         for text in [
@@ -221,11 +236,7 @@ mod tests {
         let yaml = "keys: [{account: tR3kGx5mQ2aV9bLw7NcE4hJy6Z, name: tR3kGx5mQ2aV9bLw7NcE4hJy6Z}]\n\
                     where: {account: [user_2NNEqL2nrIRdJ194ndJqAHwEfxC]}\n\
                     rules: [{where: {account: ghp_16C7e42F292c6912E7710c838347Ae178B4a}}]\n";
-        let places: Vec<String> = super::super::remarks(yaml, look)
-            .into_iter()
-            .map(|remark| remark.split(' ').next().unwrap().to_owned())
-            .collect();
-        assert_eq!(places, ["/keys/0/name", "/rules/0/where/account"]);
+        assert_eq!(places(yaml), ["/keys/0/name", "/rules/0/where/account"]);
     }
 
     #[test]
@@ -236,10 +247,6 @@ mod tests {
              keys:\n- {{hash: '{token}', name: '{token}', attributes: {{a/b: '{token}'}}}}\n\
              rules: [{{paths: ['/{token}']}}]\n"
         );
-        let places: Vec<String> = super::super::remarks(&yaml, look)
-            .into_iter()
-            .map(|remark| remark.split(' ').next().unwrap().to_owned())
-            .collect();
-        assert_eq!(places, ["/keys/0/name", "/keys/0/attributes/a~1b", "/rules/0/paths/0"]);
+        assert_eq!(places(&yaml), ["/keys/0/name", "/keys/0/attributes/a~1b", "/rules/0/paths/0"]);
     }
 }

@@ -1,16 +1,15 @@
 //! Paths that are not written as they are compared.
 
-use super::{Remark, items};
-use crate::document::Document;
+use super::Remark;
+use crate::rule::Rule;
 
-pub(super) fn look(policy: &Document, remarks: &mut Vec<Remark>) {
-    for (index, rule) in items(policy, "rules").iter().enumerate() {
-        for (place, path) in items(rule, "paths").iter().enumerate() {
-            let path = path.as_str().unwrap_or_default();
+pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
+    for rule in rules {
+        for (place, path) in rule.paths().enumerate() {
             if let Some(decoded) = needlessly_encoded(path) {
                 remarks.push(Remark {
                     code: "encoded_path",
-                    pointer: format!("/rules/{index}/paths/{place}"),
+                    pointer: format!("{}/paths/{place}", rule.pointer()),
                     message: format!("`{path}` is `{decoded}`: segments are compared decoded"),
                     help: "write what it stands for, so that rules of one path look alike",
                 });
@@ -43,13 +42,11 @@ fn needlessly_encoded(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::tests::remarks;
 
     #[test]
     fn a_path_that_need_not_be_encoded_is_a_finding() {
-        let found = |path: &str| {
-            super::super::remarks(&format!("rules:\n- {{paths: [/x, '{path}']}}\n"), look)
-        };
+        let found = |path: &str| remarks(&format!("rules:\n- {{paths: [/x, '{path}']}}\n"));
         for (path, decoded) in
             [("/a%62c", "/abc"), ("/%7e%20/%2D", "/~%20/-"), ("/{x}/%61%2e%62", "/{x}/a.b")]
         {
@@ -58,7 +55,7 @@ mod tests {
             );
             assert_eq!(found(path), [expected]);
         }
-        for path in ["/a b", "/a%20b", "/caf%C3%A9", "/a%3Bb%2Fc", "/%zz/%4/%é", "/a{x}"] {
+        for path in ["/a%20b", "/caf%C3%A9", "/café", "/{x}"] {
             assert_eq!(found(path), [""; 0], "{path}");
         }
     }

@@ -1,0 +1,226 @@
+//! What a policy says, for whoever wants to know: nobody reads its text a second time.
+
+use std::fmt;
+
+use crate::condition::{Condition, Subject};
+use crate::engine::Engine;
+use crate::keyring::Key;
+use crate::rule::{HostPattern, Rule, RuleAccess};
+use crate::template::{Part, Template, Variable};
+
+/// A place where a token may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'e> {
+    /// A cookie of that name.
+    Cookie(&'e str),
+    /// A header, in lower case, and the authentication schemes before the token; without any the
+    /// whole value is the token.
+    Header(&'e str, &'e [Box<str>]),
+    /// A parameter of the query.
+    Query(&'e str),
+}
+
+impl Engine {
+    /// The places where a token may stand: headers, then parameters of the query, then cookies.
+    pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
+        let headers = self.sources.headers.iter();
+        let headers = headers.map(|own| Source::Header(&own.name, &own.schemes));
+        let query = self.sources.query.iter().map(|name| Source::Query(name));
+        headers.chain(query).chain(self.sources.cookies.iter().map(|name| Source::Cookie(name)))
+    }
+
+    /// The keys, in the order in which the policy names them.
+    pub fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        (0..self.ring.len()).filter_map(|index| self.ring.key(index))
+    }
+
+    /// The action that each method stands for.
+    pub fn methods(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.methods.iter().map(|(method, action)| (&**method, &**action))
+    }
+
+    /// The policy's own `where`: what each property must be, any of some texts as they are written.
+    pub fn conditions(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.conditions.iter().map(Condition::told)
+    }
+
+    /// Whether the hash of some key was made with the pepper.
+    pub fn needs_pepper(&self) -> bool {
+        self.ring.has_hmacs()
+    }
+}
+
+impl Rule {
+    /// Who gets through: `authenticated`, `deny`, `key` or `public`.
+    pub fn access(&self) -> &'static str {
+        match self.access {
+            RuleAccess::Authenticated => "authenticated",
+            RuleAccess::Deny => "deny",
+            RuleAccess::Key(_) => "key",
+            RuleAccess::Public => "public",
+        }
+    }
+
+    /// The methods that the rule is for; none for any.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(|method| &**method)
+    }
+
+    /// The paths that the rule is for, as they are written; none for any.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| &*path.text)
+    }
+
+    /// The hosts that the rule is for, in lower case; none for any.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.hosts.iter().map(|host| match host {
+            HostPattern::Exact(host) => host.to_string(),
+            HostPattern::Subdomains(suffix) => format!("*{suffix}"),
+        })
+    }
+
+    /// The rule's `where`, as [`Engine::conditions`] tells it.
+    pub fn conditions(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.conditions.iter().map(Condition::told)
+    }
+
+    /// The scopes that the rule asks for, as they are written; `{action}` where it names none. What a
+    /// GraphQL request's fields need is not among them.
+    pub fn required(&self) -> Vec<String> {
+        match &self.access {
+            RuleAccess::Key(requirement) => {
+                requirement.templates().iter().map(Template::to_string).collect()
+            }
+            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => Vec::new(),
+        }
+    }
+}
+
+impl Condition {
+    fn told(&self) -> (&str, Vec<String>) {
+        (self.subject.name(), self.choices.iter().map(Template::to_string).collect())
+    }
+}
+
+impl Subject {
+    /// What `where` calls it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Subject::Account => "account",
+            Subject::Attribute(name) => name,
+            Subject::Id => "id",
+            Subject::Type => "type",
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    /// As it is written.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => formatter.write_str(text)?,
+                Part::Placeholder { variable, fallback: None } => {
+                    write!(formatter, "{{{variable}}}")?
+                }
+                Part::Placeholder { variable, fallback: Some(fallback) } => {
+                    write!(formatter, "{{{variable}|{fallback}}}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Variable {
+    /// As it stands between braces.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, name) = match self {
+            Variable::Action => ("", "action"),
+            Variable::Code => ("", "code"),
+            Variable::Field => ("", "field"),
+            Variable::Header(name) => ("header.", &**name),
+            Variable::KeyAccount => ("key.", "account"),
+            Variable::KeyAttribute(name) => ("key.attributes.", &**name),
+            Variable::KeyId => ("key.", "id"),
+            Variable::KeyType => ("key.", "type"),
+            Variable::Message => ("", "message"),
+            Variable::Method => ("", "method"),
+            Variable::Operation => ("", "operation"),
+            Variable::Parameter(name) => ("", &**name),
+            Variable::Query(name) => ("query.", &**name),
+            Variable::Reason => ("", "reason"),
+            Variable::RequestId => ("", "request_id"),
+            Variable::RequiredScope => ("", "required_scope"),
+            Variable::Status => ("", "status"),
+        };
+        write!(formatter, "{prefix}{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Environment;
+
+    #[test]
+    fn a_policy_tells_what_it_says() {
+        let policy = br#"{
+            "credentials": [
+                {"header": "Authorization", "scheme": "Bearer"}, {"header": "x-key"},
+                {"query": "k"}, {"cookie": "c"}
+            ],
+            "methods": {"PURGE": "delete"},
+            "key_types": {"live": {"scopes": ["*:read"], "max_active_per_account": 2}, "bare": {}},
+            "keys": [
+                {"id": "a", "type": "live", "attributes": {"plan": "pro", "eu": "yes"},
+                 "hash": "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
+                {"id": "b", "scopes": ["y:read", "x:read", "y:read"], "disabled": true, "expires_at": 5,
+                 "hash": "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"}
+            ],
+            "where": {"plan": ["pro", "{query.plan|free}"]},
+            "rules": [
+                {"hosts": ["*.A.org", "b.org"], "paths": ["/a%20b/{x}", "/**"], "methods": ["GET"],
+                 "require_any": ["a:{header.X-b}", "{x|y}:{action}"], "where": {"id": "{x|y}"}},
+                {"access": "public"}
+            ]
+        }"#;
+        let engine = Engine::compile(policy, &Environment::default()).unwrap();
+        let sources: Vec<_> = engine.sources().collect();
+        let bearer = ["Bearer".into()];
+        let expected = [
+            Source::Header("authorization", &bearer),
+            Source::Header("x-key", &[]),
+            Source::Query("k"),
+            Source::Cookie("c"),
+        ];
+        assert_eq!(sources, expected);
+        assert!(engine.methods().any(|own| own == ("PURGE", "delete")));
+        assert!(!engine.needs_pepper());
+        let peppered = String::from_utf8_lossy(policy).replacen("sha256:", "hmac-sha256:", 1);
+        let environment = Environment { pepper: Some(b"p") };
+        assert!(Engine::compile(peppered.as_bytes(), &environment).unwrap().needs_pepper());
+        let conditions: Vec<_> = engine.conditions().collect();
+        assert_eq!(conditions, [("plan", vec!["pro".to_owned(), "{query.plan|free}".to_owned()])]);
+
+        let [live, bare] = engine.key_types() else { panic!("two types") };
+        assert_eq!((live.scopes().map(<[_]>::len), live.most_active()), (Some(1), Some(2)));
+        assert_eq!((bare.scopes(), bare.most_active()), (None, None));
+        let keys: Vec<Key<'_>> = engine.keys().collect();
+        let [a, b] = keys.as_slice() else { panic!("two keys") };
+        assert_eq!(a.attributes().collect::<Vec<_>>(), [("plan", "pro"), ("eu", "yes")]);
+        assert_eq!((b.attributes().count(), a.scopes().is_none()), (0, true));
+        let scopes = b.scopes().unwrap().map(|scope| scope.as_str());
+        assert_eq!(scopes.collect::<Vec<_>>(), ["y:read", "x:read", "y:read"]);
+        assert_eq!((a.is_disabled(), b.is_disabled()), (false, true));
+        assert_eq!((a.expires_at(), b.expires_at(), b.not_before()), (None, Some(5), None));
+
+        let [rule, open] = engine.rules() else { panic!("two rules") };
+        assert_eq!(rule.hosts().collect::<Vec<_>>(), ["*.a.org", "b.org"]);
+        assert_eq!(rule.paths().collect::<Vec<_>>(), ["/a%20b/{x}", "/**"]);
+        assert_eq!(rule.methods().collect::<Vec<_>>(), ["GET"]);
+        assert_eq!(rule.required(), ["a:{header.x-b}", "{x|y}:{action}"]);
+        assert_eq!(rule.conditions().collect::<Vec<_>>(), [("id", vec!["{x|y}".to_owned()])]);
+        assert_eq!((rule.access(), open.access(), open.required().len()), ("key", "public", 0));
+    }
+}
