@@ -154,6 +154,8 @@ pub(crate) struct RawKey<'a> {
     pub(crate) expires_at: Option<Instant>,
     #[serde(default)]
     pub(crate) disabled: bool,
+    #[serde(default)]
+    pub(crate) suspended: bool,
     #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) origins: Option<Vec<Text<'a>>>,
     #[serde(borrow, default, deserialize_with = "not_null")]
@@ -249,7 +251,7 @@ fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 impl<'a> RawKey<'a> {
-    const FIELDS: [&'static str; 13] = [
+    const FIELDS: [&'static str; 14] = [
         "id",
         "hash",
         "type",
@@ -259,6 +261,7 @@ impl<'a> RawKey<'a> {
         "not_before",
         "expires_at",
         "disabled",
+        "suspended",
         "origins",
         "attributes",
         "created",
@@ -296,7 +299,9 @@ fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
     for name in ["not_before", "expires_at", "created"] {
         let _: Option<Instant> = key.field(name, place, findings);
     }
-    let _: Option<bool> = key.field("disabled", place, findings);
+    for name in ["disabled", "suspended"] {
+        let _: Option<bool> = key.field(name, place, findings);
+    }
     let attributes: Option<Entries<&RawValue>> = key.field("attributes", place, findings);
     for (name, raw) in attributes.into_iter().flat_map(|attributes| attributes.0) {
         let _: Option<String> = parse(raw, place.field("attributes").field(&name), findings);

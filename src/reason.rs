@@ -66,7 +66,7 @@ reasons! {
     NotYetValid = "not_yet_valid", Unauthorized;
     /// The key is for listed browser origins, and the request comes from none of them.
     OriginNotAllowed = "origin_not_allowed", Forbidden;
-    /// The key is disabled.
+    /// The key is disabled or suspended.
     RevokedKey = "revoked_key", Unauthorized;
     /// No key has that token.
     UnknownKey = "unknown_key", Unauthorized;

@@ -359,6 +359,10 @@ fn a_value_of_a_wrong_type_is_found_in_its_place() {
                 &["wrong_type /keys/0/disabled: expected a boolean, found a string"],
             ),
             (
+                r#""suspended": 1"#,
+                &["wrong_type /keys/0/suspended: expected a boolean, found a number"],
+            ),
+            (
                 r#""origins": "https://a.example""#,
                 &["wrong_type /keys/0/origins: expected a list, found a string"],
             ),

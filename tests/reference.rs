@@ -239,7 +239,7 @@ fn judge(
 
     // 7. Its state.
     let key_type = &policy["key_types"][text(&key["type"])];
-    if key["disabled"] == true {
+    if key["disabled"] == true || key["suspended"] == true {
         return Err("revoked_key");
     }
     if key_type["enabled"] == false {
@@ -795,29 +795,32 @@ fn key(number: usize, typed: bool) -> impl Strategy<Value = Value> {
         window,
         select(types),
         prop::option::weighted(0.7, subsequence(&SCOPES[..], 0..5)),
-        prop::bool::weighted(0.1),
+        (prop::bool::weighted(0.1), prop::bool::weighted(0.1)),
         prop::option::weighted(0.15, subsequence(&ORIGINS[..], 1..3)),
         prop::option::of(select(vec!["o1", "o2"])),
         prop::option::of(select(vec!["pro", "free", "a"])),
     )
-        .prop_map(move |(mut key, key_type, scopes, disabled, origins, account, plan)| {
-            key["id"] = json!(format!("k{number}"));
-            key["hash"] = json!(hash_of(&format!("t{number}")));
-            key["disabled"] = json!(disabled);
-            let fields = [
-                ("type", key_type.map(|own| json!(own))),
-                ("scopes", scopes.map(|own| json!(own))),
-                ("origins", origins.map(|own| json!(own))),
-                ("account", account.map(|own| json!(own))),
-                ("attributes", plan.map(|own| json!({"plan": own}))),
-            ];
-            for (name, value) in fields {
-                if let Some(value) = value {
-                    key[name] = value;
+        .prop_map(
+            move |(mut key, key_type, scopes, (disabled, suspended), origins, account, plan)| {
+                key["id"] = json!(format!("k{number}"));
+                key["hash"] = json!(hash_of(&format!("t{number}")));
+                key["disabled"] = json!(disabled);
+                key["suspended"] = json!(suspended);
+                let fields = [
+                    ("type", key_type.map(|own| json!(own))),
+                    ("scopes", scopes.map(|own| json!(own))),
+                    ("origins", origins.map(|own| json!(own))),
+                    ("account", account.map(|own| json!(own))),
+                    ("attributes", plan.map(|own| json!({"plan": own}))),
+                ];
+                for (name, value) in fields {
+                    if let Some(value) = value {
+                        key[name] = value;
+                    }
                 }
-            }
-            key
-        })
+                key
+            },
+        )
 }
 
 fn rule() -> impl Strategy<Value = Value> {

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use latchkey::Engine;
 
 use crate::document::{self, Document, Fields, MARK};
@@ -276,22 +277,38 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// The texts of the list that the field `name` is, where it is one.
+    pub(crate) fn texts(self, name: &str) -> Option<Vec<&'a str>> {
+        match self.document.field(name)? {
+            Document::Array(items) => Some(items.iter().filter_map(Document::as_str).collect()),
+            _ => None,
+        }
+    }
+
+    /// The field `name`.
+    pub(crate) fn field(self, name: &str) -> Option<&'a Document> {
+        self.document.field(name)
+    }
+
     /// What the filter would make of it at `now`, by itself and whatever its type says.
     pub(crate) fn state(self, now: i64) -> State {
-        if self.document.field("disabled") == Some(&Document::Boolean(true)) {
+        let is = |field| self.document.field(field) == Some(&Document::Boolean(true));
+        if is("disabled") {
             State::Revoked
-        } else if self.time("not_before").is_some_and(|opens| now < opens) {
-            State::NotYetValid
         } else if self.time("expires_at").is_some_and(|closes| now >= closes) {
             State::Expired
+        } else if is("suspended") {
+            State::Suspended
+        } else if self.time("not_before").is_some_and(|opens| now < opens) {
+            State::NotYetValid
         } else {
             State::Active
         }
     }
 }
 
-/// Whether a key is good, in the order in which the filter asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a key is good. What is over for good comes before what may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
     /// Let through.
     Active,
@@ -301,6 +318,8 @@ pub(crate) enum State {
     NotYetValid,
     /// Disabled, for good.
     Revoked,
+    /// Refused until it is resumed.
+    Suspended,
 }
 
 impl fmt::Display for State {
@@ -310,6 +329,7 @@ impl fmt::Display for State {
             State::Expired => "expired",
             State::NotYetValid => "not yet valid",
             State::Revoked => "revoked",
+            State::Suspended => "suspended",
         })
     }
 }

@@ -213,7 +213,7 @@ impl Compiler {
             key_type: type_index
                 .and_then(|index| u16::try_from(index).ok()?.checked_add(1))
                 .and_then(NonZeroU16::new),
-            disabled: raw.disabled,
+            disabled: raw.disabled || raw.suspended,
         };
         match builder.add(&raw.id, algorithm, digest, &attributes, record) {
             Ok(()) => {}

@@ -63,7 +63,7 @@ impl<'e> Key<'e> {
         Some(set.iter().filter_map(move |scope| self.ring.scopes.get(*scope as usize)))
     }
 
-    /// Whether the key is disabled.
+    /// Whether the key is disabled or suspended.
     pub fn is_disabled(&self) -> bool {
         self.record().is_none_or(|record| record.disabled)
     }

@@ -73,7 +73,7 @@ Who has what is known only where the policy has keys and no `sessions`: elsewher
 scope of a rule is doubted.
 
 A policy with errors is looked through for `plaintext_token` only: what else is doubtful can be told once
-it means something. Keys that are disabled are passed over, and comments are not read. What a file cannot show is not
+it means something. Keys that are disabled or suspended are passed over, and comments are not read. What a file cannot show is not
 found: a hash tells nothing of its token, so one made of a short or guessable token, on purpose or
 not, looks like any other. Make tokens with `latchkey key new`.
 

@@ -1,10 +1,13 @@
 //! `latchkey key`: keys for their whole life.
 
+mod edit;
 mod list;
 mod new;
 mod prune;
 mod revoke;
 mod rotate;
+mod show;
+mod suspend;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -22,7 +25,7 @@ use crate::style::warn;
 use crate::time;
 use crate::token::{PREFIX_BYTES, Shape, Token};
 
-/// Mint, list, rotate, revoke and prune keys
+/// Keys for their whole life: mint, list, edit, rotate, suspend, revoke and prune them
 ///
 /// Keys live in a file of their own, `keys: [...]` in YAML or JSON, or in the policy itself. The
 /// file holds no token: only its hash, the time of its creation, and a hint by which people tell
@@ -36,11 +39,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Edit(edit::Arguments),
     List(list::Arguments),
     New(new::Arguments),
     Prune(prune::Arguments),
+    Resume(suspend::Resume),
     Revoke(revoke::Arguments),
     Rotate(rotate::Arguments),
+    Show(show::Arguments),
+    Suspend(suspend::Suspend),
 }
 
 const AFTER: &str = "\
@@ -60,11 +67,15 @@ one that is there keeps its mode.";
 /// the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     match &arguments.verb {
+        Verb::Edit(arguments) => edit::run(arguments),
         Verb::List(arguments) => list::run(arguments, output),
         Verb::New(arguments) => new::run(arguments, output),
         Verb::Prune(arguments) => prune::run(arguments),
+        Verb::Resume(arguments) => suspend::resume(arguments),
         Verb::Revoke(arguments) => revoke::run(arguments),
         Verb::Rotate(arguments) => rotate::run(arguments, output),
+        Verb::Show(arguments) => show::run(arguments, output),
+        Verb::Suspend(arguments) => suspend::suspend(arguments),
     }
 }
 
@@ -82,6 +93,9 @@ struct Files {
 impl Files {
     /// Makes the changes, unless the core then refuses the file.
     fn commit(&self, file: &KeyFile, changes: &[Change]) -> Result<Option<Exit>> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
         self.write(file, file.change(changes)?)
     }
 
@@ -167,6 +181,59 @@ impl Files {
         }
         Ok(Ok(shape))
     }
+}
+
+/// Which keys are meant.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Chosen {
+    /// The keys' ids
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// All keys of the account
+    #[arg(long)]
+    account: Option<String>,
+}
+
+impl Chosen {
+    /// The keys, each once.
+    ///
+    /// # Errors
+    /// There is no key of an id, or none of the account.
+    fn keys<'f>(&self, file: &'f KeyFile) -> Result<Vec<Key<'f>>> {
+        let Some(account) = &self.account else { return keys(file, &self.ids) };
+        let is_own = |key: &Key<'_>| key.text("account") == Some(account);
+        let keys: Vec<_> = file.keys().filter(is_own).collect();
+        if keys.is_empty() {
+            bail!("{} has no key of the account `{account}`", file.file().display());
+        }
+        Ok(keys)
+    }
+}
+
+/// The keys that `ids` name, each once.
+///
+/// # Errors
+/// There is no such key.
+fn keys<'f>(file: &'f KeyFile, ids: &[String]) -> Result<Vec<Key<'f>>> {
+    let mut keys: Vec<Key<'f>> = Vec::new();
+    for id in ids {
+        let key = file.key(id)?;
+        if !keys.iter().any(|own| own.index() == key.index()) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// Says what is still to be done about so many keys that are to be refused.
+fn tell_until_pushed(keys: usize) {
+    let them = match keys {
+        0 => return,
+        1 => "it",
+        _ => "them",
+    };
+    tell(format_args!("proxies accept {them} until that is pushed (`latchkey push`)"));
 }
 
 /// Prints why nothing was written.
@@ -268,6 +335,19 @@ fn parse_expiry(text: &str) -> Result<Expiry, String> {
 fn parse_duration(text: &str) -> Result<i64, String> {
     let span = time::parse_span(text)?;
     i64::try_from(span.as_secs()).map_err(|_| "that is after the year 9999".to_owned())
+}
+
+/// Reads `NAME=VALUE`.
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("expected `NAME=VALUE`".to_owned()),
+    }
+}
+
+/// A list of texts.
+fn texts<T: AsRef<str>>(items: &[T]) -> Document {
+    Document::Array(items.iter().map(|item| text(item.as_ref())).collect())
 }
 
 /// Reads a prefix: characters that need no escaping anywhere.

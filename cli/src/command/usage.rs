@@ -91,6 +91,31 @@ fn stats(admin: &str) -> Result<BTreeMap<String, u64>> {
     Ok(stats.into_iter().filter_map(|(name, value)| Some((name, value.as_u64()?))).collect())
 }
 
+/// When each key was last used, as one Envoy counted.
+pub(crate) struct LastUsed {
+    /// When it began to count, in Unix seconds.
+    pub(crate) since: i64,
+    /// In Unix seconds, by id; 0 for never.
+    pub(crate) keys: HashMap<String, i64>,
+}
+
+/// Asks the Envoy whose admin port is at `admin` about the policy `name`.
+///
+/// # Errors
+/// As those of [`run`].
+pub(crate) fn last_used(admin: &str, name: Option<&str>) -> Result<LastUsed> {
+    let own = |(name, value): (String, u64)| {
+        let id = name.strip_prefix("key.")?.strip_suffix(".last_used")?;
+        Some((id.to_owned(), i64::try_from(value).unwrap_or(i64::MAX)))
+    };
+    let keys = of_policy(stats(admin)?, name)?.into_iter().filter_map(own).collect();
+    let uptime = Admin::new(admin)?.stats("server.uptime", Duration::from_secs(30))?;
+    let uptime = uptime.get("").and_then(serde_json::Value::as_i64);
+    let uptime =
+        uptime.with_context(|| format!("Envoy at `{admin}` does not say since when it runs"))?;
+    Ok(LastUsed { since: time::now().saturating_sub(uptime), keys })
+}
+
 /// The statistics of one policy, by the name after the policy's own.
 fn of_policy(stats: BTreeMap<String, u64>, wanted: Option<&str>) -> Result<BTreeMap<String, u64>> {
     let mut policies: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();

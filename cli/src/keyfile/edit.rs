@@ -1,12 +1,13 @@
 //! Changes to the text of a keys file: what is not named by a change keeps every byte.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 
-use super::layout::{self, Item, List, line_end, line_up_to};
+use super::layout::{self, Field, Item, List, Node, line_end, line_up_to};
 use crate::document::{Document, Fields, json_for_yaml};
 
 /// One change; a key is named by its place in the list before any change.
@@ -18,6 +19,20 @@ pub(crate) enum Change {
     Remove(usize),
     /// A field of the key gets a new value, or is added.
     Set(usize, &'static str, Document),
+    /// A field of the key is taken away, if it is there.
+    Unset(usize, &'static str),
+}
+
+impl Change {
+    /// The key that it changes, by its place before any change.
+    fn key(&self) -> Option<usize> {
+        match self {
+            Change::Add(_) => None,
+            Change::Remove(index) | Change::Set(index, ..) | Change::Unset(index, _) => {
+                Some(*index)
+            }
+        }
+    }
 }
 
 /// The list of keys after `changes`; what they do not name is not copied.
@@ -25,20 +40,27 @@ pub(super) fn change_list<'a>(
     keys: &'a [Document],
     changes: &'a [Change],
 ) -> impl Iterator<Item = Cow<'a, Document>> {
+    let mut of_key: HashMap<usize, Vec<&Change>> = HashMap::new();
+    for change in changes {
+        if let Some(index) = change.key() {
+            of_key.entry(index).or_default().push(change);
+        }
+    }
     let kept = keys.iter().enumerate().filter_map(move |(index, key)| {
         let mut key = Cow::Borrowed(key);
-        for change in changes {
+        for change in of_key.get(&index).into_iter().flatten() {
             match change {
-                Change::Remove(own) if *own == index => return None,
-                Change::Set(own, name, value) if *own == index => set(key.to_mut(), name, value),
-                Change::Add(_) | Change::Remove(_) | Change::Set(..) => {}
+                Change::Add(_) => {}
+                Change::Remove(_) => return None,
+                Change::Set(_, name, value) => set(key.to_mut(), name, value),
+                Change::Unset(_, name) => unset(key.to_mut(), name),
             }
         }
         Some(key)
     });
     let added = changes.iter().filter_map(|change| match change {
         Change::Add(fields) => Some(Cow::Owned(Document::Object(fields.clone()))),
-        Change::Remove(_) | Change::Set(..) => None,
+        _ => None,
     });
     kept.chain(added)
 }
@@ -51,6 +73,12 @@ fn set(key: &mut Document, name: &str, value: &Document) {
     }
 }
 
+fn unset(key: &mut Document, name: &str) {
+    if let Document::Object(Fields(fields)) = key {
+        fields.retain(|(own, _)| own != name);
+    }
+}
+
 /// The text of the file after `changes`.
 ///
 /// # Errors
@@ -59,14 +87,22 @@ pub(super) fn change_text(text: &str, is_json: bool, changes: &[Change]) -> Resu
     if text.trim().is_empty() && is_json {
         return change_text("{\n  \"keys\": []\n}\n", is_json, changes);
     }
-    let list = layout::find(text, is_json)?;
+    let wanted = changes.iter().filter_map(Change::key).collect();
+    let list = layout::find(text, is_json, &wanted)?;
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut editor = Editor { text, is_json, line_break, list: &list, edits: Vec::new() };
-    editor.remove(changes)?;
-    for change in changes {
-        if let Change::Set(index, name, value) = change {
-            let item = list.items().get(*index).context("a key is missing")?;
-            editor.set(item, name, value)?;
+    editor.remove_keys(changes)?;
+    // What is added to a field that is there stands before a new one behind it.
+    for is_new in [false, true] {
+        for change in changes {
+            let item = |index: &usize| list.items().get(*index).context("a key is missing");
+            match change {
+                Change::Set(index, name, value) if item(index)?.has(name) != is_new => {
+                    editor.set(item(index)?, name, value)?;
+                }
+                Change::Unset(index, name) if is_new => editor.unset(item(index)?, name)?,
+                _ => {}
+            }
         }
     }
     editor.add(changes)?;
@@ -100,12 +136,10 @@ impl Editor<'_> {
     }
 
     fn set(&mut self, item: &Item, name: &str, value: &Document) -> Result<()> {
-        let value = self.value(value, item.is_flow)?;
-        if let Some((_, range)) = item.fields.iter().find(|(own, _)| *own == name) {
-            let blank = if range.is_empty() { " " } else { "" };
-            self.edit(range.clone(), format!("{blank}{value}"));
-            return Ok(());
+        if let Some(field) = item.field(name) {
+            return self.replace(field, item.is_flow, value);
         }
+        let value = self.value(value, item.is_flow)?;
         let name = self.name(name)?;
         let before = line_up_to(self.text, item.last_name);
         if item.is_flow {
@@ -125,12 +159,128 @@ impl Editor<'_> {
         Ok(())
     }
 
+    /// Gives a field that is there another value. Of a list and of an object, what stays keeps its text.
+    fn replace(&mut self, field: &Field, in_flow: bool, value: &Document) -> Result<()> {
+        match (&field.node, value) {
+            (Node::List(list, texts), Document::Array(new))
+                if self.change_texts(list, texts, new)? =>
+            {
+                return Ok(());
+            }
+            (Node::Object(item), Document::Object(Fields(new)))
+                if item
+                    .fields
+                    .iter()
+                    .any(|field| new.iter().any(|(name, _)| *name == field.name)) =>
+            {
+                for (name, value) in new {
+                    let old = item.field(name);
+                    let is_same = old.is_some_and(|old| {
+                        matches!((&old.node, value), (Node::Scalar(old), Document::String(new)) if old == new)
+                    });
+                    if !is_same {
+                        self.set(item, name, value)?;
+                    }
+                }
+                let is_gone = |field: &Field| !new.iter().any(|(name, _)| *name == field.name);
+                return self.unset_all(item, &item.fields.iter().map(is_gone).collect::<Vec<_>>());
+            }
+            _ => {}
+        }
+        let value = self.value(value, in_flow)?;
+        let Field { colon, value: range, .. } = field;
+        let on_own_lines = self.text.get(*colon..range.start).is_some_and(|gap| gap.contains('\n'));
+        if on_own_lines {
+            self.edit(*colon..*colon, format!(" {value}"));
+            self.edit(line_end(self.text, *colon)..range.end, "");
+        } else {
+            let blank = if range.is_empty() { " " } else { "" };
+            self.edit(range.clone(), format!("{blank}{value}"));
+        }
+        Ok(())
+    }
+
+    /// Makes a list of `texts` one of `new`, if something of it stays.
+    fn change_texts(&mut self, list: &List, texts: &[String], new: &[Document]) -> Result<bool> {
+        let mut rest = new.iter().peekable();
+        let mut removed = Vec::new();
+        for (item, text) in list.items().iter().zip(texts) {
+            // The layout of JSON is found without its escapes.
+            let own = self.text.get(item.range.clone()).filter(|_| self.is_json);
+            let own = own.and_then(|own| serde_json::from_str::<String>(own).ok());
+            let text = own.as_ref().unwrap_or(text);
+            removed.push(rest.next_if(|new| new.as_str() == Some(text)).is_none());
+        }
+        let Some(last) = removed.iter().rposition(|removed| !removed) else { return Ok(false) };
+        self.remove(list, &removed)?;
+        let Some(last) = list.items().get(last) else { return Ok(false) };
+        let is_block = matches!(list, List::Block { .. });
+        let before = line_up_to(self.text, last.range.start).to_owned();
+        let (end, between) = if is_block {
+            let dash = self.dash(last)?;
+            let indent = line_up_to(self.text, dash);
+            (line_end(self.text, last.range.end), format!("{}{indent}- ", self.line_break))
+        } else if is_blank(&before) {
+            (last.range.end, format!(",{}{before}", self.line_break))
+        } else {
+            (last.range.end, ", ".to_owned())
+        };
+        let mut added = String::new();
+        for value in rest {
+            let _ = write!(added, "{between}{}", self.value(value, !is_block)?);
+        }
+        if !added.is_empty() {
+            self.edit(end..end, added);
+        }
+        Ok(true)
+    }
+
+    fn unset(&mut self, item: &Item, name: &str) -> Result<()> {
+        self.unset_all(
+            item,
+            &item.fields.iter().map(|field| field.name == name).collect::<Vec<_>>(),
+        )
+    }
+
+    /// Takes away those fields of an object that `removed` marks; others stay.
+    fn unset_all(&mut self, item: &Item, removed: &[bool]) -> Result<()> {
+        let Some(last_kept) = removed.iter().rposition(|removed| !removed) else {
+            bail!("nothing of an object stays");
+        };
+        for (index, field) in item.fields.iter().enumerate() {
+            if !removed.get(index).is_some_and(|removed| *removed) {
+                continue;
+            }
+            let range = if index > last_kept && item.is_flow {
+                let before = index.checked_sub(1).and_then(|index| item.fields.get(index));
+                before.context("a field is missing")?.value.end..field.value.end
+            } else if item.is_flow || !is_blank(line_up_to(self.text, field.start)) {
+                // Behind a brace, a comma or a dash.
+                let next = item.fields.get(index + 1).context("a field is missing")?;
+                field.start..next.start
+            } else {
+                self.lines(field.start, field.value.end.max(field.colon))
+            };
+            self.edit(range, "");
+        }
+        Ok(())
+    }
+
+    /// The lines from the one of `start` to the one of `end`, with the line break before them: behind
+    /// them something else may be added.
+    fn lines(&self, start: usize, end: usize) -> Range<usize> {
+        let before = self.text.get(..start - line_up_to(self.text, start).len()).unwrap_or("");
+        let before = before.strip_suffix('\n').unwrap_or(before);
+        let before = before.strip_suffix('\r').unwrap_or(before);
+        before.len()..line_end(self.text, end)
+    }
+
     fn add(&mut self, changes: &[Change]) -> Result<()> {
         let added: Vec<&Fields<Document>> = changes
             .iter()
             .filter_map(|change| match change {
                 Change::Add(fields) => Some(fields),
-                Change::Remove(_) | Change::Set(..) => None,
+                _ => None,
             })
             .collect();
         if added.is_empty() {
@@ -198,28 +348,28 @@ impl Editor<'_> {
         Ok(())
     }
 
-    fn remove(&mut self, changes: &[Change]) -> Result<()> {
+    fn remove_keys(&mut self, changes: &[Change]) -> Result<()> {
         let mut removed = vec![false; self.list.items().len()];
         for change in changes {
             if let Change::Remove(index) = change {
                 *removed.get_mut(*index).context("a key is missing")? = true;
             }
         }
+        self.remove(self.list, &removed)
+    }
+
+    /// Takes away those items of a list that `removed` marks.
+    fn remove(&mut self, list: &List, removed: &[bool]) -> Result<()> {
         if !removed.contains(&true) {
             return Ok(());
         }
         let all = !removed.contains(&false);
-        match self.list {
-            List::Missing | List::Empty { .. } => bail!("a key is missing"),
+        match list {
+            List::Missing | List::Empty { .. } => bail!("an item is missing"),
             List::Block { head, items } => {
-                for (item, _) in items.iter().zip(&removed).filter(|(_, removed)| **removed) {
+                for (item, _) in items.iter().zip(removed).filter(|(_, removed)| **removed) {
                     let dash = self.dash(item)?;
-                    let start = dash - line_up_to(self.text, dash).len();
-                    let end = line_end(self.text, item.range.end);
-                    let rest = self.text.get(end..).unwrap_or("");
-                    let line_break = rest.len() - rest.trim_start_matches('\r').len();
-                    let end = (end + line_break + 1).min(self.text.len());
-                    self.edit(start..end, "");
+                    self.edit(self.lines(dash, item.range.end), "");
                 }
                 if all {
                     self.edit(*head..*head, " []");
@@ -476,42 +626,184 @@ keys:
         changed("k.yaml", &all, &[new_key("c")]);
     }
 
+    fn words(words: &[&str]) -> Document {
+        Document::Array(words.iter().map(|word| text(word)).collect())
+    }
+
+    fn object(fields: &[(&str, &str)]) -> Document {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+        Document::Object(Fields(fields.collect()))
+    }
+
+    #[test]
+    fn what_stays_of_a_list_keeps_its_text() {
+        let yaml = "\
+keys:
+  - id: a
+    scopes:            # what it may
+      - 'a:read'       # the first
+      # and more
+      - \"b:read\"
+      - c:read
+    name: x
+  - id: b
+    scopes: [ 'a:read',  b ]  # few
+    origins: [
+      https://a.example,
+      https://b.example
+    ]
+";
+        let changes = [
+            Change::Set(0, "scopes", words(&["a:read", "c:read", "d:read"])),
+            Change::Set(1, "scopes", words(&["a:read", "c"])),
+            Change::Set(1, "origins", words(&["https://b.example", "https://c.example"])),
+        ];
+        assert_eq!(
+            changed("k.yaml", yaml, &changes),
+            "\
+keys:
+  - id: a
+    scopes:            # what it may
+      - 'a:read'       # the first
+      # and more
+      - c:read
+      - \"d:read\"
+    name: x
+  - id: b
+    scopes: [ 'a:read', c ]  # few
+    origins: [
+      https://b.example,
+      \"https://c.example\"
+    ]
+"
+        );
+        // Nothing of the old list stays, or there is none in the new one.
+        let changes = [
+            Change::Set(0, "scopes", words(&["read"])),
+            Change::Set(1, "scopes", words(&[])),
+            Change::Unset(1, "origins"),
+        ];
+        assert_eq!(
+            changed("k.yaml", yaml, &changes),
+            "\
+keys:
+  - id: a
+    scopes: [read]            # what it may
+    name: x
+  - id: b
+    scopes: []  # few
+"
+        );
+    }
+
+    #[test]
+    fn what_stays_of_an_object_keeps_its_text() {
+        let yaml = "\
+keys:
+  - id: a
+    attributes:
+      plan: 'pro'   # paid
+      # where
+      region: eu
+    # end
+  - {id: b, attributes: {plan: 'pro', region: eu}, name: b} # b
+";
+        let new = object(&[("plan", "pro"), ("seats", "5")]);
+        let changes =
+            [Change::Set(0, "attributes", new.clone()), Change::Set(1, "attributes", new)];
+        assert_eq!(
+            changed("k.yaml", yaml, &changes),
+            "\
+keys:
+  - id: a
+    attributes:
+      plan: 'pro'   # paid
+      # where
+      seats: \"5\"
+    # end
+  - {id: b, attributes: {plan: 'pro', seats: \"5\"}, name: b} # b
+"
+        );
+        let new = object(&[("plan", "free"), ("region", "eu")]);
+        let changes = [Change::Set(0, "attributes", new), Change::Unset(1, "attributes")];
+        assert_eq!(
+            changed("k.yaml", yaml, &changes),
+            yaml.replacen("'pro'", "free", 1)
+                .replace(" attributes: {plan: 'pro', region: eu},", "")
+        );
+    }
+
+    #[test]
+    fn a_field_that_comes_and_goes_leaves_the_file_as_it_was() {
+        for (file, text) in LAYOUTS {
+            for index in 0..3 {
+                let set = Change::Set(index, "suspended", Document::Boolean(true));
+                let unset = Change::Unset(index, "suspended");
+                let suspended = changed(file, text, &[set]);
+                let resumed = changed(file, &suspended, std::slice::from_ref(&unset));
+                // A comma behind the last field is all that may go.
+                assert_eq!(resumed.replace(", }", "}"), text.replace(", }", "}"));
+                let both = [unset, Change::Set(index, "name", super::tests::text("é"))];
+                changed(file, &suspended, &both);
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_goes_wherever_it_stands() {
+        for text in [
+            "keys:\n- suspended: true\n  id: a\n",
+            "keys:\r\n- id: a\r\n  suspended: true # x\r\n",
+            "keys:\n- id: a\n  suspended:\n    true\n  name: x\n",
+            "keys: [{suspended: true, id: a}]\n",
+            "keys: [{id: a, suspended: true}]\n",
+            "{\"keys\": [{\"id\": \"\\u0061\", \"suspended\": true, \"scopes\": [\"a\\u003ab\"]}]}\n",
+        ] {
+            let is_json = text.starts_with('{');
+            let file = if is_json { "k.json" } else { "k.yaml" };
+            let rest = changed(file, text, &[Change::Unset(0, "suspended")]);
+            assert!(!rest.contains("suspended"), "{rest}");
+            if is_json {
+                let rest = changed(file, text, &[Change::Set(0, "scopes", words(&["a:b", "c"]))]);
+                assert!(rest.contains("[\"a\\u003ab\", \"c\"]"), "{rest}");
+            }
+        }
+    }
+
+    const LAYOUTS: [(&str, &str); 13] = [
+        ("k.yaml", "keys:\n- id: a\n- id: b\n  disabled: false\n- id: c"),
+        ("k.yaml", "keys:\r\n  - id: a\r\n  - id: b # x\r\n    expires_at:\r\n  - id: c\r\n"),
+        (
+            "k.yaml",
+            "keys:\n  -\n    id: a\n  -   id: b\n      name: 'it''s\n        long'\n  - id: c\n",
+        ),
+        ("k.yaml", "keys:\n- {id: a}\n- {id: b, disabled: false} # x\n- {id: c, }\n"),
+        ("k.yaml", "keys: [{id: a}, {id: b, expires_at: 1}, {id: c}]\nrealm: x\n"),
+        ("k.yaml", "keys: [\n  {id: a},\n  {id: b},\n  {id: c},\n]\n"),
+        (
+            "k.yaml",
+            "---\nrealm: x\nkeys:\n  - id: a\n    attributes:\n      plan: é\n  - id: b\n  - id: c\n    scopes:\n    - read\nrules: []\n",
+        ),
+        (
+            "k.yaml",
+            "keys: &k\n- &x\n  id: a\n  scopes: &s [read]\n- &y {id: b, scopes: &t [read]}\n- id: c\n  attributes: &a\n    plan: x\n",
+        ),
+        (
+            "k.yaml",
+            "keys: !!seq\n- !!map\n  id: !!str a\n- id: &b b\n  disabled: !!bool false\n- id: c\n",
+        ),
+        ("k.yaml", "keys: &k [&x {id: a}, &y {id: b, scopes: &s [read]}, {id: c}]\n"),
+        ("k.json", r#"{"keys":[{"id":"a"},{"id":"b","disabled":false},{"id":"c"}]}"#),
+        (
+            "k.json",
+            "{\n\t\"keys\": [\n\t\t{\n\t\t\t\"id\": \"a\"\n\t\t},\n\t\t{\"id\": \"b\"},\n\t\t{\n\t\t\t\"id\": \"c\"\n\t\t}\n\t],\n\t\"realm\": \"é\\n\"\n}\n",
+        ),
+        ("keys", "{\"keys\": [\n  {\"id\": \"a\"},\n  {\"id\": \"b\"},\n  {\"id\": \"c\"}\n]}\n"),
+    ];
+
     #[test]
     fn every_layout_takes_every_change() {
-        let layouts = [
-            ("k.yaml", "keys:\n- id: a\n- id: b\n  disabled: false\n- id: c"),
-            ("k.yaml", "keys:\r\n  - id: a\r\n  - id: b # x\r\n    expires_at:\r\n  - id: c\r\n"),
-            (
-                "k.yaml",
-                "keys:\n  -\n    id: a\n  -   id: b\n      name: 'it''s\n        long'\n  - id: c\n",
-            ),
-            ("k.yaml", "keys:\n- {id: a}\n- {id: b, disabled: false} # x\n- {id: c, }\n"),
-            ("k.yaml", "keys: [{id: a}, {id: b, expires_at: 1}, {id: c}]\nrealm: x\n"),
-            ("k.yaml", "keys: [\n  {id: a},\n  {id: b},\n  {id: c},\n]\n"),
-            (
-                "k.yaml",
-                "---\nrealm: x\nkeys:\n  - id: a\n    attributes:\n      plan: é\n  - id: b\n  - id: c\n    scopes:\n    - read\nrules: []\n",
-            ),
-            (
-                "k.yaml",
-                "keys: &k\n- &x\n  id: a\n  scopes: &s [read]\n- &y {id: b, scopes: &t [read]}\n- id: c\n  attributes: &a\n    plan: x\n",
-            ),
-            (
-                "k.yaml",
-                "keys: !!seq\n- !!map\n  id: !!str a\n- id: &b b\n  disabled: !!bool false\n- id: c\n",
-            ),
-            ("k.yaml", "keys: &k [&x {id: a}, &y {id: b, scopes: &s [read]}, {id: c}]\n"),
-            ("k.json", r#"{"keys":[{"id":"a"},{"id":"b","disabled":false},{"id":"c"}]}"#),
-            (
-                "k.json",
-                "{\n\t\"keys\": [\n\t\t{\n\t\t\t\"id\": \"a\"\n\t\t},\n\t\t{\"id\": \"b\"},\n\t\t{\n\t\t\t\"id\": \"c\"\n\t\t}\n\t],\n\t\"realm\": \"é\\n\"\n}\n",
-            ),
-            (
-                "keys",
-                "{\"keys\": [\n  {\"id\": \"a\"},\n  {\"id\": \"b\"},\n  {\"id\": \"c\"}\n]}\n",
-            ),
-        ];
-        for (file, text) in layouts {
+        for (file, text) in LAYOUTS {
             changed(file, text, &[new_key("d")]);
             for index in 0..3 {
                 let revoked = changed(file, text, &revoke(index));

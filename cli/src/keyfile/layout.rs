@@ -4,6 +4,7 @@
 //! wrong place found here is an error, never a wrong file.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -33,7 +34,7 @@ impl List {
     }
 }
 
-/// One key.
+/// One key, or another object or item of a list.
 #[derive(Debug)]
 pub(super) struct Item {
     /// From its brace, or its first field, to its brace or the end of its last value.
@@ -44,23 +45,62 @@ pub(super) struct Item {
     pub(super) last_name: usize,
     /// Where its last field's value ends.
     pub(super) last_end: usize,
-    /// Those of its fields that a command changes, with the places of their values.
-    pub(super) fields: Vec<(&'static str, Range<usize>)>,
+    /// Its fields, where they are wanted.
+    pub(super) fields: Vec<Field>,
 }
 
-/// The fields of a key that commands change.
-const CHANGEABLE: [&str; 2] = ["disabled", "expires_at"];
+impl Item {
+    /// What starts at a place, without any field yet.
+    fn of(range: Range<usize>, is_flow: bool) -> Item {
+        let end = range.end;
+        Item { range, is_flow, last_name: end, last_end: end, fields: Vec::new() }
+    }
 
-/// Finds the list `keys` of a document.
+    /// The field `name`, if it is wanted and there.
+    pub(super) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+}
+
+/// One field of a key, or of an object in one.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    /// Where its name starts.
+    pub(super) start: usize,
+    /// The end of its colon.
+    pub(super) colon: usize,
+    pub(super) value: Range<usize>,
+    pub(super) node: Node,
+}
+
+/// What a field's value is.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// A list of texts that is not empty.
+    List(List, Vec<String>),
+    /// An object that is not empty.
+    Object(Item),
+    /// Anything else.
+    Other,
+    /// One value: its text.
+    Scalar(String),
+}
+
+/// Finds the list `keys` of a document, and the fields of those keys that `wanted` names by their place.
 ///
 /// # Errors
 /// The text is laid out in a way that this does not understand.
-pub(super) fn find(text: &str, is_json: bool) -> Result<List> {
+pub(super) fn find(text: &str, is_json: bool, wanted: &HashSet<usize>) -> Result<List> {
     let masked = if is_json { mask_escapes(text) } else { Cow::Borrowed(text) };
     // The parser counts characters.
     let offsets = (!masked.is_ascii())
         .then(|| masked.char_indices().map(|(offset, _)| offset).chain([masked.len()]).collect());
-    Walker { parser: Parser::new_from_str(&masked), text: &masked, offsets }.document()
+    Walker { parser: Parser::new_from_str(&masked), text: &masked, offsets, wanted }.document()
 }
 
 /// Whether something stands for something else, so that a change in one place is one in another.
@@ -107,6 +147,7 @@ struct Walker<'t> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t str,
     offsets: Option<Vec<usize>>,
+    wanted: &'t HashSet<usize>,
 }
 
 impl<'t> Walker<'t> {
@@ -156,29 +197,36 @@ impl<'t> Walker<'t> {
                 let close = loop {
                     match self.next()? {
                         (Event::SequenceEnd, close) => break close,
-                        (Event::MappingStart(..), start) => items.push(self.item(start)?),
+                        (Event::MappingStart(..), start) => {
+                            let is_wanted = self.wanted.contains(&items.len());
+                            items.push(self.item(start, is_wanted)?);
+                        }
                         _ => bail!("a key is not an object"),
                     }
                 };
-                Ok(match (self.opens(&open, '['), items.is_empty()) {
-                    (false, _) if open.is_empty() => List::Block { head: colon, items },
-                    (false, _) => List::Block { head: open.end, items },
-                    (true, true) => List::Empty { colon, value: open.start..close.end },
-                    (true, false) => List::Flow { inner: open.end..close.start, items },
-                })
+                Ok(self.list(colon, &open, &close, items))
             }
             _ => bail!("`keys` is not a list"),
         }
     }
 
-    fn item(&mut self, start: Range<usize>) -> Result<Item> {
-        let mut item = Item {
-            is_flow: self.opens(&start, '{'),
-            last_name: start.end,
-            last_end: start.end,
-            range: start,
-            fields: Vec::new(),
-        };
+    fn list(
+        &self,
+        colon: usize,
+        open: &Range<usize>,
+        close: &Range<usize>,
+        items: Vec<Item>,
+    ) -> List {
+        match (self.opens(open, '['), items.is_empty()) {
+            (false, _) if open.is_empty() => List::Block { head: colon, items },
+            (false, _) => List::Block { head: open.end, items },
+            (true, true) => List::Empty { colon, value: open.start..close.end },
+            (true, false) => List::Flow { inner: open.end..close.start, items },
+        }
+    }
+
+    fn item(&mut self, start: Range<usize>, is_wanted: bool) -> Result<Item> {
+        let mut item = Item::of(start.clone(), self.opens(&start, '{'));
         loop {
             let (name, name_range) = match self.next()? {
                 (Event::MappingEnd, end) => {
@@ -188,21 +236,68 @@ impl<'t> Walker<'t> {
                 (Event::Scalar(name, ..), range) => (name, range),
                 _ => bail!("a field's name is not a text"),
             };
+            let colon = self.colon(name_range.end)?;
             let value = self.next()?;
             let start = value.1.start;
-            let end = self.skip(&value)?;
-            let range = if value.1.is_empty() && matches!(value.0, Event::Scalar(..)) {
-                let colon = self.colon(name_range.end)?;
-                colon..colon
-            } else {
-                start..end
+            let (node, end) = match is_wanted {
+                true => self.node(colon, value)?,
+                false if value.1.is_empty() && matches!(value.0, Event::Scalar(..)) => {
+                    (Node::Other, start)
+                }
+                false => (Node::Other, self.skip(&value)?),
             };
+            let range = if end <= start { colon..colon } else { start..end };
             item.last_name = name_range.start;
             item.last_end = range.end.max(name_range.end);
-            if let Some(name) = CHANGEABLE.into_iter().find(|own| *own == name) {
-                item.fields.push((name, range));
+            if is_wanted {
+                let (name, start) = (name.into_owned(), name_range.start);
+                item.fields.push(Field { name, start, colon, value: range, node });
             }
         }
+    }
+
+    /// The value that starts with `event`, and where it ends.
+    fn node(
+        &mut self,
+        colon: usize,
+        (event, range): (Event<'t>, Range<usize>),
+    ) -> Result<(Node, usize)> {
+        Ok(match event {
+            Event::MappingStart(..) => {
+                let item = self.item(range, true)?;
+                let end = item.range.end;
+                (if item.fields.is_empty() { Node::Other } else { Node::Object(item) }, end)
+            }
+            Event::SequenceStart(..) => {
+                let (mut items, mut texts) = (Vec::new(), Vec::new());
+                let mut last = range.end;
+                let close = loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, close) => break close,
+                        (event, own) => {
+                            let start = own.start;
+                            let end = self.skip(&(event.clone(), own))?;
+                            last = last.max(end);
+                            items.push(Item::of(start..end, false));
+                            if let Event::Scalar(text, ..) = event {
+                                texts.push(text.into_owned());
+                            }
+                        }
+                    }
+                };
+                let are_texts = !items.is_empty() && texts.len() == items.len();
+                let list = self.list(colon, &range, &close, items);
+                let end = if matches!(list, List::Block { .. }) { last } else { close.end };
+                (if are_texts { Node::List(list, texts) } else { Node::Other }, end)
+            }
+            event => {
+                let end = self.skip(&(event.clone(), range))?;
+                match event {
+                    Event::Scalar(text, ..) => (Node::Scalar(text.into_owned()), end),
+                    _ => (Node::Other, end),
+                }
+            }
+        })
     }
 
     /// Skips the value that starts with `event` and returns where it ends.
@@ -222,12 +317,16 @@ impl<'t> Walker<'t> {
     }
 
     /// Where an event's text ends. What ends without a bracket is reported where the next begins,
-    /// and a block of text with the blanks that follow it.
+    /// a block of text with the blanks that follow it, and a text in quotes with a comment.
     fn content_end(&self, event: &Event<'_>, range: &Range<usize>) -> usize {
         match event {
             Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, _, _) => {
                 let text = self.text.get(range.clone()).unwrap_or("");
                 range.start + text.trim_end().len()
+            }
+            Event::Scalar(_, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted, _, _) => {
+                let text = self.text.get(range.clone()).unwrap_or("");
+                range.start + quoted_end(text)
             }
             Event::SequenceEnd | Event::MappingEnd if range.is_empty() => 0,
             _ => range.end,
@@ -271,6 +370,24 @@ impl<'t> Walker<'t> {
         };
         offset.min(self.text.len())
     }
+}
+
+/// Where the quotes close that open in `text`.
+fn quoted_end(text: &str) -> usize {
+    let mut characters = text.char_indices().skip_while(|(_, c)| !matches!(c, '\'' | '"'));
+    let quote = characters.next().map(|(_, quote)| quote);
+    let mut characters = characters.peekable();
+    while let Some((place, character)) = characters.next() {
+        match character {
+            '\\' if quote == Some('"') => {
+                characters.next();
+            }
+            '\'' if quote == Some('\'') && characters.next_if(|(_, c)| *c == '\'').is_some() => {}
+            _ if Some(character) == quote => return place + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 fn is_start(event: &Event<'_>) -> bool {

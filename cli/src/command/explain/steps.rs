@@ -240,7 +240,10 @@ impl Story<'_> {
             Some(Reason::NotYetValid) => {
                 format!("it is not valid before {}", instant("not_before").unwrap_or_default())
             }
-            Some(Reason::RevokedKey) => "it is disabled".to_owned(),
+            Some(Reason::RevokedKey) => match self.of_key("disabled") {
+                Some(Document::Boolean(true)) => "it is disabled".to_owned(),
+                _ => "it is suspended".to_owned(),
+            },
             Some(Reason::KeyTypeDisabled) => "its type is disabled".to_owned(),
             _ => match instant("expires_at") {
                 None => "good".to_owned(),

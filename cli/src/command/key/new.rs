@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    Expiry, Files, parse_expiry, parse_id, parse_prefix, print, secret_fields, tell, text,
+    Expiry, Files, parse_attribute, parse_expiry, parse_id, parse_prefix, print, secret_fields,
+    tell, text, texts,
 };
 use crate::Exit;
 use crate::document::{Document, Fields};
@@ -93,7 +94,6 @@ impl Arguments {
     fn own_fields(&self, expires: Option<i64>) -> Result<Vec<(String, Document)>> {
         let mut fields = Vec::new();
         let mut field = |name: &str, value| fields.push((name.to_owned(), value));
-        let list = |items: &[String]| Document::Array(items.iter().map(text).collect());
         for (name, value) in
             [("type", &self.key_type), ("name", &self.name), ("account", &self.account)]
         {
@@ -102,13 +102,13 @@ impl Arguments {
             }
         }
         if !self.scopes.is_empty() {
-            field("scopes", list(&self.scopes));
+            field("scopes", texts(&self.scopes));
         }
         if let Some(expires) = expires {
             field("expires_at", text(time::display(expires)));
         }
         if !self.origins.is_empty() {
-            field("origins", list(&self.origins));
+            field("origins", texts(&self.origins));
         }
         let mut attributes: Vec<(String, Document)> = Vec::new();
         for (name, value) in &self.attributes {
@@ -121,12 +121,5 @@ impl Arguments {
             field("attributes", Document::Object(Fields(attributes)));
         }
         Ok(fields)
-    }
-}
-
-fn parse_attribute(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err("expected `NAME=VALUE`".to_owned()),
     }
 }

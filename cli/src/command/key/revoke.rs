@@ -1,69 +1,91 @@
-//! `latchkey key revoke`: the end of a key.
+//! `latchkey key revoke`: the end of keys.
 
 use anyhow::Result;
 use clap::Args;
 
-use super::{Files, end, tell};
+use super::{Chosen, Files, end, tell, tell_until_pushed};
 use crate::Exit;
-use crate::keyfile::{Change, KeyFile, State};
+use crate::keyfile::{Change, Key, KeyFile, State};
 use crate::style::warn;
 use crate::time;
 
-/// Revoke a key, for good
+/// Revoke keys, for good
 ///
-/// The key gets `disabled: true`, and an `expires_at` that says since when. No command undoes it.
-/// Requests with its token are refused as soon as the policy is pushed.
+/// A key gets `disabled: true`, and an `expires_at` that says since when. No command undoes it; what
+/// is to come back is suspended instead. Requests with its token are refused as soon as the policy
+/// is pushed.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  latchkey key revoke ci-2026 --keys keys.yaml")]
+#[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// The key that ends
-    id: String,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     files: Files,
 }
 
+const EXAMPLE: &str = "\
+Examples:
+  latchkey key revoke ci-2026 nightly --keys keys.yaml
+  latchkey key revoke --account ws_1 --keys keys.yaml";
+
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let Arguments { files, id } = arguments;
+    let Arguments { files, chosen } = arguments;
     let file = KeyFile::lock(&files.keys)?;
-    let key = file.key(id)?;
     let now = time::now();
-    let state = key.state(now);
-    if state == State::Revoked {
-        tell(format_args!("key `{id}` was revoked before; {} is unchanged", files.keys.display()));
-        tell(format_args!("{UNTIL_PUSHED}"));
-        return Ok(Exit::Fine);
+    let chosen = chosen.keys(&file)?;
+    let (before, revoked): (Vec<Key<'_>>, Vec<Key<'_>>) =
+        chosen.iter().copied().partition(|key| key.state(now) == State::Revoked);
+    for key in &before {
+        let name = files.keys.display();
+        tell(format_args!("key `{}` was revoked before; {name} is unchanged", key.id()));
     }
-    let changes = end(key, now, true);
-    let disable: Vec<Change> = changes
-        .iter()
-        .filter(|change| matches!(change, Change::Set(_, "disabled", _)))
-        .cloned()
-        .collect();
-    let changed = match file.change(&changes) {
-        Ok(changed) => changed,
-        // That it is over counts more than since when.
-        Err(error) => {
-            let changed = file.change(&disable).map_err(|_| error)?;
-            warn(format_args!(
-                "the file does not say since when `{id}` is revoked, so `prune` keeps it"
-            ));
-            changed
-        }
-    };
-    if let Some(exit) = files.write(&file, changed)? {
-        return Ok(exit);
-    }
-    match key.time("expires_at").filter(|_| state == State::Expired) {
-        Some(end) => tell(format_args!(
-            "key `{id}`, which expired at {}, is revoked as well",
-            time::display(end)
-        )),
-        None => {
-            tell(format_args!("key `{id}` is revoked"));
-            tell(format_args!("{UNTIL_PUSHED}"));
+    if !revoked.is_empty() {
+        let changes: Vec<Change> = revoked.iter().flat_map(|key| end(*key, now, true)).collect();
+        let changed = match file.change(&changes) {
+            Ok(changed) => changed,
+            // That they are over counts more than since when.
+            Err(error) => {
+                let changed = file.change(&without_end(&file, &revoked, now)).map_err(|_| error)?;
+                for key in revoked.iter().filter(|key| file.change(&end(**key, now, true)).is_err())
+                {
+                    warn(format_args!(
+                        "the file does not say since when `{}` is revoked, so `prune` keeps it",
+                        key.id()
+                    ));
+                }
+                changed
+            }
+        };
+        if let Some(exit) = files.write(&file, changed)? {
+            return Ok(exit);
         }
     }
+    let mut accepted = before.len();
+    for key in &revoked {
+        let id = key.id();
+        match key.time("expires_at").filter(|_| key.state(now) == State::Expired) {
+            Some(end) => tell(format_args!(
+                "key `{id}`, which expired at {}, is revoked as well",
+                time::display(end)
+            )),
+            None => {
+                tell(format_args!("key `{id}` is revoked"));
+                accepted += 1;
+            }
+        }
+    }
+    tell_until_pushed(accepted);
     Ok(Exit::Fine)
 }
 
-const UNTIL_PUSHED: &str = "proxies accept it until that is pushed (`latchkey push`)";
+/// The changes that revoke keys, without an end where the file's layout leaves no room for it.
+fn without_end(file: &KeyFile, keys: &[Key<'_>], now: i64) -> Vec<Change> {
+    let changes = keys.iter().flat_map(|key| {
+        let mut changes = end(*key, now, true);
+        if file.change(&changes).is_err() {
+            changes.retain(|change| matches!(change, Change::Set(_, "disabled", _)));
+        }
+        changes
+    });
+    changes.collect()
+}

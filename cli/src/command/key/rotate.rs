@@ -55,6 +55,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     let now = time::now();
     let over = match old.state(now) {
         State::Active | State::NotYetValid => None,
+        State::Suspended => {
+            bail!("the key `{id}` is suspended (resume it first, or mint a key of its own)")
+        }
         State::Expired => Some("expired"),
         State::Revoked => Some("was revoked"),
     };
@@ -170,7 +173,7 @@ fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
     old.time("expires_at")?;
     let (stem, number) = counted(old.id());
     file.keys()
-        .filter(|key| matches!(key.state(now), State::Active | State::NotYetValid))
+        .filter(|key| !matches!(key.state(now), State::Expired | State::Revoked))
         .filter(|key| {
             let (own_stem, own_number) = counted(key.id());
             own_stem == stem && own_number > number
