@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use percent_encoding::NON_ALPHANUMERIC;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The admin port of a running Envoy.
@@ -44,17 +46,36 @@ impl Admin {
         prefix: &str,
         patience: Duration,
     ) -> Result<BTreeMap<String, Value>> {
-        let admin = &self.url;
-        let filter = prefix.replace('.', "%5C.");
-        let url = format!("{admin}/stats?format=json&filter=%5E{filter}");
-        let unreachable = || format!("cannot read the statistics of Envoy at `{admin}`");
-        let request = self.agent.get(&url).config().timeout_global(Some(patience)).build();
-        let mut response = request.call().with_context(unreachable)?;
-        let body = response.body_mut().with_config().limit(1 << 30).read_to_string();
-        let stats: Stats = serde_json::from_str(&body.with_context(unreachable)?)
-            .with_context(|| format!("`{admin}` is no admin port of Envoy"))?;
+        // A regular expression, in which each character stands for itself.
+        let literal = prefix.chars().map(|character| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => character.to_string(),
+            other => format!("\\{other}"),
+        });
+        let literal: String = literal.collect();
+        let filter = percent_encoding::utf8_percent_encode(&literal, NON_ALPHANUMERIC);
+        let path = format!("/stats?format=json&filter=%5E{filter}");
+        let stats: Stats = self.ask(&path, "the statistics", patience)?;
         let own = |stat: Stat| Some((stat.name?.strip_prefix(prefix)?.to_owned(), stat.value?));
         Ok(stats.stats.into_iter().filter_map(own).collect())
+    }
+
+    /// All of its configuration.
+    ///
+    /// # Errors
+    /// Envoy does not answer within `patience`, or answers something else.
+    pub(crate) fn config_dump(&self, patience: Duration) -> Result<Value> {
+        self.ask("/config_dump", "the configuration", patience)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, path: &str, what: &str, patience: Duration) -> Result<T> {
+        let admin = &self.url;
+        let unreachable = || format!("cannot read {what} of Envoy at `{admin}`");
+        let request = self.agent.get(format!("{admin}{path}"));
+        let request = request.config().timeout_global(Some(patience)).build();
+        let mut response = request.call().with_context(unreachable)?;
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_string();
+        serde_json::from_str(&body.with_context(unreachable)?)
+            .with_context(|| format!("`{admin}` is not an admin port of Envoy"))
     }
 }
 

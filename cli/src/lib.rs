@@ -22,6 +22,7 @@ mod place;
 mod plaintext;
 pub mod policy;
 mod progress;
+mod protection;
 mod style;
 mod table;
 mod time;
@@ -58,6 +59,7 @@ fn run(command: &Command) -> anyhow::Result<Exit> {
         Command::Completions(arguments) => {
             command::completions::run(arguments, Arguments::command(), &mut programs)?
         }
+        Command::Doctor(arguments) => command::doctor::run(arguments, &mut people)?,
         Command::Explain(arguments) => command::explain::run(arguments, &mut people)?,
         Command::Image(arguments) => command::image::run(arguments, &mut programs)?,
         Command::Key(arguments) => command::key::run(arguments, &mut programs)?,
@@ -84,6 +86,7 @@ struct Arguments {
 enum Command {
     Check(command::check::Arguments),
     Completions(command::completions::Arguments),
+    Doctor(command::doctor::Arguments),
     Explain(command::explain::Arguments),
     Image(command::image::Arguments),
     Key(command::key::Arguments),
@@ -95,7 +98,7 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine or allowed, 1 failed, 2 denied or wrong usage, 3 findings.
+Exit codes: 0 fine, allowed or protected, 1 failed or not protected, 2 denied or wrong usage, 3 findings.
 Keys hashed with hmac-sha256 need the environment variable LATCHKEY_PEPPER.";
 
 /// `latchkey … | head` is no failure that anyone wants to read about.

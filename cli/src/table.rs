@@ -32,7 +32,8 @@ pub(crate) fn write<const N: usize>(
     Ok(())
 }
 
-fn printable(text: &str) -> String {
+/// A text without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -13,11 +13,12 @@ use clap::Args;
 
 use self::discovery::{Discovery, Outcome};
 use self::target::Target;
-use super::render;
+use super::{doctor, render};
 use crate::admin::Admin;
 use crate::finding::{self, count};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
+use crate::protection::Severity;
 use crate::style::warn;
 use crate::{Exit, atomic, filter, time};
 
@@ -67,7 +68,8 @@ a warning, or left to Envoy where `--admin` asks it.
 
 The file names its version, a digest of what it says. With `--admin`, an Envoy that refuses it goes on
 serving what it served before; the file is then put back as it was, if that is what Envoy serves, so
-that a restart finds it. That, and a wait in vain, end with exit code 1.";
+that a restart finds it. That, and a wait in vain, end with exit code 1. What `latchkey doctor` has
+against that Envoy is a warning.";
 
 /// Replaces the file; a policy with errors ends with [`Exit::Findings`] and replaces nothing.
 ///
@@ -150,6 +152,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             writeln!(output, "replaced {name}: {what}")?;
             let seconds = start.elapsed().as_secs_f64();
             writeln!(output, "Envoy serves it, {seconds:.1} s later")?;
+            warn_of_what_is_open(&admin);
             Ok(Exit::Fine)
         }
         Outcome::Refused => {
@@ -178,6 +181,19 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             "Envoy at `{url}` has not come to version {version} within {span} and serves {still}; {name} \
              is replaced"
         ),
+    }
+}
+
+/// Warns where what was pushed does not protect the proxy. That is no fault of the push, which has done its work.
+fn warn_of_what_is_open(admin: &Admin) {
+    match doctor::of_envoy(admin) {
+        Ok(report) => {
+            let errors = report.findings.iter().filter(|own| own.severity == Severity::Error);
+            for finding in errors {
+                warn(format_args!("this Envoy is not protected: {}", doctor::line(None, finding)));
+            }
+        }
+        Err(error) => warn(format_args!("whether this Envoy is protected is not known: {error:#}")),
     }
 }
 

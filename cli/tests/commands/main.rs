@@ -8,6 +8,7 @@
 
 mod check;
 mod corpus;
+mod doctor;
 mod explain;
 mod files;
 mod image;
@@ -95,8 +96,18 @@ fn wrong_usage_is_2() {
     );
 }
 
-const COMMANDS: [&str; 9] =
-    ["check", "completions", "explain", "key", "push", "render", "schema", "test", "usage"];
+const COMMANDS: [&str; 10] = [
+    "check",
+    "completions",
+    "doctor",
+    "explain",
+    "key",
+    "push",
+    "render",
+    "schema",
+    "test",
+    "usage",
+];
 
 #[test]
 fn every_command_shows_an_example() {

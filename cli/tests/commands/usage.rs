@@ -165,7 +165,7 @@ fn what_is_no_envoy_is_named() {
     );
     let address = admin("hello");
     let output = TestCommand::new(&directory, &format!("usage --admin {address}")).everything();
-    let expected = format!("error: `{address}` is no admin port of Envoy: expected value");
+    let expected = format!("error: `{address}` is not an admin port of Envoy: expected value");
     assert!(output.starts_with(&expected), "{output}");
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let command = format!("usage --admin http://{unused}");

@@ -1,0 +1,623 @@
+//! Whether a proxy is protected: each HTTP chain that sends requests on has Latchkey, and the guard behind it.
+//!
+//! A proxy is judged by its configuration, as Envoy dumps it. Measured on Envoy 1.40.0: of an extension that comes by
+//! discovery the dump shows the version that was offered last, taken or not; the one in force is named by a statistic.
+
+mod dump;
+mod filter;
+mod guard;
+mod route;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use self::dump::{Dump, Listener, State, field, items, text};
+use self::filter::{Filter, forges_decision, holds_latchkey};
+use self::guard::{Guard, RBAC};
+use self::route::Route;
+
+pub(crate) use self::dump::dumps;
+pub(crate) use self::filter::{OnFailure, Policy};
+
+/// What there is to say of one proxy. The fields are those of `doctor --format json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The name under which it stands in a document of several dumps.
+    pub(crate) proxy: Option<String>,
+    pub(crate) protected: bool,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A filter chain of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Chain {
+    pub(crate) listener: String,
+    /// Its name, or its number in the listener, or `default`; with ` (upgrade TYPE)` for the filters of an upgrade.
+    pub(crate) chain: String,
+    pub(crate) status: Status,
+}
+
+/// What becomes of requests in a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    /// It sends on nothing, or only what its filters have judged.
+    Protected,
+    /// Its routes redirect or answer by themselves, or it has none.
+    AnswersItself,
+    /// Probes and statistics of a mesh.
+    Mesh,
+    /// Requests that leave the workload.
+    Outbound,
+    /// It sends requests only to other listeners of this Envoy, which are judged themselves.
+    PassesOn,
+    /// It is not HTTP.
+    Tcp,
+    /// An internal listener, to which only chains that are protected send.
+    Inner,
+    /// There is an error in it.
+    NotProtected,
+}
+
+/// One thing that is wrong, or doubtful, in a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    /// What kind of mistake it is; stable across releases.
+    pub(crate) code: &'static str,
+    pub(crate) listener: Option<String>,
+    pub(crate) chain: Option<String>,
+    /// The routes that are concerned; empty for all of them.
+    pub(crate) routes: Vec<String>,
+    pub(crate) message: String,
+    pub(crate) help: &'static str,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Severity {
+    /// The proxy is not protected, or does not do what it was told.
+    Error,
+    /// Something else will not work.
+    Warning,
+    /// Something to know.
+    Note,
+}
+
+/// What Envoy's statistics say of an extension.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    /// The version that it serves; empty where it has none.
+    pub(crate) version: String,
+}
+
+/// Judges a proxy by a dump of its configuration, and by what its statistics say of the extension of a name, where they can
+/// be asked.
+///
+/// # Errors
+/// The dump does not tell of listeners, or the statistics cannot be read.
+pub(crate) fn examine(
+    proxy: Option<String>,
+    dump: &Value,
+    in_force: &dyn Fn(&str) -> Result<Option<InForce>>,
+) -> Result<Report> {
+    let dump = Dump::new(dump);
+    ensure!(
+        dump.has_listeners,
+        "the dump does not tell of listeners: it must be of the whole configuration"
+    );
+    let mut examiner = Examiner::new(&dump);
+    examiner.examine();
+    examiner.ask(in_force)?;
+    Ok(examiner.report(proxy))
+}
+
+struct Examiner<'d, 'v> {
+    dump: &'d Dump<'v>,
+    /// Each with the configuration that it is of.
+    policies: Vec<(&'v Value, Policy)>,
+    chains: Vec<Chain>,
+    findings: Vec<Finding>,
+    /// Internal listeners to which requests come that nobody has judged.
+    exposed: BTreeSet<&'v str>,
+}
+
+/// The filters of one way through a chain.
+struct Way<'v> {
+    chain: String,
+    filters: Vec<Filter<'v>>,
+    /// For each filter that is Latchkey the place of its policy.
+    policies: Vec<Option<usize>>,
+}
+
+/// A finding's code, severity, message and help, which are the same for all routes of a way.
+type Fault = (Severity, &'static str, String, &'static str);
+
+impl<'d, 'v> Examiner<'d, 'v> {
+    fn new(dump: &'d Dump<'v>) -> Examiner<'d, 'v> {
+        let (policies, chains, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Examiner { dump, policies, chains, findings, exposed: BTreeSet::new() }
+    }
+
+    fn examine(&mut self) {
+        for listener in &self.dump.listeners {
+            if let Some(refusal) = listener.refusal {
+                let message = format!("Envoy refuses the newest of this listener: {refusal}");
+                let help = "what stood before goes on serving, if anything did: mend what the control plane sends";
+                self.add(Severity::Error, "update_refused", listener, None, message, help);
+            }
+        }
+        // Internal listeners last, and again for those that the others expose.
+        let (inner, outer): (Vec<Listener<'v>>, Vec<_>) =
+            self.dump.listeners.iter().copied().partition(Listener::is_internal);
+        for listener in &outer {
+            self.listener(listener);
+        }
+        let mut judged = BTreeSet::new();
+        while let Some(listener) =
+            inner.iter().find(|own| self.exposed.contains(own.name) && !judged.contains(own.name))
+        {
+            judged.insert(listener.name);
+            for listener in inner.iter().filter(|own| own.name == listener.name) {
+                self.listener(listener);
+            }
+        }
+        for listener in inner.iter().filter(|own| !judged.contains(own.name)) {
+            for (chain, _) in listener.chains() {
+                self.chain(listener, chain, Status::Inner);
+            }
+        }
+        self.tell_of_nothing();
+    }
+
+    /// A proxy without anything to protect is not what anybody wanted to hear of.
+    fn tell_of_nothing(&mut self) {
+        let is = |wanted: &[Status]| self.chains.iter().any(|chain| wanted.contains(&chain.status));
+        if is(&[Status::Protected, Status::NotProtected]) {
+            return;
+        }
+        let (code, message) = if is(&[Status::AnswersItself, Status::PassesOn, Status::Inner]) {
+            ("no_route", "no HTTP chain has a route to an upstream")
+        } else {
+            ("no_http", "no listener takes HTTP")
+        };
+        self.findings.push(Finding {
+            severity: Severity::Error,
+            code,
+            listener: None,
+            chain: None,
+            routes: Vec::new(),
+            message: format!("{message}, so there is nothing that Latchkey protects"),
+            help: "is this the proxy that clients reach, and has it got its configuration yet?",
+        });
+    }
+
+    fn listener(&mut self, listener: &Listener<'v>) {
+        let status = if self.dump.is_of_mesh(listener) {
+            Some(Status::Mesh)
+        } else if self.dump.is_outbound(listener) {
+            Some(Status::Outbound)
+        } else {
+            None
+        };
+        for (name, chain) in listener.chains() {
+            match status {
+                Some(status) => self.chain(listener, name, status),
+                None => self.filter_chain(listener, name, chain),
+            }
+        }
+    }
+
+    fn filter_chain(&mut self, listener: &Listener<'v>, name: String, chain: &'v Value) {
+        let filters: Vec<Filter<'v>> =
+            items(chain, "filters").iter().map(|filter| Filter::new(filter, self.dump)).collect();
+        let manager = filters.iter().find(|filter| filter.kind.ends_with(".HttpConnectionManager"));
+        let Some(manager) = manager.map(|filter| filter.config) else {
+            let clusters = filters.iter().map(|filter| text(filter.config, "cluster"));
+            for cluster in clusters.filter(|cluster| !cluster.is_empty()) {
+                self.exposed.extend(self.dump.internal_listeners(cluster).into_iter().flatten());
+            }
+            let message =
+                "this chain is not HTTP: Latchkey does not judge what comes here".to_owned();
+            let help = "nothing to do, unless HTTP was meant: then declare the port so";
+            self.add(Severity::Note, "not_http", listener, Some(&name), message, help);
+            self.chain(listener, name, Status::Tcp);
+            return;
+        };
+        let configs = self.dump.route_configs(manager);
+        let mut routes: Vec<Route<'v>> = Vec::new();
+        for config in &configs {
+            match config {
+                Some(config) => routes.extend(route::routes(config)),
+                None => {
+                    let message =
+                        "its routes are not in the dump, so what they turn off or on is not known";
+                    let help = "ask again once Envoy has its routes";
+                    self.add(
+                        Severity::Note,
+                        "routes_unknown",
+                        listener,
+                        Some(&name),
+                        message.to_owned(),
+                        help,
+                    );
+                    let (label, layers) = (String::new(), Vec::new());
+                    routes.push(Route { label, layers, cluster: None, goes_on: true });
+                }
+            }
+        }
+        routes.retain(|route| route.goes_on);
+        if routes.is_empty() {
+            self.chain(listener, name, Status::AnswersItself);
+            return;
+        }
+        let forging = filters.iter().any(forges_decision);
+        for (chain, filters) in self.ways(manager, &name) {
+            let policies = filters.iter().map(|filter| self.policy(filter)).collect();
+            self.way(listener, &Way { chain, filters, policies }, &routes, forging);
+        }
+    }
+
+    /// The filters of a connection manager, and those that it has for upgrades of their own.
+    fn ways(&self, manager: &'v Value, chain: &str) -> Vec<(String, Vec<Filter<'v>>)> {
+        let filters = |message, list: &str| {
+            items(message, list).iter().map(|filter| Filter::new(filter, self.dump)).collect()
+        };
+        let mut ways = vec![(chain.to_owned(), filters(manager, "http_filters"))];
+        for upgrade in items(manager, "upgrade_configs") {
+            let filters: Vec<Filter<'v>> = filters(upgrade, "filters");
+            if !filters.is_empty() {
+                let chain = format!("{chain} (upgrade {})", text(upgrade, "upgrade_type"));
+                ways.push((chain, filters));
+            }
+        }
+        ways
+    }
+
+    fn way(&mut self, listener: &Listener<'v>, way: &Way<'v>, routes: &[Route<'v>], forging: bool) {
+        let mut faults: BTreeMap<Fault, BTreeSet<&str>> = BTreeMap::new();
+        let mut faulty = 0;
+        for route in routes {
+            let found = self.route(way, route);
+            faulty += usize::from(found.iter().any(|fault| fault.0 == Severity::Error));
+            for fault in found {
+                faults.entry(fault).or_default().insert(&route.label);
+            }
+        }
+        if forging || way.filters.iter().any(forges_decision) {
+            let message = "a filter writes `wasm.latchkey` itself, so the guard cannot tell what Latchkey decided";
+            let help = "take it out: Latchkey alone writes that filter state";
+            faults.insert(
+                (Severity::Error, "forged_decision", message.to_owned(), help),
+                BTreeSet::new(),
+            );
+            faulty = routes.len();
+        }
+        if faulty == routes.len() && self.passes_on(routes) {
+            self.chain(listener, way.chain.clone(), Status::PassesOn);
+            return;
+        }
+        let all: BTreeSet<&str> = routes.iter().map(|route| &*route.label).collect();
+        let status = if faulty == 0 { Status::Protected } else { Status::NotProtected };
+        for ((severity, code, message, help), concerned) in faults {
+            let routes = if concerned == all { BTreeSet::new() } else { concerned };
+            self.findings.push(Finding {
+                severity,
+                code,
+                listener: Some(label(listener)),
+                chain: Some(way.chain.clone()),
+                routes: routes.into_iter().map(str::to_owned).collect(),
+                message,
+                help,
+            });
+        }
+        self.chain(listener, way.chain.clone(), status);
+    }
+
+    /// Whether all routes lead to internal listeners with HTTP chains of their own, which are judged then.
+    fn passes_on(&mut self, routes: &[Route<'v>]) -> bool {
+        let next = |route: &Route<'v>| self.dump.internal_listeners(route.cluster?);
+        let Some(next) = routes.iter().map(next).collect::<Option<Vec<_>>>() else { return false };
+        let next: BTreeSet<&str> = next.into_iter().flatten().collect();
+        let has_http = |name: &str| {
+            let own =
+                self.dump.listeners.iter().filter(|own| own.is_internal() && own.name == name);
+            own.flat_map(Listener::chains).any(|(_, chain)| {
+                let mut filters = items(chain, "filters").iter();
+                filters
+                    .any(|own| Filter::new(own, self.dump).kind.ends_with(".HttpConnectionManager"))
+            })
+        };
+        let passes_on = next.iter().all(|name| has_http(name));
+        if passes_on {
+            self.exposed.extend(next);
+        }
+        passes_on
+    }
+
+    /// What is wrong with a way for the requests of a route.
+    fn route(&self, way: &Way<'v>, route: &Route<'v>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut add =
+            |severity, code, message: String, help| faults.push((severity, code, message, help));
+        let on = |filter: &Filter<'v>| filter.on_route(&route.layers);
+        let guards: Vec<Guard> =
+            way.filters.iter().map(|filter| judge(filter, &route.layers)).collect();
+        let latchkeys = way.filters.iter().zip(&way.policies).enumerate();
+        let running = latchkeys.filter(|(_, (own, policy))| policy.is_some() && on(own).is_some());
+        let running: Vec<usize> = running.map(|(index, _)| index).collect();
+        let holding = guards.iter().enumerate().filter(|(_, guard)| **guard == Guard::Holds);
+        let holding: Vec<usize> = holding.map(|(index, _)| index).collect();
+        let (Some(&first), Some(&last)) = (running.first(), running.last()) else {
+            let is_off = way.policies.iter().any(Option::is_some);
+            let is_conditional = way.filters.iter().any(|own| holds_latchkey(own.config));
+            let effect = if holding.is_empty() {
+                "every request goes on, whoever sends it"
+            } else {
+                "the guard refuses every request"
+            };
+            let (code, what, help) = if is_off {
+                (
+                    "latchkey_off",
+                    "Latchkey is turned off",
+                    "turn it on in `typed_per_filter_config`, or let a rule of the policy say `access: public`",
+                )
+            } else if is_conditional {
+                (
+                    "latchkey_conditional",
+                    "Latchkey runs only if another filter has it run",
+                    "make it a filter of its own, for all requests",
+                )
+            } else {
+                (
+                    "no_latchkey",
+                    "there is no Latchkey",
+                    "add the filter, as `latchkey render` prints it; in a mesh, see whether its target is this proxy",
+                )
+            };
+            add(Severity::Error, code, format!("{what}: {effect}"), help);
+            return faults;
+        };
+        if !holding.iter().any(|index| *index > last) {
+            let weak = guards.iter().skip(last + 1).find_map(|guard| match guard {
+                Guard::Weak(why) => Some(*why),
+                _ => None,
+            });
+            let is_off = way.filters.iter().skip(last + 1).any(|own| {
+                own.kind == RBAC && on(own).is_none() && guard::judge(own.config) == Guard::Holds
+            });
+            let (code, message, help) = if !holding.is_empty() {
+                (
+                    "guard_before_latchkey",
+                    "the guard stands before Latchkey, and refuses every request".to_owned(),
+                    "put it right behind Latchkey",
+                )
+            } else if is_off {
+                ("guard_off", format!("the guard is turned off: {UNGUARDED}"), GUARD_HELP)
+            } else if let Some(why) = weak {
+                ("weak_guard", format!("the guard does not hold, {why}: {UNGUARDED}"), GUARD_HELP)
+            } else {
+                ("no_guard", format!("there is no guard behind Latchkey: {UNGUARDED}"), GUARD_HELP)
+            };
+            add(Severity::Error, code, message, help);
+        }
+        self.neighbours(way, route, first, &mut faults);
+        faults
+    }
+
+    /// What is wrong with what stands before and behind Latchkey.
+    fn neighbours(&self, way: &Way<'v>, route: &Route<'v>, first: usize, faults: &mut Vec<Fault>) {
+        let mut add = |severity, code, message: &str, help| {
+            faults.push((severity, code, message.to_owned(), help))
+        };
+        let places = |kind: &str| {
+            let filters = way.filters.iter().enumerate();
+            let own = filters.filter(|(_, own)| {
+                own.kind.contains(kind) && own.on_route(&route.layers).is_some()
+            });
+            own.map(|(index, _)| index).collect::<Vec<_>>()
+        };
+        let policy =
+            way.policies.get(first).copied().flatten().and_then(|index| self.policies.get(index));
+        let tokens = places(".http.jwt_authn.");
+        if policy.is_some_and(|(_, policy)| policy.has_sessions)
+            && !tokens.iter().any(|index| *index < first)
+        {
+            if tokens.is_empty() {
+                add(
+                    Severity::Error,
+                    "no_jwt_authn",
+                    "the policy has `sessions`, and no jwt_authn verifies them: every session is 401",
+                    "put jwt_authn before Latchkey",
+                );
+            } else {
+                add(
+                    Severity::Error,
+                    "jwt_authn_after_latchkey",
+                    "the policy has `sessions`, and jwt_authn stands behind Latchkey: every session is 401",
+                    "put jwt_authn before Latchkey; on Istio by the phase AUTHZ of the plugin",
+                );
+            }
+        }
+        let cors = places(".http.cors.");
+        let is_asked_for = cors
+            .iter()
+            .filter_map(|index| way.filters.get(*index))
+            .any(|own| route.layers.iter().any(|layer| layer.get(own.name).is_some()));
+        if is_asked_for && !cors.iter().any(|index| *index < first) {
+            add(
+                Severity::Warning,
+                "cors_after_latchkey",
+                "CORS stands behind Latchkey: scripts in browsers cannot read a refusal",
+                "put the CORS filter before Latchkey",
+            );
+        }
+        if places(".http.cache").iter().any(|index| *index < first) {
+            add(
+                Severity::Error,
+                "cache_before_latchkey",
+                "a cache stands before Latchkey, and answers whoever asks",
+                "put it behind the guard",
+            );
+        }
+        if places(".http.health_check.").iter().any(|index| *index < first) {
+            add(
+                Severity::Note,
+                "health_check_before_latchkey",
+                "a health check stands before Latchkey, and answers its path to whoever asks",
+                "nothing to do, if that is meant",
+            );
+        }
+    }
+
+    /// The policy of a filter that is Latchkey, by its place in `policies`. What is wrong with it is told once.
+    fn policy(&mut self, filter: &Filter<'v>) -> Option<usize> {
+        let known = |(config, policy): &(&'v Value, Policy)| {
+            std::ptr::eq(*config, filter.config) && policy.filter == filter.name
+        };
+        if let Some(index) = self.policies.iter().position(known) {
+            return Some(index);
+        }
+        let latchkey = filter.latchkey()?;
+        let version = filter.discovered.map(|extension| extension.version);
+        let policy = latchkey.policy(filter.name, version);
+        let mut add = |code, message: String, help| {
+            let message = format!("filter `{}`: {message}", filter.name);
+            let (listener, chain, routes) = (None, None, Vec::new());
+            self.findings.push(Finding {
+                severity: Severity::Error,
+                code,
+                listener,
+                chain,
+                routes,
+                message,
+                help,
+            });
+        };
+        if let Some(refusal) = filter.discovered.and_then(|extension| extension.refusal) {
+            add(
+                "update_refused",
+                format!("Envoy refuses the newest policy: {refusal}"),
+                REFUSED_HELP,
+            );
+        }
+        if !latchkey.is_here {
+            let message = if filter.kind.is_empty() {
+                "Envoy has not got it, and answers 500 to every request"
+            } else {
+                "in its place stands another filter, as Istio does where it cannot get the module"
+            };
+            add(
+                "not_delivered",
+                message.to_owned(),
+                "is the module there, and of the digest that was named? the control plane's or Envoy's log says why",
+            );
+        } else if let Some(mistake) = &policy.mistake {
+            add(
+                "no_policy",
+                mistake.clone(),
+                "render it from a policy that `latchkey check` has nothing against",
+            );
+        }
+        if policy.on_failure == OnFailure::Open {
+            add(
+                "fail_open",
+                "`FAIL_OPEN` lets every request through once it has crashed".to_owned(),
+                "say `failure_policy: FAIL_RELOAD`, or `failStrategy: FAIL_CLOSE` or `failOpen: false` in a mesh",
+            );
+        }
+        self.policies.push((filter.config, policy));
+        Some(self.policies.len() - 1)
+    }
+
+    /// Asks the statistics which versions are in force.
+    fn ask(&mut self, in_force: &dyn Fn(&str) -> Result<Option<InForce>>) -> Result<()> {
+        for (_, policy) in &mut self.policies {
+            let Some(version) = &policy.version else { continue };
+            let Some(InForce { version: served }) = in_force(&policy.filter)? else { continue };
+            if served != *version {
+                let serves = match &*served {
+                    "" => "answers 500 to every request".to_owned(),
+                    served => format!("goes on serving {served}"),
+                };
+                let message = format!(
+                    "filter `{}`: Envoy refuses version {version} and {serves}",
+                    policy.filter
+                );
+                let (severity, code, help) = (Severity::Error, "update_refused", REFUSED_HELP);
+                let (listener, chain, routes) = (None, None, Vec::new());
+                let finding = Finding { severity, code, listener, chain, routes, message, help };
+                self.findings.push(finding);
+            }
+            policy.version_in_force = Some(served).filter(|served| !served.is_empty());
+        }
+        Ok(())
+    }
+
+    fn report(self, proxy: Option<String>) -> Report {
+        let Examiner { policies, chains, mut findings, .. } = self;
+        let mut policies: Vec<Policy> = policies.into_iter().map(|(_, policy)| policy).collect();
+        // Envoy Gateway gives each chain its own copy of one filter.
+        policies.dedup_by(|one, other| one.filter == other.filter && one.sha256 == other.sha256);
+        findings.sort_by_key(|finding| finding.severity);
+        let mut told = Vec::new();
+        findings.retain(|finding| {
+            let is_new = !told.contains(finding);
+            if is_new {
+                told.push(finding.clone());
+            }
+            is_new
+        });
+        let protected = !findings.iter().any(|finding| finding.severity == Severity::Error);
+        Report { proxy, protected, policies, chains, findings }
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        listener: &Listener<'_>,
+        chain: Option<&str>,
+        message: String,
+        help: &'static str,
+    ) {
+        let (listener, chain, routes) =
+            (Some(label(listener)), chain.map(str::to_owned), Vec::new());
+        self.findings.push(Finding { severity, code, listener, chain, routes, message, help });
+    }
+
+    fn chain(&mut self, listener: &Listener<'_>, chain: String, status: Status) {
+        self.chains.push(Chain { listener: label(listener), chain, status });
+    }
+}
+
+const UNGUARDED: &str = "a worker in which Latchkey fails to start lets every request through";
+const GUARD_HELP: &str = "put the guard behind Latchkey, as `latchkey render` prints it";
+const REFUSED_HELP: &str =
+    "Envoy's log says why, behind `update rejected`; once it is mended, push or apply it again";
+
+/// A listener's name, and its state unless it serves.
+fn label(listener: &Listener<'_>) -> String {
+    match listener.state {
+        State::Warming => format!("{} (warming)", listener.label()),
+        State::Active | State::Refused | State::Static => listener.label(),
+    }
+}
+
+/// What a filter does about Latchkey's decision on a route, which may have rules of its own for it.
+fn judge(filter: &Filter<'_>, layers: &[&Value]) -> Guard {
+    if filter.kind != RBAC {
+        return Guard::None;
+    }
+    match filter.on_route(layers) {
+        None => Guard::None,
+        Some(None) => guard::judge(filter.config),
+        Some(Some((_, own))) => field(own, "rbac").map_or(Guard::None, guard::judge),
+    }
+}
