@@ -25,9 +25,10 @@ pub(super) struct Url {
     pub(super) has_extensions: bool,
 }
 
-/// The members and parameters by which a request asks for another document than its `query`: one that
-/// the upstream keeps (`operationId`: GraphQL-Ruby Pro) or, of Rails, the items of a batch.
-const OTHERS: [&str; 6] = ["_json", "doc_id", "documentId", "id", "operationId", "queryId"];
+/// The members and parameters by which a request asks for something else than its `query`: a document that
+/// the upstream keeps (`operationId`: GraphQL-Ruby Pro), of Rails the items of a batch, or of Hot Chocolate
+/// the schema.
+const OTHERS: [&str; 7] = ["_json", "doc_id", "documentId", "id", "operationId", "queryId", "sdl"];
 
 /// The parameters that decide.
 pub(crate) const PARAMETERS: [&[&str]; 2] = [&OTHERS, &["extensions", "operationName", "query"]];
