@@ -78,6 +78,14 @@ pub(crate) struct Finding {
     pub(crate) help: &'static str,
 }
 
+impl Finding {
+    /// One that is about no listener.
+    fn new(severity: Severity, code: &'static str, message: String, help: &'static str) -> Finding {
+        let (listener, chain, routes) = (None, None, Vec::new());
+        Finding { severity, code, listener, chain, routes, message, help }
+    }
+}
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,7 +161,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
                 self.add(Severity::Error, "update_refused", listener, None, message, help);
             }
         }
-        // Internal listeners last, and again for those that the others expose.
+        // Internal listeners last: whether they matter depends on who sends to them.
         let (inner, outer): (Vec<Listener<'v>>, Vec<_>) =
             self.dump.listeners.iter().copied().partition(Listener::is_internal);
         for listener in &outer {
@@ -187,15 +195,9 @@ impl<'d, 'v> Examiner<'d, 'v> {
         } else {
             ("no_http", "no listener takes HTTP")
         };
-        self.findings.push(Finding {
-            severity: Severity::Error,
-            code,
-            listener: None,
-            chain: None,
-            routes: Vec::new(),
-            message: format!("{message}, so there is nothing that Latchkey protects"),
-            help: "is this the proxy that clients reach, and has it got its configuration yet?",
-        });
+        let message = format!("{message}, so there is nothing that Latchkey protects");
+        let help = "is this the proxy that clients reach, and has it got its configuration yet?";
+        self.findings.push(Finding::new(Severity::Error, code, message, help));
     }
 
     fn listener(&mut self, listener: &Listener<'v>) {
@@ -219,9 +221,13 @@ impl<'d, 'v> Examiner<'d, 'v> {
             items(chain, "filters").iter().map(|filter| Filter::new(filter, self.dump)).collect();
         let manager = filters.iter().find(|filter| filter.kind.ends_with(".HttpConnectionManager"));
         let Some(manager) = manager.map(|filter| filter.config) else {
-            let clusters = filters.iter().map(|filter| text(filter.config, "cluster"));
-            for cluster in clusters.filter(|cluster| !cluster.is_empty()) {
-                self.exposed.extend(self.dump.internal_listeners(cluster).into_iter().flatten());
+            for filter in &filters {
+                let weighted = items(filter.config, "weighted_clusters.clusters").iter();
+                let clusters = weighted.map(|cluster| text(cluster, "name"));
+                for cluster in clusters.chain([text(filter.config, "cluster")]) {
+                    self.exposed
+                        .extend(self.dump.internal_listeners(cluster).into_iter().flatten());
+                }
             }
             let message =
                 "this chain is not HTTP: Latchkey does not judge what comes here".to_owned();
@@ -233,23 +239,15 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let configs = self.dump.route_configs(manager);
         let mut routes: Vec<Route<'v>> = Vec::new();
         for config in &configs {
-            match config {
-                Some(config) => routes.extend(route::routes(config)),
-                None => {
-                    let message =
-                        "its routes are not in the dump, so what they turn off or on is not known";
-                    let help = "ask again once Envoy has its routes";
-                    self.add(
-                        Severity::Note,
-                        "routes_unknown",
-                        listener,
-                        Some(&name),
-                        message.to_owned(),
-                        help,
-                    );
-                    let (label, layers) = (String::new(), Vec::new());
-                    routes.push(Route { label, layers, cluster: None, goes_on: true });
-                }
+            routes.extend(config.map(route::routes).into_iter().flatten());
+            if config.is_none_or(|config| field(config, "vhds").is_some()) {
+                let message =
+                    "its routes are not all in the dump, so what they turn off or on is not known";
+                let help = "ask again once Envoy has its routes";
+                let code = "routes_unknown";
+                self.add(Severity::Note, code, listener, Some(&name), message.to_owned(), help);
+                let (label, layers) = (String::new(), Vec::new());
+                routes.push(Route { label, layers, cluster: None, goes_on: true });
             }
         }
         routes.retain(|route| route.goes_on);
@@ -487,25 +485,13 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let latchkey = filter.latchkey()?;
         let version = filter.discovered.map(|extension| extension.version);
         let policy = latchkey.policy(filter.name, version);
-        let mut add = |code, message: String, help| {
+        let mut add = |severity, code, message: &str, help| {
             let message = format!("filter `{}`: {message}", filter.name);
-            let (listener, chain, routes) = (None, None, Vec::new());
-            self.findings.push(Finding {
-                severity: Severity::Error,
-                code,
-                listener,
-                chain,
-                routes,
-                message,
-                help,
-            });
+            self.findings.push(Finding::new(severity, code, message, help));
         };
         if let Some(refusal) = filter.discovered.and_then(|extension| extension.refusal) {
-            add(
-                "update_refused",
-                format!("Envoy refuses the newest policy: {refusal}"),
-                REFUSED_HELP,
-            );
+            let message = format!("Envoy refuses the newest policy: {refusal}");
+            add(Severity::Error, "update_refused", &message, REFUSED_HELP);
         }
         if !latchkey.is_here {
             let message = if filter.kind.is_empty() {
@@ -513,24 +499,25 @@ impl<'d, 'v> Examiner<'d, 'v> {
             } else {
                 "in its place stands another filter, as Istio does where it cannot get the module"
             };
-            add(
-                "not_delivered",
-                message.to_owned(),
-                "is the module there, and of the digest that was named? the control plane's or Envoy's log says why",
-            );
+            let help = "is the module there, and of the digest that was named? the control plane's or Envoy's log says";
+            add(Severity::Error, "not_delivered", message, help);
         } else if let Some(mistake) = &policy.mistake {
-            add(
-                "no_policy",
-                mistake.clone(),
-                "render it from a policy that `latchkey check` has nothing against",
-            );
+            let help = "render it from a policy that `latchkey check` has nothing against";
+            add(Severity::Error, "no_policy", mistake, help);
         }
-        if policy.on_failure == OnFailure::Open {
-            add(
-                "fail_open",
-                "`FAIL_OPEN` lets every request through once it has crashed".to_owned(),
-                "say `failure_policy: FAIL_RELOAD`, or `failStrategy: FAIL_CLOSE` or `failOpen: false` in a mesh",
-            );
+        match policy.on_failure {
+            OnFailure::Close if latchkey.is_here => {
+                let message = "a worker in which it has crashed answers 503 until the next policy";
+                let help =
+                    "say `FAIL_RELOAD` where that can be said: Envoy itself, and Istio from 1.27";
+                add(Severity::Note, "no_reload", message, help);
+            }
+            OnFailure::Open => {
+                let message = "`FAIL_OPEN` lets every request through once it has crashed";
+                let help = "say `failure_policy: FAIL_RELOAD`, `failStrategy: FAIL_CLOSE` on Istio, or `failOpen: false`";
+                add(Severity::Error, "fail_open", message, help);
+            }
+            OnFailure::Close | OnFailure::Exit | OnFailure::Reload => {}
         }
         self.policies.push((filter.config, policy));
         Some(self.policies.len() - 1)
@@ -550,10 +537,8 @@ impl<'d, 'v> Examiner<'d, 'v> {
                     "filter `{}`: Envoy refuses version {version} and {serves}",
                     policy.filter
                 );
-                let (severity, code, help) = (Severity::Error, "update_refused", REFUSED_HELP);
-                let (listener, chain, routes) = (None, None, Vec::new());
-                let finding = Finding { severity, code, listener, chain, routes, message, help };
-                self.findings.push(finding);
+                let (severity, code) = (Severity::Error, "update_refused");
+                self.findings.push(Finding::new(severity, code, message, REFUSED_HELP));
             }
             policy.version_in_force = Some(served).filter(|served| !served.is_empty());
         }
@@ -587,9 +572,9 @@ impl<'d, 'v> Examiner<'d, 'v> {
         message: String,
         help: &'static str,
     ) {
-        let (listener, chain, routes) =
-            (Some(label(listener)), chain.map(str::to_owned), Vec::new());
-        self.findings.push(Finding { severity, code, listener, chain, routes, message, help });
+        let (listener, chain) = (Some(label(listener)), chain.map(str::to_owned));
+        let finding = Finding::new(severity, code, message, help);
+        self.findings.push(Finding { listener, chain, ..finding });
     }
 
     fn chain(&mut self, listener: &Listener<'_>, chain: String, status: Status) {

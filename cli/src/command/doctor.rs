@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anstyle::Style;
@@ -115,6 +116,17 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 /// # Errors
 /// It does not answer, or answers something else.
 pub(crate) fn of_envoy(admin: &Admin) -> Result<Report> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let report = look_at(admin)?;
+    if report.findings.iter().any(|finding| finding.code == "update_refused") {
+        // What was offered a moment ago may not be in force yet, and need not have been refused.
+        thread::sleep(PAUSE);
+        return look_at(admin);
+    }
+    Ok(report)
+}
+
+fn look_at(admin: &Admin) -> Result<Report> {
     const PATIENCE: Duration = Duration::from_secs(30);
     let dump = admin.config_dump(PATIENCE)?;
     let in_force = |name: &str| {

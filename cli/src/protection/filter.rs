@@ -27,8 +27,11 @@ impl<'v> Filter<'v> {
     pub(super) fn new(filter: &'v Value, dump: &Dump<'v>) -> Filter<'v> {
         let name = text(filter, "name");
         let is_disabled = is_set(filter, "disabled");
-        let discovered = field(filter, "config_discovery").map(|_| {
-            let nothing = Extension { version: "", config: None, refusal: None };
+        let discovery = field(filter, "config_discovery");
+        let discovered = discovery.map(|discovery| {
+            // Envoy runs the default as long as nothing has come.
+            let config = field(discovery, "default_config");
+            let nothing = Extension { version: "", config, refusal: None };
             dump.extensions.get(name).copied().unwrap_or(nothing)
         });
         let config = match discovered {
@@ -66,11 +69,14 @@ impl<'v> Filter<'v> {
         let (configuration, names) = match kind {
             WASM => {
                 let location = location(code).unwrap_or_default();
-                let names = [name, text(plugin, "name"), text(plugin, "vm_config.vm_id"), location];
+                let own = text(plugin, "name");
+                // In a mesh the filter's name has others in it, such as that of a namespace.
+                let own = if own.is_empty() { name } else { own };
+                let names = [own, text(plugin, "vm_config.vm_id"), location];
                 (field(plugin, "configuration"), is_named(&names))
             }
             MODULE => {
-                let names = [name, text(config, "filter_name")];
+                let names = [text(config, "filter_name")];
                 (field(config, "filter_config"), is_named(&names))
             }
             // Never delivered, or replaced by what refuses everything, as Istio does for a module that it cannot get.
@@ -80,8 +86,8 @@ impl<'v> Filter<'v> {
             _ => return None,
         };
         let configuration = configuration.and_then(Configuration::new);
-        let looks_right = configuration.as_ref().is_some_and(Configuration::looks_like_a_policy);
-        (names || looks_right).then(|| Latchkey {
+        let looks_right = || configuration.as_ref().is_some_and(Configuration::looks_like_a_policy);
+        (names || looks_right()).then(|| Latchkey {
             configuration,
             is_here: true,
             location: location(code).or_else(|| module_location(config)),

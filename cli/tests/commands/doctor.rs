@@ -46,7 +46,7 @@ fn routes(name: &str, of: &[Value]) -> Value {
 
 fn plugin(policy: &str) -> Value {
     json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": {
-        "name": "latchkey", "vm_config": {"code": {"local": {"filename": "/var/lib/istio/data/a.wasm"}}},
+        "name": "latchkey", "failure_policy": "FAIL_RELOAD", "vm_config": {"code": {"local": {"filename": "/var/lib/istio/data/a.wasm"}}},
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy},
     }})
 }
@@ -143,7 +143,8 @@ fn a_sidecar_of_istio_is_judged_by_what_comes_in() {
         (
             both.to_vec(),
             &json!([extension(
-                &json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"})
+                &json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                    "config": {"failure_policy": "FAIL_RELOAD"}})
             )]),
             "error no_policy - -",
         ),
@@ -156,6 +157,73 @@ fn a_sidecar_of_istio_is_judged_by_what_comes_in() {
         findings(&sidecar(&both, &refused)),
         (of(&["error update_refused - -", TCP]), false)
     );
+}
+
+/// Its outer listener only ends the tunnel; one that leaves it is TCP.
+#[test]
+fn a_waypoint_of_istio_is_judged_inside() {
+    let served = json!([extension(&plugin(&policy()))]);
+    let inside = |filters: &[Value]| {
+        json!({"name": "main_internal", "internal_listener": {},
+            "filter_chains": [chain("inbound-vip|80|http|app", "http.8080", filters), chain("direct-http", "http.8080", filters)]})
+    };
+    let waypoint = |filters: &[Value]| {
+        let terminate =
+            json!({"name": "connect_terminate", "filter_chains": [chain("", "terminate", &[])]});
+        let mut dump = istio("waypoint", &[terminate, inside(filters)], &served);
+        let to_inside = json!({"route_config": {"name": "terminate", "virtual_hosts": [{"name": "all", "routes": [
+            {"match": {"connect_matcher": {}}, "route": {"cluster": "main_internal"}}]}]}});
+        dump["configs"][5]["dynamic_route_configs"].as_array_mut().unwrap().push(to_inside);
+        let address = json!({"envoy_internal_address": {"server_listener_name": "main_internal"}});
+        dump["configs"][1]["static_clusters"] = json!([{"cluster": {"name": "main_internal", "load_assignment": {
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}}}]);
+        dump
+    };
+    assert_eq!(findings(&waypoint(&[discovered(), guard()])), (vec![], true));
+    let errors = [
+        "error no_latchkey main_internal inbound-vip|80|http|app",
+        "error no_latchkey main_internal direct-http",
+    ];
+    assert_eq!(findings(&waypoint(&[])), (of(&errors), false));
+}
+
+/// Whatever it is called; and another plugin that has Latchkey's name around it is not.
+#[test]
+fn latchkey_is_known_by_what_it_is() {
+    let named = |name: &str, config: Value| json!({"name": name, "typed_config": config});
+    let gateway = |filters: &[Value]| {
+        let listener = json!({"name": "http", "filter_chains": [chain("", "http.8080", filters)]});
+        findings(&istio("router", &[listener], &json!([])))
+    };
+    let any = |value: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": value});
+    let module = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": {"name": "latchkey_1"}, "filter_name": "latchkey", "filter_config": any(&policy()),
+    });
+    let mut other_name = plugin(&policy());
+    other_name["config"]["name"] = json!("auth");
+    let mut structure = plugin("");
+    let value: Value = serde_json::from_str(&policy()).unwrap();
+    structure["config"]["configuration"] =
+        json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": value});
+    for own in [module, other_name, structure] {
+        assert_eq!(gateway(&[named("a", own), guard()]), (vec![], true));
+    }
+    let mut other = plugin("{}");
+    other["config"]["name"] = json!("headers");
+    let around =
+        named("envoy.filters.http.wasm/envoyextensionpolicy/latchkey/headers/wasm/0", other);
+    let expected = (of(&["error no_latchkey http 0"]), false);
+    assert_eq!(gateway(&[around, guard()]), expected);
+
+    let mut closing = plugin(&policy());
+    closing["config"].as_object_mut().unwrap().remove("failure_policy");
+    assert_eq!(
+        gateway(&[named("a", closing.clone()), guard()]),
+        (of(&["note no_reload - -"]), true)
+    );
+    closing["config"]["fail_open"] = json!(true);
+    assert_eq!(gateway(&[named("a", closing), guard()]), (of(&["error fail_open - -"]), false));
 }
 
 /// Its listeners are marked as outbound.
