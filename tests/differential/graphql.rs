@@ -7,18 +7,22 @@
 //! fields of its own, and `__schema` and `__type` wherever they stand.
 //!
 //! Documents as people and the clients of GraphQL write them are all allowed.
+//!
+//! Servers with an HTTP layer have it at `/graphql`, and tell at `GET /ran` in an array of one such text what has run
+//! since they were last asked.
 
 mod documents;
 mod judge;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
+use std::{io, thread};
 
 use serde_json::{Value, json};
 
 use crate::round::{self, Random};
 use crate::server::Server;
-use latchkey_testing::Connection;
+use latchkey_testing::{Connection, Response};
 
 /// Servers whose libraries are given documents.
 const LIBRARIES: [&str; 8] = [
@@ -35,11 +39,18 @@ const LIBRARIES: [&str; 8] = [
 /// At most so many documents are sent at a time.
 const BATCH: usize = 500;
 
+/// What each server must be seen to run before it is believed to run nothing else.
+const FORBIDDEN: &str = "{secret2}";
+
 #[test]
 #[ignore = "run by make differential"]
 fn no_library_runs_a_field_that_is_forbidden() {
     let judge = judge::Judge::new();
     let servers = round::servers(&LIBRARIES);
+    for server in &servers {
+        let answer = ask(server, "/documents", &[FORBIDDEN]).remove(0);
+        assert!(judge::is_forbidden(&answer), "{} tells nothing: {answer}", server.name());
+    }
     let mut random = Random::new(1);
     let (count, mut made, mut sent) = (round::count(80_000), 0, 0);
     let mut failures = BTreeMap::new();
@@ -130,14 +141,22 @@ fn ask(server: &Server, path: &str, documents: &[&str]) -> Vec<String> {
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    let answer = Connection::open(server.address()).and_then(|mut connection| {
-        connection.write((head + &body).as_bytes())?;
-        connection.response(false)
-    });
-    let answer = answer.unwrap_or_else(|error| {
+    answers(server, (head + &body).as_bytes())
+}
+
+/// What a server says in an array of texts.
+fn answers(server: &Server, request: &[u8]) -> Vec<String> {
+    let answer = sent(server, request).unwrap_or_else(|error| {
         panic!("{} did not answer: {error}\n{}", server.name(), server.last_lines())
     });
     let is_ok = answer.status == 200;
     assert!(is_ok, "{}: {}\n{}", server.name(), answer.text(), server.last_lines());
     serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// A server's response to a request, over a connection of its own.
+fn sent(server: &Server, request: &[u8]) -> io::Result<Response> {
+    let mut connection = Connection::open(server.address())?;
+    connection.write(request)?;
+    connection.response(request.starts_with(b"HEAD "))
 }

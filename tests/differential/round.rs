@@ -10,10 +10,15 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 
 use crate::server::Server;
+use latchkey_testing::repository;
 
 /// Starts those of these servers that the round is to have.
 pub(crate) fn servers(names: &[&str]) -> Vec<Server> {
     let selected = env::var("DIFFERENTIAL_SERVERS").ok();
+    for name in selected.iter().flat_map(|selected| selected.split(',')) {
+        let folder = repository("tests/differential/servers").join(name.trim());
+        assert!(folder.join("install").is_file(), "DIFFERENTIAL_SERVERS: `{name}` is not a server");
+    }
     let is_selected = |name: &&&str| match &selected {
         Some(selected) => selected.split(',').any(|one| one.trim() == **name),
         None => true,
@@ -32,7 +37,7 @@ fn seed() -> u64 {
 
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: `{text}`")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: `{text}`")))
 }
 
 /// Where a generator's choices come from.
@@ -60,6 +65,11 @@ impl Random {
     /// One of them.
     pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
+    }
+
+    /// One of these words.
+    pub(crate) fn word(&mut self, of: &[&'static str]) -> &'static str {
+        self.one::<&'static str>(of)
     }
 }
 

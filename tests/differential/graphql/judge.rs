@@ -20,7 +20,7 @@ impl Judge {
         let policy = json!({
             "credentials": [{"header": "authorization", "scheme": "Bearer"}],
             "keys": [{"id": key.id, "hash": key.hash(), "scopes": ["ok:read", "ok2:read", "q:read"]}],
-            "rules": [{"paths": ["/"], "graphql": {"require": "{field}:{operation}", "nested": {"ok": "ok", "q": "q"}}}],
+            "rules": [{"paths": ["/graphql"], "graphql": {"require": "{field}:{operation}", "nested": {"ok": "ok", "q": "q"}}}],
         });
         let engine = Engine::compile(policy.to_string().as_bytes(), &Environment::default());
         Judge { engine: engine.unwrap(), authorization: key.bearer() }
@@ -28,18 +28,30 @@ impl Judge {
 
     /// Whether a request with this document is let in.
     pub(crate) fn allows(&self, document: &str) -> bool {
-        self.allows_body(json!({"query": document}).to_string().as_bytes())
+        let body = json!({"query": document}).to_string();
+        self.allows_request(
+            "POST",
+            "/graphql",
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        )
     }
 
-    /// Whether a request with this JSON as its body is let in.
-    pub(crate) fn allows_body(&self, body: &[u8]) -> bool {
-        let headers = [
-            (":method", &b"POST"[..]),
-            (":path", b"/"),
+    /// Whether a request is let in that has these headers beside a good key.
+    pub(crate) fn allows_request(
+        &self,
+        method: &str,
+        target: &str,
+        own: &[(&str, &str)],
+        body: &[u8],
+    ) -> bool {
+        let mut headers = vec![
+            (":method", method.as_bytes()),
+            (":path", target.as_bytes()),
             (":authority", b"localhost"),
             ("authorization", self.authorization.as_bytes()),
-            ("content-type", b"application/json"),
         ];
+        headers.extend(own.iter().map(|(name, value)| (*name, value.as_bytes())));
         let request = Request { body: Body::Whole(body), ..Request::new(&headers, &|| None) };
         self.engine.decide(&request).reason().is_none()
     }
@@ -50,4 +62,35 @@ impl Judge {
 pub(crate) fn is_forbidden(answer: &str) -> bool {
     let is_allowed = |field: &str| ALLOWED.iter().any(|name| name.ends_with(field));
     answer.split(' ').skip(1).any(|field| !is_allowed(field))
+}
+
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_allowed_is_forbidden_however_it_came_about() {
+        for forbidden in [
+            "ran secret2",
+            "ran ok ok2 secret",
+            "ran ok .secret",
+            "ran __schema",
+            "ran mutation.ok2",
+            "read ok2 __type",
+        ] {
+            assert!(is_forbidden(forbidden), "{forbidden}");
+        }
+        for allowed in ["", "ran", "read", "ran ok ok2 q .q .ok __typename mutation.__typename"] {
+            assert!(!is_forbidden(allowed), "{allowed}");
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_some_documents_and_no_others() {
+        let judge = Judge::new();
+        assert!(judge.allows("{ok2 ok{q{ok2}}}"));
+        for document in ["{secret2}", "{ok2 z:secret2}", "mutation{ok2}", "{__schema{__typename}}"]
+        {
+            assert!(!judge.allows(document), "{document}");
+        }
+    }
 }

@@ -116,3 +116,75 @@ fn allows(handler: &str, report: &Value, (_, account, scopes): (&str, &str, &[&s
         _ => false,
     }
 }
+
+mod tests {
+    use latchkey_cli::cases;
+
+    use super::*;
+
+    /// What is wrong with an answer to a key that tells this beside what is right.
+    fn violation_of(id: &str, more: Value) -> Option<String> {
+        let mut attempt = Attempt::default();
+        let bearer = Key::new(id).bearer().into_bytes();
+        attempt.request.headers.push(("authorization".to_owned(), cases::Value(bearer)));
+        let account = if id == "foreign" { "other" } else { "acme" };
+        let mut report = json!({"handler": "docs.get", "method": "GET", "account": account, "key": id, "credentials": []});
+        report.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        violation(&attempt, &Answer::Ran { report, key: Some(id.to_owned()) })
+    }
+
+    #[test]
+    fn a_handler_runs_for_whom_it_may() {
+        let forbidden = Some("a handler ran that is forbidden".to_owned());
+        for (id, more, is_allowed) in [
+            ("reader", json!({}), true),
+            ("reader", json!({"handler": "docs.delete", "method": "DELETE"}), false),
+            ("foreign", json!({"handler": "docs.delete", "method": "DELETE"}), true),
+            ("writer", json!({"handler": "docs.update", "method": "PATCH"}), true),
+            ("writer", json!({"handler": "admin"}), false),
+            ("writer", json!({"handler": "orgs", "params": {"org": "acme"}}), true),
+            ("writer", json!({"handler": "orgs", "params": {"org": "other"}}), false),
+            ("searcher", json!({"handler": "search", "types": ["product"]}), true),
+            ("searcher", json!({"handler": "search", "types": ["product", "secret"]}), false),
+            (
+                "searcher",
+                json!({"handler": "search", "types": ["product"], "hydrate": ["1"]}),
+                false,
+            ),
+            ("searcher", json!({"handler": "typed", "type": "product,secret"}), false),
+            ("reader", json!({"handler": "public.delete", "method": "DELETE"}), false),
+            ("reader", json!({"handler": "nobody knows"}), false),
+        ] {
+            let expected = if is_allowed { None } else { forbidden.clone() };
+            assert_eq!(violation_of(id, more.clone()), expected, "{id}: {more}");
+        }
+        let nobody =
+            Answer::Ran { report: json!({"handler": "docs.get", "method": "GET"}), key: None };
+        assert_eq!(violation(&Attempt::default(), &nobody), forbidden);
+        assert_eq!(
+            violation(&Attempt::default(), &Answer::Refused("unknown_key".to_owned())),
+            None
+        );
+    }
+
+    #[test]
+    fn a_handler_sees_the_keys_identity_and_no_credential() {
+        for (more, expected) in [
+            (json!({"account": EVIL}), "the identity is not the key's"),
+            (json!({"key": "admin"}), "the identity is not the key's"),
+            (
+                json!({"connection": "upgrade, X_Account_Id"}),
+                "`connection` names a header that was set",
+            ),
+            (json!({"credentials": ["x"]}), "a credential came through"),
+            (json!({"headers": [Key::new("reader").token]}), "a credential came through"),
+        ] {
+            assert_eq!(violation_of("reader", more.clone()).as_deref(), Some(expected), "{more}");
+        }
+        let report =
+            json!({"handler": "docs.get", "account": "acme", "key": "admin", "credentials": []});
+        let answer = Answer::Ran { report, key: Some("admin".to_owned()) };
+        let violation = violation(&Attempt::default(), &answer);
+        assert_eq!(violation.as_deref(), Some("another's key was found"));
+    }
+}

@@ -155,11 +155,11 @@ fn one(random: &mut Random) -> Attempt {
     let mut target = path.to_owned();
     if !query.is_empty() {
         // Tomcat takes brackets only if they are encoded.
-        let brackets = word(random, &["[]", "%5B%5D"]);
+        let brackets = random.word(&["[]", "%5B%5D"]);
         target = format!("{path}?{}", query.replace("[]", brackets));
     }
     if path == "/typed" {
-        header(&mut attempt, "x-type", word(random, &["product", "secret"]));
+        header(&mut attempt, "x-type", random.word(&["product", "secret"]));
     }
     present(random, key, &mut attempt, &mut target);
     // One at a time mostly: what is refused for one shows nothing of another.
@@ -173,7 +173,7 @@ fn one(random: &mut Random) -> Attempt {
     }
     attempt.request.path = Some(target);
     if attempt.request.http2 && random.once_in(4) {
-        let own = word(random, &["x-account-id", "x-key-id", "x-api-key", "authorization"]);
+        let own = random.word(&["x-account-id", "x-key-id", "x-api-key", "authorization"]);
         let name = odd_name(random, own);
         // Go reads what was announced.
         header(&mut attempt, "trailer", &name);
@@ -181,10 +181,6 @@ fn one(random: &mut Random) -> Attempt {
         attempt.request.body = Some("{}".to_owned());
     }
     attempt
-}
-
-fn word(random: &mut Random, of: &[&'static str]) -> &'static str {
-    random.one::<&'static str>(of)
 }
 
 fn header(attempt: &mut Attempt, name: &str, value: &str) {
@@ -196,7 +192,7 @@ fn present(random: &mut Random, nearest: &str, attempt: &mut Attempt, target: &m
     let key = match random.below(20) {
         0..=12 => nearest,
         19 => "admin",
-        _ => word(random, &KEYS[..4]),
+        _ => random.word(&KEYS[..4]),
     };
     let key = Key::new(key);
     match random.below(10) {
@@ -212,11 +208,11 @@ fn present(random: &mut Random, nearest: &str, attempt: &mut Attempt, target: &m
     if random.once_in(12) {
         // Another's: one that stays in a place where nobody looks is the client's own affair.
         let others: Vec<&'static str> = KEYS.into_iter().filter(|own| *own != key.id).collect();
-        let other = Key::new(word(random, &others));
+        let other = Key::new(random.word(&others));
         match random.below(4) {
             0 => {
                 let name = odd_parameter(random, "api_key");
-                let mark = if target.contains('?') { word(random, &["&", ";", "&&"]) } else { "?" };
+                let mark = if target.contains('?') { random.word(&["&", ";", "&&"]) } else { "?" };
                 target.push_str(&format!("{mark}{name}={}", other.token));
             }
             1 => header(attempt, &odd_name(random, "x-api-key"), &other.token),
@@ -334,27 +330,24 @@ fn odd_path(random: &mut Random, target: &str) -> String {
             format!("{before}{}{rest}", one.to_ascii_uppercase())
         }
         4 => path.to_ascii_uppercase(),
-        5 | 6 => format!("{before}{}{behind}", word(random, &PIECES)),
-        7 => format!("{path}{}", word(random, &PIECES)),
-        8 => format!("{}{}{path}", word(random, &PATHS), word(random, &PIECES)),
-        9 => format!("{path}{}{}", word(random, &PIECES), word(random, &PATHS)),
+        5 | 6 => format!("{before}{}{behind}", random.word(&PIECES)),
+        7 => format!("{path}{}", random.word(&PIECES)),
+        8 => format!("{}{}{path}", random.word(&PATHS), random.word(&PIECES)),
+        9 => format!("{path}{}{}", random.word(&PIECES), random.word(&PATHS)),
         10 => {
             let query = odd_query_text(random, "");
             format!("{before};{query}{behind}")
         }
         _ => {
-            let authority = word(
-                random,
-                &[
-                    "http://api.example.com",
-                    "http://a",
-                    "HTTP://b:80",
-                    "http://a@b",
-                    "http:",
-                    "/",
-                    "a",
-                ],
-            );
+            let authority = random.word(&[
+                "http://api.example.com",
+                "http://a",
+                "HTTP://b:80",
+                "http://a@b",
+                "http:",
+                "/",
+                "a",
+            ]);
             format!("{authority}{path}")
         }
     };
@@ -401,17 +394,14 @@ const HYDRATE_IN_CHARSETS: [&str; 9] = [
 fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if random.once_in(3) {
-        let kind = word(
-            random,
-            &[
-                "text/plain",
-                "application/json",
-                "application/x-www-form-urlencoded",
-                "multipart/form-data",
-                "x",
-            ],
-        );
-        let charset = word(random, &CHARSETS);
+        let kind = random.word(&[
+            "text/plain",
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "x",
+        ]);
+        let charset = random.word(&CHARSETS);
         let value = match random.below(6) {
             0 => format!("{kind}; charset=\"{charset}\""),
             1 => format!("{kind};CHARSET={charset}"),
@@ -422,7 +412,7 @@ fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String
         };
         header(attempt, "content-type", &value);
         if random.once_in(2) {
-            return format!("{path}?{query}&{}", word(random, &HYDRATE_IN_CHARSETS));
+            return format!("{path}?{query}&{}", random.word(&HYDRATE_IN_CHARSETS));
         }
     }
     format!("{path}?{}", odd_query_text(random, query))
@@ -431,20 +421,25 @@ fn odd_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String
 fn odd_query_text(random: &mut Random, query: &str) -> String {
     let mut query = query.to_owned();
     for _ in 0..=random.below(2) {
-        let own = word(random, &["hydrate", "hydrate", "type[]", "type[]", "type", "_method", "q"]);
+        let own = random.word(&["hydrate", "hydrate", "type[]", "type[]", "type", "_method", "q"]);
         let name = odd_parameter(random, own);
-        let value = word(
-            random,
-            &["1", "0", "", "secret", "product", "%zz", "a+b", "DELETE", "1;2", "product,secret"],
-        );
-        let sign = word(random, &["=", "=", "=", "%3d", "", "+AD0-", "==", ":"]);
-        let separator = word(
-            random,
-            &[
-                "&", "&", "&", ";", "&&", "&amp;", "%26", "?", "+ACY-", "%2BACY-", "\\u0026",
-                "%0a", "|", ",",
-            ],
-        );
+        let value = random.word(&[
+            "1",
+            "0",
+            "",
+            "secret",
+            "product",
+            "%zz",
+            "a+b",
+            "DELETE",
+            "1;2",
+            "product,secret",
+        ]);
+        let sign = random.word(&["=", "=", "=", "%3d", "", "+AD0-", "==", ":"]);
+        let separator = random.word(&[
+            "&", "&", "&", ";", "&&", "&amp;", "%26", "?", "+ACY-", "%2BACY-", "\\u0026", "%0a",
+            "|", ",",
+        ]);
         query = match random.below(3) {
             0 if !query.is_empty() => format!("{name}{sign}{value}{separator}{query}"),
             _ if query.is_empty() => format!("{name}{sign}{value}"),
@@ -467,18 +462,18 @@ fn odd_parameter(random: &mut Random, name: &str) -> String {
         5 => format!("{name}[a]"),
         6 => format!("{name}.a"),
         7 => format!("[{name}]"),
-        8 => name.replace('_', word(random, &[".", "+", "%20", "[", "%5b", "-"])),
+        8 => name.replace('_', random.word(&[".", "+", "%20", "[", "%5b", "-"])),
         9 => name.replace(
             "[]",
-            word(random, &["[0]", "%5B%5D", "%5b]", "[", "[][]", "[a]", "[-1]", "%5B0%5D", ""]),
+            random.word(&["[0]", "%5B%5D", "%5b]", "[", "[][]", "[a]", "[-1]", "%5B0%5D", ""]),
         ),
         10 => format!(
             "{}{name}",
-            word(random, &["+", "%20", "%00", "%09", "?", "!", "_", "!_", "%ef%bb%bf"])
+            random.word(&["+", "%20", "%00", "%09", "?", "!", "_", "!_", "%ef%bb%bf"])
         ),
         11 => format!(
             "{name}{}",
-            word(random, &["+", "%20", "%00", "%00a", "%09", "[", "]", ".", "%5b%5d"])
+            random.word(&["+", "%20", "%00", "%00a", "%09", "[", "]", ".", "%5b%5d"])
         ),
         12 => {
             let hexadecimal: String =
@@ -501,7 +496,7 @@ const METHODS: [&str; 24] = [
 ];
 
 fn odd_method(random: &mut Random, attempt: &mut Attempt) {
-    attempt.request.method = word(random, &METHODS).to_owned();
+    attempt.request.method = random.word(&METHODS).to_owned();
     // Those that nobody registered pass over HTTP/2 only.
     attempt.request.http2 |= random.once_in(2);
 }
@@ -524,27 +519,24 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
     match random.below(9) {
         0 | 1 => {
             let name = {
-                let own = word(random, &OVERRIDES);
+                let own = random.word(&OVERRIDES);
                 odd_name(random, own)
             };
-            let value = word(
-                random,
-                &[
-                    "DELETE",
-                    "delete",
-                    "GET",
-                    "DELETE, GET",
-                    "GET, DELETE",
-                    "PUT",
-                    " DELETE ",
-                    "POST",
-                    "PATCH,PUT",
-                    "\"DELETE\"",
-                    "DELETE;q=1",
-                    "BREW",
-                    "",
-                ],
-            );
+            let value = random.word(&[
+                "DELETE",
+                "delete",
+                "GET",
+                "DELETE, GET",
+                "GET, DELETE",
+                "PUT",
+                " DELETE ",
+                "POST",
+                "PATCH,PUT",
+                "\"DELETE\"",
+                "DELETE;q=1",
+                "BREW",
+                "",
+            ]);
             header(attempt, &name, value);
             if random.once_in(2) {
                 attempt.request.method = "POST".to_owned();
@@ -552,26 +544,23 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
         }
         2 => {
             let name = {
-                let own = word(random, &IDENTITY);
+                let own = random.word(&IDENTITY);
                 odd_name(random, own)
             };
             header(attempt, &name, EVIL);
         }
         3 => {
-            let own = word(random, &TARGETS);
+            let own = random.word(&TARGETS);
             let name = if random.once_in(2) { own.to_owned() } else { odd_name(random, own) };
-            let value = word(
-                random,
-                &[
-                    "/orgs/acme",
-                    "/admin",
-                    "/admin/users",
-                    "/docs",
-                    "/public",
-                    "/",
-                    "/search?hydrate=1",
-                ],
-            );
+            let value = random.word(&[
+                "/orgs/acme",
+                "/admin",
+                "/admin/users",
+                "/docs",
+                "/public",
+                "/",
+                "/search?hydrate=1",
+            ]);
             header(attempt, &name, value);
             // An upstream takes the part away that the header names.
             if random.once_in(2) && value.len() > 1 {
@@ -583,26 +572,27 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
             header(
                 attempt,
                 &name,
-                word(
-                    random,
-                    &["product", "secret", "product, secret", "product,secret", "", "PRODUCT"],
-                ),
+                random.word(&[
+                    "product",
+                    "secret",
+                    "product, secret",
+                    "product,secret",
+                    "",
+                    "PRODUCT",
+                ]),
             );
         }
         5 => {
-            let name = word(
-                random,
-                &[
-                    "x-account-id",
-                    "X-Account-Id",
-                    "x_account_id",
-                    "x-key-id",
-                    "authorization",
-                    "x-type",
-                ],
-            );
+            let name = random.word(&[
+                "x-account-id",
+                "X-Account-Id",
+                "x_account_id",
+                "x-key-id",
+                "authorization",
+                "x-type",
+            ]);
             header(attempt, "connection", &format!("Upgrade, {name}"));
-            header(attempt, "upgrade", word(random, &["websocket", "h2c", "WebSocket"]));
+            header(attempt, "upgrade", random.word(&["websocket", "h2c", "WebSocket"]));
             // HTTP/2 knows neither.
             attempt.request.http2 = false;
         }
@@ -616,7 +606,7 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
         7 => {
             let body = match random.below(3) {
                 0 => odd_query_text(random, ""),
-                _ => word(random, &["hydrate=1", "_method=DELETE", "type%5B%5D=secret"]).to_owned(),
+                _ => random.word(&["hydrate=1", "_method=DELETE", "type%5B%5D=secret"]).to_owned(),
             };
             header(attempt, "content-type", "application/x-www-form-urlencoded");
             attempt.request.body = Some(body);
@@ -625,23 +615,20 @@ fn odd_header(random: &mut Random, attempt: &mut Attempt, target: &mut String) {
             }
         }
         _ => {
-            let name = word(
-                random,
-                &[
-                    "host",
-                    "forwarded",
-                    "x-forwarded-host",
-                    "x-forwarded-proto",
-                    "x-http-path-override",
-                    "referer",
-                    "te",
-                    "expect",
-                ],
-            );
+            let name = random.word(&[
+                "host",
+                "forwarded",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-http-path-override",
+                "referer",
+                "te",
+                "expect",
+            ]);
             header(
                 attempt,
                 name,
-                word(random, &["a", "https", "trailers", "/admin/users", "100-continue"]),
+                random.word(&["a", "https", "trailers", "/admin/users", "100-continue"]),
             );
         }
     }
@@ -653,10 +640,10 @@ fn odd_name(random: &mut Random, name: &str) -> String {
         ["_", ".", "!", "#", "$", "%", "&", "'", "*", "+", "^", "`", "|", "~"];
     match random.below(6) {
         0 => name.replace('-', "_"),
-        1 => name.replace(['-', '_'], word(random, &SIGNS)),
-        2 => name.replacen(['-', '_'], word(random, &SIGNS), 1),
+        1 => name.replace(['-', '_'], random.word(&SIGNS)),
+        2 => name.replacen(['-', '_'], random.word(&SIGNS), 1),
         3 => name.to_ascii_uppercase(),
-        4 => format!("{name}{}", word(random, &SIGNS)),
+        4 => format!("{name}{}", random.word(&SIGNS)),
         _ => name.to_owned(),
     }
 }

@@ -3,46 +3,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"log"
-	"net/http"
-	"os"
 	"strings"
-	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 
 	"differential/generated"
 	"differential/model"
-)
 
-type document struct {
-	Query         string `json:"query"`
-	OperationName string `json:"operationName"`
-}
-
-type names []string
-
-func (found *names) add(kind, name string, isRoot, isComposite bool) {
-	switch {
-	case name == "__schema" || name == "__type":
-	case !isRoot && !isComposite:
-		return
-	case !isRoot:
-		name = "." + name
-	case kind == "Mutation":
-		name = "mutation." + name
-	}
-	*found = append(*found, name)
-}
-
-var (
-	ran   names
-	mutex sync.Mutex
+	"latchkey/documents"
 )
 
 // No resolver of gqlgen's own is called: each field is answered here, but `q`, for which it asks nobody.
@@ -55,9 +29,7 @@ func resolve(ctx context.Context, next graphql.Resolver) (any, error) {
 		for parent := field.Parent; parent != nil; parent = parent.Parent {
 			isRoot = isRoot && parent.Field.Field == nil
 		}
-		mutex.Lock()
-		ran.add(field.Object, field.Field.Name, isRoot, len(field.Field.Selections) > 0)
-		mutex.Unlock()
+		documents.Record(field.Object, field.Field.Name, isRoot, len(field.Field.Selections) > 0)
 	}
 	if isOfSchema || strings.HasPrefix(field.Field.Name, "__") {
 		return next(ctx)
@@ -74,13 +46,13 @@ func resolve(ctx context.Context, next graphql.Resolver) (any, error) {
 }
 
 // The fields that stand in the operation, for a document that does not validate.
-func read(tree *ast.QueryDocument, operationName string) (found names) {
+func read(tree *ast.QueryDocument, operationName string) (found []string) {
 	var collect func(set ast.SelectionSet, kind string, isRoot bool, spread []string)
 	collect = func(set ast.SelectionSet, kind string, isRoot bool, spread []string) {
 		for _, selection := range set {
 			switch selection := selection.(type) {
 			case *ast.Field:
-				found.add(kind, selection.Name, isRoot, len(selection.SelectionSet) > 0)
+				found = append(found, documents.Label(kind, selection.Name, isRoot, len(selection.SelectionSet) > 0)...)
 				collect(selection.SelectionSet, kind, false, spread)
 			case *ast.InlineFragment:
 				collect(selection.SelectionSet, kind, isRoot, spread)
@@ -110,10 +82,11 @@ func read(tree *ast.QueryDocument, operationName string) (found names) {
 }
 
 func main() {
-	engine := executor.New(generated.NewExecutableSchema(generated.Config{}))
+	schema := generated.NewExecutableSchema(generated.Config{})
+	engine := executor.New(schema)
 	engine.Use(extension.Introspection{})
 	engine.AroundFields(resolve)
-	judge := func(asked document) string {
+	judge := func(asked documents.Document) string {
 		ctx := graphql.StartOperationTrace(context.Background())
 		parameters := &graphql.RawParams{Query: asked.Query, OperationName: asked.OperationName}
 		operation, errors := engine.CreateOperationContext(ctx, parameters)
@@ -122,24 +95,19 @@ func main() {
 			if err != nil {
 				return ""
 			}
-			return strings.Join(append(names{"read"}, read(tree, asked.OperationName)...), " ")
+			return documents.Said("read", read(tree, asked.OperationName))
 		}
-		ran = nil
 		respond, ctx := engine.DispatchOperation(ctx, operation)
 		respond(ctx)
-		return strings.Join(append(names{"ran"}, ran...), " ")
+		return documents.Said("ran", documents.Ran())
 	}
-	http.HandleFunc("/documents", func(writer http.ResponseWriter, request *http.Request) {
-		var documents []document
-		if err := json.NewDecoder(request.Body).Decode(&documents); err != nil {
-			http.Error(writer, err.Error(), http.StatusBadRequest)
-			return
-		}
-		answers := make([]string, len(documents))
-		for i, asked := range documents {
-			answers[i] = judge(asked)
-		}
-		json.NewEncoder(writer).Encode(answers)
-	})
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+	layer := handler.New(schema)
+	layer.AroundFields(resolve)
+	layer.Use(extension.Introspection{})
+	for _, one := range []graphql.Transport{
+		transport.Options{}, transport.GET{}, transport.POST{}, transport.MultipartForm{}, transport.UrlEncodedForm{}, transport.GRAPHQL{},
+	} {
+		layer.AddTransport(one)
+	}
+	documents.Serve(judge, layer)
 }

@@ -3,29 +3,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"log"
-	"net/http"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/graph-gophers/graphql-go"
 	"github.com/graph-gophers/graphql-go/errors"
 	"github.com/graph-gophers/graphql-go/introspection"
+	"github.com/graph-gophers/graphql-go/relay"
 	"github.com/graph-gophers/graphql-go/trace/tracer"
-)
 
-var (
-	ran   []string
-	mutex sync.Mutex
+	"latchkey/documents"
 )
-
-func record(name string) {
-	mutex.Lock()
-	defer mutex.Unlock()
-	ran = append(ran, name)
-}
 
 type input struct {
 	S *string
@@ -43,13 +32,14 @@ type arguments struct {
 	E *string
 }
 
-// A type says by itself where it stands: prefix is "" at the root of a query, "mutation." or, below, ".".
-type query struct{ prefix string }
+// A type says by itself where it stands.
+type query struct {
+	kind   string
+	isRoot bool
+}
 
 func (of query) record(name string, isComposite bool) {
-	if of.prefix != "." || isComposite {
-		record(of.prefix + name)
-	}
+	documents.Record(of.kind, name, of.isRoot, isComposite)
 }
 
 func (of query) composite(name string) *item {
@@ -66,20 +56,20 @@ func (of query) Ok(arguments) *item        { return of.composite("ok") }
 func (of query) Ok2(arguments) *string     { return of.plain("ok2") }
 func (of query) Secret(arguments) *item    { return of.composite("secret") }
 func (of query) Secret2(arguments) *string { return of.plain("secret2") }
-func (of query) Q() *query                 { of.record("q", true); return &query{"."} }
+func (of query) Q() *query                 { of.record("q", true); return &query{"Query", false} }
 
 type item struct{}
 
 func (item) ID() *graphql.ID        { return nil }
 func (item) Name() *string          { return nil }
-func (item) Ok(arguments) *item     { return query{"."}.composite("ok") }
-func (item) Secret(arguments) *item { return query{"."}.composite("secret") }
-func (item) Q() *query              { return query{"."}.Q() }
+func (item) Ok(arguments) *item     { return query{"Item", false}.composite("ok") }
+func (item) Secret(arguments) *item { return query{"Item", false}.composite("secret") }
+func (item) Q() *query              { return query{"Item", false}.Q() }
 
 type root struct{}
 
-func (root) Query() *query    { return &query{""} }
-func (root) Mutation() *query { return &query{"mutation."} }
+func (root) Query() *query    { return &query{"Query", true} }
+func (root) Mutation() *query { return &query{"Mutation", true} }
 
 // Introspection has no resolvers, but the tracer sees it.
 type recorder struct{}
@@ -89,8 +79,8 @@ func (recorder) TraceQuery(ctx context.Context, _, _ string, _ map[string]any, _
 }
 
 func (recorder) TraceField(ctx context.Context, _, _, name string, _ bool, _ map[string]any) (context.Context, tracer.FieldFinishFunc) {
-	if name == "__schema" || name == "__type" {
-		record(name)
+	if strings.HasPrefix(name, "__") {
+		documents.Record("", name, false, false)
 	}
 	return ctx, func(*errors.QueryError) {}
 }
@@ -101,21 +91,13 @@ func main() {
 		log.Fatal(err)
 	}
 	schema := graphql.MustParseSchema(string(text), &root{}, graphql.MaxParallelism(1), graphql.Tracer(recorder{}))
-	http.HandleFunc("/documents", func(writer http.ResponseWriter, request *http.Request) {
-		var documents []struct{ Query, OperationName string }
-		if err := json.NewDecoder(request.Body).Decode(&documents); err != nil {
-			http.Error(writer, err.Error(), http.StatusBadRequest)
-			return
+	judge := func(asked documents.Document) string {
+		response := schema.Exec(context.Background(), asked.Query, asked.OperationName, nil)
+		ran := documents.Ran()
+		if len(ran) == 0 && len(response.Errors) > 0 {
+			return ""
 		}
-		answers := make([]string, len(documents))
-		for i, asked := range documents {
-			ran = []string{"ran"}
-			response := schema.Exec(request.Context(), asked.Query, asked.OperationName, nil)
-			if len(ran) > 1 || len(response.Errors) == 0 {
-				answers[i] = strings.Join(ran, " ")
-			}
-		}
-		json.NewEncoder(writer).Encode(answers)
-	})
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+		return documents.Said("ran", ran)
+	}
+	documents.Serve(judge, &relay.Handler{Schema: schema})
 }

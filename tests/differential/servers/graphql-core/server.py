@@ -3,45 +3,10 @@
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import graphql
-from graphql.type.introspection import SchemaMetaFieldDef, TypeMetaFieldDef
 
-schema = graphql.build_schema((Path(__file__).parent.parent / "schema.graphql").read_text())
-ran = {}
-
-
-def label(type_name, name, is_root, is_composite):
-    if name in ("__schema", "__type"):
-        return name
-    if not is_root:
-        return "." + name if is_composite else None
-    return "mutation." + name if type_name == "Mutation" else name
-
-
-def resolve(_source, info, **_arguments):
-    is_composite = graphql.is_composite_type(graphql.get_named_type(info.return_type))
-    name = label(info.parent_type.name, info.field_name, info.path.prev is None, is_composite)
-    if name:
-        ran[name] = True
-    return {} if is_composite else "x"
-
-
-def recorded(name, original):
-    def resolve_meta(*values, **arguments):
-        ran[name] = True
-        return original(*values, **arguments)
-
-    return resolve_meta
-
-
-for kind in schema.type_map.values():
-    if graphql.is_object_type(kind) and not kind.name.startswith("__"):
-        for field in kind.fields.values():
-            field.resolve = resolve
-for name, field in (("__schema", SchemaMetaFieldDef), ("__type", TypeMetaFieldDef)):
-    field.resolve = recorded(name, field.resolve)
+from recording import label, schema, taken
 
 
 def read(document, operation_name):
@@ -81,9 +46,8 @@ def judge(asked):
         return ""
     if graphql.validate(schema, document):
         return " ".join(["read", *read(document, operation_name)])
-    ran.clear()
     graphql.execute(schema, document, operation_name=operation_name)
-    return " ".join(["ran", *ran])
+    return " ".join(["ran", *taken()])
 
 
 class Handler(BaseHTTPRequestHandler):

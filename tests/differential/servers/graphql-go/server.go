@@ -2,32 +2,16 @@
 package main
 
 import (
-	"encoding/json"
 	"log"
-	"net/http"
-	"os"
 	"strings"
 
 	"github.com/graphql-go/graphql"
 	"github.com/graphql-go/graphql/language/ast"
 	"github.com/graphql-go/graphql/language/parser"
+	"github.com/graphql-go/handler"
+
+	"latchkey/documents"
 )
-
-var ran []string
-
-func label(kind, name string, isRoot, isComposite bool) []string {
-	switch {
-	case name == "__schema" || name == "__type":
-		return []string{name}
-	case !isRoot && !isComposite:
-		return nil
-	case !isRoot:
-		return []string{"." + name}
-	case kind == "Mutation":
-		return []string{"mutation." + name}
-	}
-	return []string{name}
-}
 
 // The schema of schema.graphql, which this library cannot read.
 func newSchema() (graphql.Schema, error) {
@@ -52,7 +36,7 @@ func newSchema() (graphql.Schema, error) {
 	resolve := func(parameters graphql.ResolveParams) (any, error) {
 		info := parameters.Info
 		isComposite := graphql.IsCompositeType(info.ReturnType)
-		ran = append(ran, label(info.ParentType.Name(), info.FieldName, info.Path.Prev == nil, isComposite)...)
+		documents.Record(info.ParentType.Name(), info.FieldName, info.Path.Prev == nil, isComposite)
 		return map[string]any{}, nil
 	}
 	query := graphql.NewObject(graphql.ObjectConfig{Name: "Query", Fields: graphql.Fields{}})
@@ -73,7 +57,7 @@ func newSchema() (graphql.Schema, error) {
 	for _, field := range []*graphql.FieldDefinition{graphql.SchemaMetaFieldDef, graphql.TypeMetaFieldDef} {
 		original := field.Resolve
 		field.Resolve = func(parameters graphql.ResolveParams) (any, error) {
-			ran = append(ran, field.Name)
+			documents.Record("", field.Name, false, false)
 			return original(parameters)
 		}
 	}
@@ -96,7 +80,7 @@ func read(tree *ast.Document, operationName string) (found []string) {
 		for _, selection := range set.Selections {
 			switch selection := selection.(type) {
 			case *ast.Field:
-				found = append(found, label(kind, selection.Name.Value, isRoot, selection.SelectionSet != nil)...)
+				found = append(found, documents.Label(kind, selection.Name.Value, isRoot, selection.SelectionSet != nil)...)
 				collect(selection.SelectionSet, kind, false, spread)
 			case *ast.InlineFragment:
 				collect(selection.SelectionSet, kind, isRoot, spread)
@@ -127,27 +111,16 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.HandleFunc("/documents", func(writer http.ResponseWriter, request *http.Request) {
-		var documents []struct{ Query, OperationName string }
-		if err := json.NewDecoder(request.Body).Decode(&documents); err != nil {
-			http.Error(writer, err.Error(), http.StatusBadRequest)
-			return
+	judge := func(asked documents.Document) string {
+		tree, err := parser.Parse(parser.ParseParams{Source: asked.Query})
+		if err != nil {
+			return ""
 		}
-		answers := make([]string, len(documents))
-		for i, asked := range documents {
-			tree, err := parser.Parse(parser.ParseParams{Source: asked.Query})
-			if err != nil {
-				continue
-			}
-			if !graphql.ValidateDocument(&schema, tree, nil).IsValid {
-				answers[i] = strings.Join(append([]string{"read"}, read(tree, asked.OperationName)...), " ")
-				continue
-			}
-			ran = []string{"ran"}
-			graphql.Execute(graphql.ExecuteParams{Schema: schema, AST: tree, OperationName: asked.OperationName})
-			answers[i] = strings.Join(ran, " ")
+		if !graphql.ValidateDocument(&schema, tree, nil).IsValid {
+			return documents.Said("read", read(tree, asked.OperationName))
 		}
-		json.NewEncoder(writer).Encode(answers)
-	})
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
+		graphql.Execute(graphql.ExecuteParams{Schema: schema, AST: tree, OperationName: asked.OperationName})
+		return documents.Said("ran", documents.Ran())
+	}
+	documents.Serve(judge, handler.New(&handler.Config{Schema: &schema}))
 }

@@ -1,40 +1,12 @@
 // Documents on two versions; what either does counts. POST /print answers with how they print each.
-const { readFileSync } = require("fs");
 const http = require("http");
+const { label, recording } = require("./schema");
 
-const text = readFileSync(`${__dirname}/../schema.graphql`, "utf8");
 const libraries = [require("graphql"), require("graphql16")];
 const judges = libraries.map(judgeOf);
 
-function label(type, name, isRoot, isComposite) {
-  if (name === "__schema" || name === "__type") return name;
-  if (!isRoot) return isComposite ? `.${name}` : null;
-  return type === "Mutation" ? `mutation.${name}` : name;
-}
-
 function judgeOf(graphql) {
-  const schema = graphql.buildSchema(text);
-  let ran;
-
-  function resolve(_source, _arguments, _context, info) {
-    const isComposite = graphql.isCompositeType(graphql.getNamedType(info.returnType));
-    const name = label(info.parentType.name, info.fieldName, !info.path.prev, isComposite);
-    if (name) ran.add(name);
-    return isComposite ? {} : "x";
-  }
-
-  for (const type of Object.values(schema.getTypeMap())) {
-    if (!graphql.isObjectType(type) || type.name.startsWith("__")) continue;
-    for (const field of Object.values(type.getFields())) field.resolve = resolve;
-  }
-  for (const field of [graphql.SchemaMetaFieldDef, graphql.TypeMetaFieldDef]) {
-    const original = field.resolve;
-    field.resolve = (...values) => {
-      ran.add(field.name);
-      return original(...values);
-    };
-  }
-
+  const { schema, ran } = recording(graphql);
   return ({ query, operationName }) => {
     let document;
     try {
@@ -43,9 +15,8 @@ function judgeOf(graphql) {
       return "";
     }
     if (graphql.validate(schema, document).length) return ["read", ...read(document, operationName)].join(" ");
-    ran = new Set();
     graphql.execute({ schema, document, operationName });
-    return ["ran", ...ran].join(" ");
+    return ["ran", ...ran()].join(" ");
   };
 }
 

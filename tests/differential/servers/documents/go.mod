@@ -1,0 +1,3 @@
+module latchkey/documents
+
+go 1.24
