@@ -9,6 +9,7 @@
 //! | PHP | a header `x.name` | `x_name`, and so `x-name` |
 //! | lighttpd | a header with any character but letters and digits, `x~name` | `x_name`, and so `x-name` |
 //! | PHP | a parameter or a cookie `na.me`, `na me`, `na[me` | `na_me` |
+//! | Django, Starlette, whoever strips text | a cookie `name` with U+00A0 or another blank around it | `name` |
 //! | PHP | `name` up to a zero byte or to a bracket, without blanks before it | `name` |
 //! | ASP.NET, Azure Functions | a parameter or a cookie `Name`, in any letter case | `name` |
 //! | ASP.NET | a parameter `na[me]` | `na.me` |
@@ -112,12 +113,26 @@ fn list_of(name: &str) -> Option<&str> {
 /// A name in one letter case, and with one character for those that pass for each other: `a.b` and
 /// `a[b]` are one parameter to ASP.NET.
 fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
-    let name = name.trim_ascii();
+    let name = trim(name);
     let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
     name.iter().filter(|byte| **byte != b']').map(|byte| match byte {
         b'.' | b' ' | b'+' | b'[' => b'_',
         byte => byte.to_ascii_lowercase(),
     })
+}
+
+/// A name without what Python and JavaScript strip, in UTF-8 or Latin-1.
+fn trim(name: &[u8]) -> &[u8] {
+    let is_blank = |character: char| character.is_whitespace() || character.is_control();
+    match std::str::from_utf8(name) {
+        Ok(name) => name.trim_matches(is_blank).as_bytes(),
+        Err(_) => {
+            let is_kept = |byte: &u8| !is_blank(char::from(*byte));
+            let start = name.iter().position(is_kept).unwrap_or(name.len());
+            let end = name.iter().rposition(is_kept).map_or(start, |last| last.saturating_add(1));
+            name.get(start..end).unwrap_or_default()
+        }
+    }
 }
 
 fn before_brackets(name: &[u8]) -> &[u8] {
@@ -165,10 +180,20 @@ mod tests {
     #[test]
     fn a_cookie_may_be_another_s() {
         let names = ["api_key".into()];
-        for name in ["api.key", "API_KEY", "api key", "api_key[x]", "api[key"] {
-            assert!(is_like_one(name.as_bytes(), &names), "{name}");
+        for name in [
+            "api.key",
+            "API_KEY",
+            "api key",
+            "api_key[x]",
+            "api[key",
+            "\u{a0}api_key",
+            "api_key\u{3000}",
+            "\x1fapi_key\u{85}",
+        ] {
+            assert!(is_like_one(name.as_bytes(), &names), "{name:?}");
         }
-        for name in ["apikey", "api-key", "my_api_key", ""] {
+        assert!(is_like_one(b"\xa0\x85api_key\xa0", &names));
+        for name in ["apikey", "api-key", "my_api_key", "\u{e9}api_key", "", "\u{a0}"] {
             assert!(!is_like_one(name.as_bytes(), &names), "{name}");
         }
     }
