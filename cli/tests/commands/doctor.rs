@@ -185,6 +185,15 @@ fn a_waypoint_of_istio_is_judged_inside() {
         "error no_latchkey main_internal direct-http",
     ];
     assert_eq!(findings(&waypoint(&[])), (of(&errors), false));
+    // The same through a listener of TCP.
+    let mut open = waypoint(&[]);
+    let filter = json!({"name": "tcp", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "cluster": "main_internal"}});
+    open["configs"][3]["dynamic_listeners"][0]["active_state"]["listener"]["filter_chains"] =
+        json!([{"filters": [filter]}]);
+    let [first, second] = errors;
+    let all = [first, second, "note not_http connect_terminate 0"];
+    assert_eq!(findings(&open), (of(&all), false));
 }
 
 /// Whatever it is called; and another plugin that has Latchkey's name around it is not.
