@@ -101,6 +101,12 @@ impl Engine {
         &self.ring.types
     }
 
+    /// Whether `token` may be that of some key, by the prefixes and formats of the key types; what may not
+    /// is a malformed credential.
+    pub fn is_token_shaped(&self, token: &[u8]) -> bool {
+        !self.every_token_has_a_shape || self.ring.types.iter().any(|own| own.fits(token))
+    }
+
     /// Whether a header of that name, in lower case, may carry a credential, if only to some upstream that
     /// takes it for one of the policy's.
     pub fn is_credential_header(&self, name: &str) -> bool {
@@ -393,9 +399,7 @@ impl Engine {
             }
             Presented::Token(token) => token,
         };
-        if self.every_token_has_a_shape
-            && !self.ring.types.iter().any(|own| own.fits(token.as_bytes()))
-        {
+        if !self.is_token_shaped(token.as_bytes()) {
             return Err(Reason::MalformedCredential);
         }
         let key = self.ring.find(token.as_bytes()).ok_or(Reason::UnknownKey)?;

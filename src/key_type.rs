@@ -47,7 +47,7 @@ impl KeyType {
     }
 
     /// Whether a token has this type's prefix and format.
-    pub(crate) fn fits(&self, token: &[u8]) -> bool {
+    pub fn fits(&self, token: &[u8]) -> bool {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         token
             .strip_prefix(prefix.as_bytes())

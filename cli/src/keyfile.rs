@@ -42,7 +42,12 @@ impl KeyFile {
     /// # Errors
     /// It cannot be read, or holds something else.
     pub(crate) fn load(file: &Path) -> Result<KeyFile> {
-        KeyFile::read(file, None)
+        KeyFile::read(file, None, false)
+    }
+
+    /// As [`KeyFile::load`]; a file that is not there has no keys.
+    pub(crate) fn load_or_empty(file: &Path) -> Result<KeyFile> {
+        KeyFile::read(file, None, true)
     }
 
     /// Reads the file to change it: no other process can until this is dropped.
@@ -59,14 +64,14 @@ impl KeyFile {
     pub(crate) fn lock_or_create(file: &Path) -> Result<KeyFile> {
         let lock = lock::Lock::acquire(file)
             .with_context(|| format!("cannot change `{}`", file.display()))?;
-        KeyFile::read(file, Some(lock))
+        KeyFile::read(file, Some(lock), true)
     }
 
-    fn read(file: &Path, lock: Option<lock::Lock>) -> Result<KeyFile> {
+    fn read(file: &Path, lock: Option<lock::Lock>, may_be_missing: bool) -> Result<KeyFile> {
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let mut text = match document::read_marked(file) {
             Err(error)
-                if lock.is_some() && error.root_cause().downcast_ref().is_some_and(is_missing) =>
+                if may_be_missing && error.root_cause().downcast_ref().is_some_and(is_missing) =>
             {
                 String::new()
             }
@@ -210,11 +215,14 @@ impl<'a> Changed<'a> {
     /// The policy cannot be read.
     pub(crate) fn check(self, policy: Option<&Path>) -> Result<Result<Checked<'a>, Vec<Finding>>> {
         let compiled = join(&self.of.file, self.document, policy)?.compile()?;
-        let mut findings = compiled.err().unwrap_or_default();
+        let (engine, mut findings) = match compiled {
+            Ok(engine) => (Some(engine), Vec::new()),
+            Err(findings) => (None, findings),
+        };
         // Who revokes a key need not know the pepper.
         findings.retain(|finding| finding.is_error() && finding.code != "missing_pepper");
         Ok(if findings.is_empty() {
-            Ok(Checked { of: self.of, text: self.text })
+            Ok(Checked { of: self.of, text: self.text, engine })
         } else {
             Err(findings)
         })
@@ -226,9 +234,15 @@ impl<'a> Changed<'a> {
 pub(crate) struct Checked<'a> {
     of: &'a KeyFile,
     text: String,
+    engine: Option<Engine>,
 }
 
 impl Checked<'_> {
+    /// What proxies will go by; none where that takes the pepper, which is not known.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
     /// Puts the changed file in the place of the old one. The inner error: that is done, but a
     /// power failure may undo it.
     ///

@@ -17,6 +17,7 @@ pub mod document;
 mod exit;
 mod filter;
 mod finding;
+mod import;
 mod keyfile;
 mod place;
 mod plaintext;

@@ -86,6 +86,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
+    /// A token that is in use already, and what it starts with, if it does.
+    pub(crate) fn of(text: &str, prefix: &str) -> Token {
+        let prefix = if text.starts_with(prefix) { prefix.len() } else { 0 };
+        Token { text: text.to_owned(), prefix }
+    }
+
     /// The token itself, to be printed once.
     pub(crate) fn reveal(&self) -> &str {
         &self.text

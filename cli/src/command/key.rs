@@ -1,6 +1,7 @@
 //! `latchkey key`: keys for their whole life.
 
 mod edit;
+mod import;
 mod list;
 mod new;
 mod prune;
@@ -19,7 +20,7 @@ use clap::{Args, Subcommand};
 use crate::Exit;
 use crate::document::Document;
 use crate::finding::{self, Finding};
-use crate::keyfile::{Change, Changed, Key, KeyFile};
+use crate::keyfile::{Change, Changed, Checked, Key, KeyFile};
 use crate::policy;
 use crate::style::warn;
 use crate::time;
@@ -40,6 +41,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Edit(edit::Arguments),
+    Import(import::Arguments),
     List(list::Arguments),
     New(new::Arguments),
     Prune(prune::Arguments),
@@ -68,6 +70,7 @@ one that is there keeps its mode.";
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     match &arguments.verb {
         Verb::Edit(arguments) => edit::run(arguments),
+        Verb::Import(arguments) => import::run(arguments, output),
         Verb::List(arguments) => list::run(arguments, output),
         Verb::New(arguments) => new::run(arguments, output),
         Verb::Prune(arguments) => prune::run(arguments),
@@ -101,10 +104,14 @@ impl Files {
 
     /// Puts a changed file in the place of the old one, unless the core refuses it.
     fn write(&self, file: &KeyFile, changed: Changed<'_>) -> Result<Option<Exit>> {
-        let checked = match changed.check(self.policy.as_deref())? {
-            Ok(checked) => checked,
-            Err(errors) => return refused(&errors).map(Some),
-        };
+        match changed.check(self.policy.as_deref())? {
+            Ok(checked) => self.replace(file, checked).map(|()| None),
+            Err(errors) => refused(&errors).map(Some),
+        }
+    }
+
+    /// Puts a changed file that the core takes in the place of the old one.
+    fn replace(&self, file: &KeyFile, checked: Checked<'_>) -> Result<()> {
         if let Err(error) = checked.write()? {
             let name = self.keys.display();
             warn(format_args!("{name} is replaced, but a power failure may undo that: {error}"));
@@ -115,7 +122,7 @@ impl Files {
                 "others than its owner and group may open {name} (`chmod o= {name}`)"
             ));
         }
-        Ok(None)
+        Ok(())
     }
 
     /// What the tokens of keys of type `name` look like; `prefix` comes first. The inner error is the end of

@@ -1,0 +1,300 @@
+//! Tables: CSV with a head, and JSON objects, one on each line.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::{Entry, Found, Id, Secret};
+use crate::document::{Document, Fields};
+use crate::time;
+
+/// Which field of a key stands in which column. Empty: each in the column of its own name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Map(Vec<(Field, String)>);
+
+/// A field of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Field {
+    Attribute(String),
+    Hash,
+    Id,
+    Other(&'static str, Kind),
+    Token,
+}
+
+/// How a field's value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Flag,
+    List,
+    Text,
+    Time,
+}
+
+const FIELDS: [(&str, Kind); 11] = [
+    ("account", Kind::Text),
+    ("created", Kind::Time),
+    ("disabled", Kind::Flag),
+    ("expires_at", Kind::Time),
+    ("hint", Kind::Text),
+    ("name", Kind::Text),
+    ("not_before", Kind::Time),
+    ("origins", Kind::List),
+    ("scopes", Kind::List),
+    ("suspended", Kind::Flag),
+    ("type", Kind::Text),
+];
+
+impl Field {
+    fn parse(name: &str) -> Option<Field> {
+        match name {
+            "hash" => Some(Field::Hash),
+            "id" => Some(Field::Id),
+            "token" => Some(Field::Token),
+            _ => match name.strip_prefix("attributes.") {
+                Some(name) => Some(Field::Attribute(name.to_owned())),
+                None => {
+                    let own = FIELDS.into_iter().find(|(own, _)| *own == name);
+                    own.map(|(name, kind)| Field::Other(name, kind))
+                }
+            },
+        }
+    }
+}
+
+impl Map {
+    /// Reads `id=COLUMN,token=COLUMN,…`.
+    ///
+    /// # Errors
+    /// That names something that is no field of a key, or one twice.
+    pub(crate) fn parse(text: &str) -> Result<Map, String> {
+        let mut map: Vec<(Field, String)> = Vec::new();
+        for pair in text.split(',') {
+            let Some((name, column)) = pair.split_once('=') else {
+                return Err("expected `FIELD=COLUMN,…`".to_owned());
+            };
+            let Some(field) = Field::parse(name.trim()) else {
+                return Err(format!("`{}` is not a field of a key", name.trim()));
+            };
+            if map.iter().any(|(own, _)| *own == field) {
+                return Err(format!("`{}` is mapped twice", name.trim()));
+            }
+            map.push((field, column.trim().to_owned()));
+        }
+        Ok(Map(map))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Reads a table whose first line names its columns.
+pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
+    let head = text.lines().next().unwrap_or_default();
+    let delimiter = b",;\t".iter().copied().max_by_key(|delimiter| {
+        // Of equals the last one counts, and a comma is the likeliest.
+        (head.bytes().filter(|byte| byte == delimiter).count(), *delimiter == b',')
+    });
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter.unwrap_or(b','))
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let columns = match reader.headers() {
+        Ok(columns) => columns.clone(),
+        Err(_) => bail!("{}:1: the first line does not name the columns", file.display()),
+    };
+    let mut fields: Vec<(Field, usize)> = Vec::new();
+    for (field, name) in &map.0 {
+        let Some(index) = columns.iter().position(|column| column == name) else {
+            bail!("{}:1: there is no column `{name}`", file.display());
+        };
+        fields.push((field.clone(), index));
+    }
+    if map.is_empty() {
+        for (index, name) in columns.iter().enumerate() {
+            if let Some(field) = Field::parse(name) {
+                fields.push((field, index));
+            }
+        }
+    }
+    if !fields.iter().any(|(field, _)| matches!(field, Field::Hash | Field::Token)) {
+        bail!("{}:1: no column has the token (name it with `--map token=COLUMN`)", file.display());
+    }
+    let mut found = Found::default();
+    for record in reader.records() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let line = usize::try_from(line).unwrap_or(usize::MAX);
+                let values = fields.iter().filter_map(|(field, index)| {
+                    let value = record.get(*index).filter(|value| !value.is_empty())?;
+                    Some((field, Document::String(value.to_owned())))
+                });
+                found.row(line, values);
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                let line = usize::try_from(line).unwrap_or(usize::MAX);
+                found.mistake(
+                    line,
+                    match error.kind() {
+                        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                            format!("{len} columns where the first line names {expected_len}")
+                        }
+                        _ => "it cannot be read as a line of a table".to_owned(),
+                    },
+                );
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a JSON object on each line.
+pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
+    let mut found = Found::default();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Ok(object @ Document::Object(_)) = serde_json::from_str(line) else {
+            found.mistake(index + 1, "it is not a JSON object");
+            continue;
+        };
+        let values: Vec<(Field, Document)> = if map.is_empty() {
+            own_fields(&object)
+        } else {
+            let value = |(field, path): &(Field, String)| {
+                let value = at(&object, path)?;
+                Some((field.clone(), value.clone()))
+            };
+            map.0.iter().filter_map(value).collect()
+        };
+        let values = values.iter().filter(|(_, value)| !is_nothing(value));
+        found.row(index + 1, values.map(|(field, value)| (field, value.clone())));
+    }
+    if found.entries.is_empty() && found.mistakes.is_empty() {
+        bail!("{}: there is no JSON object in it", file.display());
+    }
+    Ok(found)
+}
+
+/// The field `path`, or where there is none of that name, what its dots lead to.
+fn at<'d>(object: &'d Document, path: &str) -> Option<&'d Document> {
+    let steps = || path.split('.').try_fold(object, |own, step| own.field(step));
+    object.field(path).or_else(steps)
+}
+
+fn own_fields(object: &Document) -> Vec<(Field, Document)> {
+    let Document::Object(Fields(fields)) = object else { return Vec::new() };
+    let mut own = Vec::new();
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("attributes", Document::Object(Fields(attributes))) => {
+                let attributes = attributes.iter();
+                own.extend(
+                    attributes.map(|(name, value)| (Field::Attribute(name.clone()), value.clone())),
+                );
+            }
+            (name, value) => own.extend(Field::parse(name).map(|field| (field, value.clone()))),
+        }
+    }
+    own
+}
+
+fn is_nothing(value: &Document) -> bool {
+    matches!(value, Document::Null) || value.as_str() == Some("")
+}
+
+impl Found {
+    /// Adds the key that a row tells of, or says what is wrong with it.
+    fn row<'f>(&mut self, line: usize, values: impl Iterator<Item = (&'f Field, Document)>) {
+        match row(line, values) {
+            Ok(entry) => self.entries.push(entry),
+            Err(message) => self.mistake(line, message),
+        }
+    }
+}
+
+fn row<'f>(
+    line: usize,
+    values: impl Iterator<Item = (&'f Field, Document)>,
+) -> Result<Entry, String> {
+    let (mut id, mut secret) = (Id::Numbered, None);
+    let mut fields = Vec::new();
+    let mut attributes = Vec::new();
+    for (field, value) in values {
+        let word = |what: &str| word(&value).ok_or_else(|| format!("{what} is not a text"));
+        match field {
+            Field::Attribute(name) => {
+                attributes.push((name.clone(), Document::String(word("an attribute")?)));
+            }
+            Field::Id => id = Id::Exact(word("the id")?),
+            Field::Hash | Field::Token if secret.is_some() => {
+                return Err("it has a token and a hash".to_owned());
+            }
+            Field::Hash => secret = Some(Secret::hash(&word("the hash")?)?),
+            Field::Token => secret = Some(Secret::token(&word("the token")?)?),
+            Field::Other(name, kind) => {
+                let value = typed(*kind, &value).ok_or_else(|| {
+                    let what = match kind {
+                        Kind::Flag => "`true` or `false`",
+                        Kind::List => "a list of texts",
+                        Kind::Text => "a text",
+                        Kind::Time => "an RFC 3339 time, a date or Unix seconds",
+                    };
+                    format!("`{name}` is not {what}")
+                })?;
+                fields.push((*name, value));
+            }
+        }
+    }
+    if !attributes.is_empty() {
+        fields.push(("attributes", Document::Object(Fields(attributes))));
+    }
+    let secret = secret.ok_or("it has neither token nor hash")?;
+    Ok(Entry { line, id, secret, fields })
+}
+
+/// A plain value as a text.
+fn word(value: &Document) -> Option<String> {
+    match value {
+        Document::Boolean(value) => Some(value.to_string()),
+        Document::Number(value) => Some(value.to_string()),
+        Document::String(value) => Some(value.clone()),
+        Document::Array(_) | Document::Null | Document::Object(_) => None,
+    }
+}
+
+/// A value as a policy has it.
+fn typed(kind: Kind, value: &Document) -> Option<Document> {
+    match (kind, value) {
+        (Kind::Flag, Document::Boolean(_)) => Some(value.clone()),
+        (Kind::Flag, _) => match word(value)?.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" => Some(Document::Boolean(true)),
+            "0" | "false" | "no" => Some(Document::Boolean(false)),
+            _ => None,
+        },
+        (Kind::List, Document::Array(items)) => {
+            let items: Option<Vec<_>> =
+                items.iter().map(|item| word(item).map(Document::String)).collect();
+            items.map(Document::Array)
+        }
+        (Kind::List, _) => {
+            let text = word(value)?;
+            let items = text.split([' ', ',', ';', '|']).filter(|item| !item.is_empty());
+            Some(Document::Array(items.map(super::text).collect()))
+        }
+        (Kind::Text, _) => word(value).map(Document::String),
+        (Kind::Time, _) => {
+            let text = word(value)?;
+            match text.parse::<i64>() {
+                Ok(seconds) => Some(Document::Number(seconds.into())),
+                Err(_) => {
+                    time::parse(&text).ok().map(|seconds| super::text(&time::display(seconds)))
+                }
+            }
+        }
+    }
+}
