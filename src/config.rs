@@ -13,122 +13,156 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::finding::{Code, Findings, Noted, Place};
+use crate::finding::{Code, Noted, Place};
+
+/// A value of the configuration: its text, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a, 'p> {
+    pub(crate) raw: &'a RawValue,
+    pub(crate) place: Place<'p>,
+}
+
+impl<'a, 'p> Node<'a, 'p> {
+    /// Reads the value, noting what is wrong with its shape.
+    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Option<T> {
+        match serde_json::from_str(self.raw.get()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                note(&error.to_string(), self.place);
+                None
+            }
+        }
+    }
+
+    /// The field of that name and text of the object that this is.
+    pub(crate) fn field<'c>(&'c self, name: &'c str, raw: &'a RawValue) -> Node<'a, 'c> {
+        Node { raw, place: self.place.field(name) }
+    }
+
+    /// The items of a list.
+    pub(crate) fn items<'c>(&'c self) -> Option<Vec<Node<'a, 'c>>> {
+        let items = self.read::<Vec<&RawValue>>()?.into_iter().enumerate();
+        Some(items.map(|(index, raw)| Node { raw, place: self.place.item(index) }).collect())
+    }
+
+    /// The strings of a list of strings, each with its place and read by itself.
+    pub(crate) fn texts<'c>(&'c self) -> Option<Vec<(Place<'c>, String)>> {
+        let text = |item: Node<'a, 'c>| Some((item.place, item.read()?));
+        Some(self.items()?.into_iter().filter_map(text).collect())
+    }
+
+    /// Reads an object, noting every field that is not one of `known`.
+    pub(crate) fn object(self, known: &[&'static str]) -> Option<Object<'a, 'p>> {
+        let fields = self.read::<Entries<&RawValue>>()?.0;
+        Some(Object::new(fields, self.place, known))
+    }
+}
 
 /// An object of the configuration, taken apart field by field.
 ///
 /// A field keeps its text until it is asked for, so that what is wrong with one field does not hide
 /// what is wrong with the next, and every finding has its place.
-#[derive(Debug, Default)]
-pub(crate) struct Object<'a> {
+#[derive(Debug)]
+pub(crate) struct Object<'a, 'p> {
     fields: Vec<(String, &'a RawValue)>,
+    pub(crate) place: Place<'p>,
 }
 
-impl<'a> Object<'a> {
-    /// Reads an object, noting every field that is not one of `known`.
-    pub(crate) fn parse(
-        raw: &'a RawValue,
-        place: Place<'_>,
-        known: &[&'static str],
-        findings: &mut Findings,
-    ) -> Option<Object<'a>> {
-        let fields = parse::<Entries<&RawValue>>(raw, place, findings)?.0;
-        Some(Object { fields }.with_fields_of(known, place, findings))
-    }
-
+impl<'a, 'p> Object<'a, 'p> {
     /// Reads the object that a whole configuration is.
     pub(crate) fn document(
         json: &'a str,
+        place: Place<'p>,
         known: &[&'static str],
-        findings: &mut Findings,
-    ) -> Option<Object<'a>> {
+    ) -> Option<Object<'a, 'p>> {
         match serde_json::from_str::<Entries<&RawValue>>(json) {
-            Ok(entries) => {
-                let object = Object { fields: entries.0 };
-                Some(object.with_fields_of(known, Place::ROOT, findings))
-            }
-            // It is no JSON, or another value.
-            Err(_) => Object::parse(document(json, findings)?, Place::ROOT, known, findings),
+            Ok(entries) => Some(Object::new(entries.0, place, known)),
+            // It is not JSON, or another value.
+            Err(_) => match serde_json::from_str(json) {
+                Ok(raw) => Node { raw, place }.object(known),
+                Err(error) => {
+                    place.error(Code::InvalidJson, format!("not JSON: {error}"));
+                    None
+                }
+            },
         }
     }
 
     /// Notes every field that is not one of `known`.
-    fn with_fields_of(
-        self,
+    fn new(
+        fields: Vec<(String, &'a RawValue)>,
+        place: Place<'p>,
         known: &[&'static str],
-        place: Place<'_>,
-        findings: &mut Findings,
-    ) -> Object<'a> {
-        for (name, _) in &self.fields {
+    ) -> Object<'a, 'p> {
+        for (name, _) in &fields {
             if !known.contains(&name.as_str()) {
-                unknown_field(name, known, place, findings);
+                unknown_field(name, known, place);
             }
         }
-        self
+        Object { fields, place }
     }
 
-    /// The text of a field.
-    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.fields.iter().find(|(own, _)| own == name).map(|(_, raw)| *raw)
+    /// A field, if it is there.
+    pub(crate) fn node<'c>(&'c self, name: &'c str) -> Option<Node<'a, 'c>> {
+        let (_, raw) = self.fields.iter().find(|(field, _)| field == name)?;
+        Some(Node { raw, place: self.place.field(name) })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.raw(name).is_some()
+        self.node(name).is_some()
     }
 
     /// The value of a field, if it is there and has the right shape.
-    pub(crate) fn field<T: Deserialize<'a>>(
-        &self,
-        name: &str,
-        place: Place<'_>,
-        findings: &mut Findings,
-    ) -> Option<T> {
-        parse(self.raw(name)?, place.field(name), findings)
+    pub(crate) fn field<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        self.node(name)?.read()
+    }
+
+    /// The names and texts of a field that is an object of any names, and its place.
+    pub(crate) fn entries<'c>(&'c self, name: &'c str) -> Option<Fields<'a, 'c>> {
+        let node = self.node(name)?;
+        Some(Fields { fields: node.read::<Entries<&RawValue>>()?.0, node })
     }
 
     /// The meaning of a field that is one of a few words.
-    pub(crate) fn word<W: Word>(
-        &self,
-        name: &str,
-        place: Place<'_>,
-        findings: &mut Findings,
-    ) -> Option<W> {
-        let text: String = self.field(name, place, findings)?;
-        word(&text, place.field(name), findings)
+    pub(crate) fn word<W: Word>(&self, name: &str) -> Option<W> {
+        let node = self.node(name)?;
+        word(&node.read::<String>()?, node.place)
     }
 
-    /// The strings of a field that is a list of strings.
-    pub(crate) fn strings(
-        &self,
-        name: &str,
-        place: Place<'_>,
-        findings: &mut Findings,
-    ) -> Option<Vec<String>> {
-        strings(self.raw(name)?, place.field(name), findings)
+    /// Notes that a field is missing.
+    pub(crate) fn missing(&self, name: &str) -> Noted<'p> {
+        self.place.error(Code::MissingField, format!("field `{name}` is missing"))
+    }
+}
+
+/// The fields of an object whose names are the policy's own.
+#[derive(Debug)]
+pub(crate) struct Fields<'a, 'p> {
+    fields: Vec<(String, &'a RawValue)>,
+    pub(crate) node: Node<'a, 'p>,
+}
+
+impl<'a> Fields<'a, '_> {
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Each field's name, and its value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Node<'a, '_>)> {
+        self.fields.iter().map(|(name, raw)| (name.as_str(), self.node.field(name, raw)))
     }
 }
 
 /// What a word means, if it is one of those that may stand there.
-pub(crate) fn word<W: Word>(text: &str, place: Place<'_>, findings: &mut Findings) -> Option<W> {
+pub(crate) fn word<W: Word>(text: &str, place: Place<'_>) -> Option<W> {
     let word = W::WORDS.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
     if word.is_none() {
         let known: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
         let shown = if is_quotable(text) { text } else { "…" };
         let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
-        findings.error(place, Code::InvalidValue, message).did_you_mean(text, &known);
+        place.error(Code::InvalidValue, message).did_you_mean(text, &known);
     }
     word
-}
-
-/// The strings of a list of strings, each read by itself.
-pub(crate) fn strings(
-    raw: &RawValue,
-    place: Place<'_>,
-    findings: &mut Findings,
-) -> Option<Vec<String>> {
-    let list: Vec<&RawValue> = parse(raw, place, findings)?;
-    let read = |(index, raw)| parse(raw, place.item(index), findings);
-    Some(list.into_iter().enumerate().filter_map(read).collect())
 }
 
 /// A key in the form in which a million of them are read at once; [`explain_key`] says what is wrong
@@ -269,42 +303,37 @@ impl<'a> RawKey<'a> {
     ];
 
     /// Reads a key, noting everything wrong with its shape.
-    pub(crate) fn parse(
-        raw: &'a RawValue,
-        place: Place<'_>,
-        findings: &mut Findings,
-    ) -> Option<RawKey<'a>> {
-        let key = serde_json::from_str(raw.get());
+    pub(crate) fn parse(node: Node<'a, '_>) -> Option<RawKey<'a>> {
+        let key = serde_json::from_str(node.raw.get());
         if key.is_err() {
-            explain_key(raw, place, findings);
+            explain_key(node);
         }
         key.ok()
     }
 }
 
 /// Notes what is wrong with the shape of a key, field by field.
-fn explain_key(raw: &RawValue, place: Place<'_>, findings: &mut Findings) {
-    let Some(key) = Object::parse(raw, place, &RawKey::FIELDS, findings) else { return };
+fn explain_key(node: Node<'_, '_>) {
+    let Some(key) = node.object(&RawKey::FIELDS) else { return };
     for name in ["id", "hash"] {
         if !key.has(name) {
-            missing_field(name, place, findings);
+            key.missing(name);
         }
     }
     for name in ["id", "hash", "type", "name", "account", "hint"] {
-        let _: Option<String> = key.field(name, place, findings);
+        let _: Option<String> = key.field(name);
     }
     for name in ["scopes", "origins"] {
-        key.strings(name, place, findings);
+        let _ = key.node(name).map(|list| list.texts().is_some());
     }
     for name in ["not_before", "expires_at", "created"] {
-        let _: Option<Instant> = key.field(name, place, findings);
+        let _: Option<Instant> = key.field(name);
     }
     for name in ["disabled", "suspended"] {
-        let _: Option<bool> = key.field(name, place, findings);
+        let _: Option<bool> = key.field(name);
     }
-    let attributes: Option<Entries<&RawValue>> = key.field("attributes", place, findings);
-    for (name, raw) in attributes.into_iter().flat_map(|attributes| attributes.0) {
-        let _: Option<String> = parse(raw, place.field("attributes").field(&name), findings);
+    if let Some(attributes) = key.entries("attributes") {
+        attributes.iter().for_each(|(_, value)| drop(value.read::<String>()));
     }
 }
 
@@ -622,81 +651,40 @@ impl Serialize for Json {
     }
 }
 
-/// Reads one value of the configuration, noting what is wrong with its shape.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(
-    raw: &'a RawValue,
-    place: Place<'_>,
-    findings: &mut Findings,
-) -> Option<T> {
-    match serde_json::from_str(raw.get()) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            note(&error.to_string(), place, findings);
-            None
-        }
-    }
-}
-
-/// Reads the text of a whole configuration.
-fn document<'a>(json: &'a str, findings: &mut Findings) -> Option<&'a RawValue> {
-    match serde_json::from_str(json) {
-        Ok(raw) => Some(raw),
-        Err(error) => {
-            findings.error(Place::ROOT, Code::InvalidJson, format!("not JSON: {error}"));
-            None
-        }
-    }
-}
-
 /// Turns serde's words into a finding that shows no value and no Rust type.
-fn note(serde: &str, place: Place<'_>, findings: &mut Findings) {
-    let text = around(serde, " at line ").map_or(serde, |(text, _)| text);
+fn note(serde: &str, place: Place<'_>) {
+    let text = serde.rsplit_once(" at line ").map_or(serde, |(text, _)| text);
     if let Some(name) = text.strip_prefix("duplicate field") {
-        findings.error(place, Code::Duplicate, format!("two fields{name}"));
+        place.error(Code::Duplicate, format!("two fields{name}"));
     } else if let Some((found, expected)) = text
         .strip_prefix("invalid type: ")
         .or_else(|| text.strip_prefix("invalid value: "))
-        .and_then(|text| around(text, ", expected "))
+        .and_then(|text| text.rsplit_once(", expected "))
     {
         let expected = match expected {
             "a sequence" => "a list",
             "a borrowed string" => "a string",
             other => other,
         };
-        let message = format!("expected {expected}, found {}", kind(found));
-        findings.error(place, Code::WrongType, message);
+        place.error(Code::WrongType, format!("expected {expected}, found {}", kind(found)));
     } else {
-        findings.error(place, Code::InvalidValue, text.to_owned());
+        place.error(Code::InvalidValue, text.to_owned());
     }
 }
 
-/// What stands before and behind the last `mark`. (The standard library's search for texts is made for
-/// long ones, and takes 5 KB of the module.)
-fn around<'t>(text: &'t str, mark: &str) -> Option<(&'t str, &'t str)> {
-    let at = text.as_bytes().windows(mark.len()).rposition(|part| part == mark.as_bytes())?;
-    Some((text.get(..at)?, text.get(at..)?.strip_prefix(mark)?))
-}
-
-pub(crate) fn missing_field<'f>(
-    name: &str,
-    parent: Place<'_>,
-    findings: &'f mut Findings,
-) -> Noted<'f> {
-    findings.error(parent, Code::MissingField, format!("field `{name}` is missing"))
-}
-
 /// Notes a field that does not exist, by name only where the name cannot be a secret.
-fn unknown_field(name: &str, known: &[&'static str], parent: Place<'_>, findings: &mut Findings) {
+fn unknown_field(name: &str, known: &[&'static str], parent: Place<'_>) {
     // A token has digits, or is longer.
     let has_digits = name.bytes().any(|byte| byte.is_ascii_digit());
     let is_word = name.len() <= if has_digits { 12 } else { 32 }
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if is_word {
-        findings
-            .error(parent.field(name), Code::UnknownField, format!("unknown field `{name}`"))
+        parent
+            .field(name)
+            .error(Code::UnknownField, format!("unknown field `{name}`"))
             .did_you_mean(name, known);
     } else {
-        findings.error(parent, Code::UnknownField, "unknown field");
+        parent.error(Code::UnknownField, "unknown field");
     }
 }
 
@@ -725,14 +713,12 @@ fn kind(found: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Findings;
 
-    fn findings<T>(
-        json: &str,
-        read: impl Fn(&RawValue, &mut Findings) -> Option<T>,
-    ) -> Vec<String> {
-        let mut findings = Findings::default();
+    fn findings<T>(json: &str, read: impl Fn(Node<'_, '_>) -> Option<T>) -> Vec<String> {
+        let findings = Findings::default();
         let raw: &RawValue = serde_json::from_str(json).unwrap();
-        let parsed = read(raw, &mut findings).is_some();
+        let parsed = read(Node { raw, place: findings.root().field("here") }).is_some();
         let findings = findings.into_vec();
         assert_eq!(parsed, findings.is_empty());
         findings.iter().map(ToString::to_string).collect()
@@ -740,12 +726,7 @@ mod tests {
 
     #[test]
     fn shapes_are_told_by_place_without_the_value() {
-        let place = Place::ROOT.field("here");
-        let key = |json| {
-            findings(json, |raw, findings| {
-                RawKey::parse(raw, place, findings).map(|key| key.disabled)
-            })
-        };
+        let key = |json| findings(json, |node| RawKey::parse(node).map(|key| key.disabled));
         assert_eq!(key(r#""sk_live_secret""#), ["/here: expected an object, found a string"]);
         assert_eq!(
             key(r#"{"id": 1, "hsah": "sk_live_secret", "scopes": "sk_live_secret"}"#),
@@ -777,9 +758,8 @@ mod tests {
             key(r#"{"id":"a","hash":"b","attributes":{"a":"1","a":"2"}}"#),
             ["/here/attributes: two fields `a`"]
         );
-        let access = |raw: &RawValue, findings: &mut Findings| -> Option<RawAccess> {
-            Object::parse(raw, place, &["access"], findings)?.word("access", place, findings)
-        };
+        let access =
+            |node: Node<'_, '_>| -> Option<RawAccess> { node.object(&["access"])?.word("access") };
         assert_eq!(
             findings(r#"{"access": "pubic"}"#, access),
             [
@@ -791,12 +771,12 @@ mod tests {
             ["/here/access: expected a string, found a number"]
         );
         assert_eq!(
-            findings("403.5", |raw, findings| parse::<Whole>(raw, place, findings)),
+            findings("403.5", |node| node.read::<Whole>()),
             ["/here: expected a whole number, found a number"]
         );
         assert_eq!(
-            findings(r#"["a", 1, {}]"#, |raw, findings| {
-                strings(raw, place, findings).filter(|read| read.len() == 3)
+            findings(r#"["a", 1, {}]"#, |node| {
+                node.texts().filter(|read| read.len() == 3).map(drop)
             }),
             [
                 "/here/1: expected a string, found a number",

@@ -4,6 +4,7 @@
 //! A finding names its place by JSON pointer (RFC 6901) and quotes only what cannot be a secret.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::limits;
@@ -132,77 +133,64 @@ codes! {
 /// Collects findings: the first [`limits::FINDINGS`] one by one, of the others how many they are.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    told: Vec<Finding>,
-    untold: usize,
-    has_errors: bool,
+    told: RefCell<Vec<Finding>>,
+    untold: Cell<usize>,
+    has_errors: Cell<bool>,
 }
 
 impl Findings {
-    /// Notes an error. Returns the finding, so that help can be added.
-    pub(crate) fn error(
-        &mut self,
-        place: Place<'_>,
-        code: Code,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Noted<'_> {
-        self.note(place, code, Severity::Error, message.into())
-    }
-
-    /// Notes a warning.
-    pub(crate) fn warning(
-        &mut self,
-        place: Place<'_>,
-        code: Code,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Noted<'_> {
-        self.note(place, code, Severity::Warning, message.into())
+    /// The whole configuration, about which findings are noted here.
+    pub(crate) fn root(&self) -> Place<'_> {
+        Place { parent: None, step: Step::Root, findings: self }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.has_errors
+        self.has_errors.get()
     }
 
-    pub(crate) fn into_vec(mut self) -> Vec<Finding> {
-        if self.untold > 0 {
-            let message = format!("{} findings more", self.untold);
-            let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
-            self.tell(Place::ROOT, Code::TooLarge, severity, message.into());
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        let untold = self.untold.get();
+        if untold > 0 {
+            let severity = if self.has_errors() { Severity::Error } else { Severity::Warning };
+            let message = format!("{untold} findings more");
+            self.tell(self.root(), Code::TooLarge, severity, message.into());
         }
-        self.told
+        self.told.into_inner()
     }
 
     /// Not in line: there are more than a hundred mistakes to be told.
     #[inline(never)]
     fn note(
-        &mut self,
+        &self,
         place: Place<'_>,
         code: Code,
         severity: Severity,
         message: Cow<'static, str>,
     ) -> Noted<'_> {
-        self.has_errors |= severity == Severity::Error;
-        if self.told.len() == limits::FINDINGS {
-            self.untold = self.untold.saturating_add(1);
-            return Noted(None);
+        if severity == Severity::Error {
+            self.has_errors.set(true);
         }
-        Noted(Some(self.tell(place, code, severity, message)))
+        let number = self.told.borrow().len();
+        if number == limits::FINDINGS {
+            self.untold.set(self.untold.get().saturating_add(1));
+            return Noted { findings: self, number: None };
+        }
+        self.tell(place, code, severity, message);
+        Noted { findings: self, number: Some(number) }
     }
 
-    fn tell(
-        &mut self,
-        place: Place<'_>,
-        code: Code,
-        severity: Severity,
-        message: Cow<'static, str>,
-    ) -> &mut Finding {
+    fn tell(&self, place: Place<'_>, code: Code, severity: Severity, message: Cow<'static, str>) {
         let (pointer, message) = (place.to_string(), message.into_owned());
-        self.told.push_mut(Finding { code, severity, pointer, message, help: None })
+        self.told.borrow_mut().push(Finding { code, severity, pointer, message, help: None });
     }
 }
 
-/// A finding just noted; none where no more are told.
+/// A finding just noted, by its number; none where no more are told.
 #[derive(Debug)]
-pub(crate) struct Noted<'a>(Option<&'a mut Finding>);
+pub(crate) struct Noted<'f> {
+    findings: &'f Findings,
+    number: Option<usize>,
+}
 
 impl Noted<'_> {
     /// Adds what to do about it.
@@ -212,7 +200,8 @@ impl Noted<'_> {
 
     #[inline(never)]
     fn set_help(self, help: Cow<'static, str>) {
-        if let Some(finding) = self.0 {
+        let mut told = self.findings.told.borrow_mut();
+        if let Some(finding) = self.number.and_then(|number| told.get_mut(number)) {
             finding.help = Some(help.into_owned());
         }
     }
@@ -224,7 +213,7 @@ impl Noted<'_> {
         known: impl IntoIterator<Item = K>,
     ) {
         // Many mistyped words against many known ones would take hours.
-        let near = self.0.is_some().then(|| nearest(word, known)).flatten();
+        let near = self.number.and_then(|_| nearest(word, known));
         if let Some(near) = near {
             self.suggest(near.as_ref());
         }
@@ -249,29 +238,44 @@ fn nearest<K: AsRef<str>>(word: &str, known: impl IntoIterator<Item = K>) -> Opt
     nearest
 }
 
-/// A place in the configuration, written as a JSON pointer only when something is found there.
+/// A place in the configuration, and where findings about it go. It is written as a JSON pointer only when
+/// something is found there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
-    step: Step<'a>,
+pub(crate) struct Place<'p> {
+    parent: Option<&'p Place<'p>>,
+    step: Step<'p>,
+    findings: &'p Findings,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step<'a> {
-    Field(&'a str),
+enum Step<'p> {
+    Field(&'p str),
     Item(usize),
     Root,
 }
 
-impl<'a> Place<'a> {
-    pub(crate) const ROOT: Place<'static> = Place { parent: None, step: Step::Root };
-
-    pub(crate) fn field<'b>(&'b self, name: &'b str) -> Place<'b> {
-        Place { parent: Some(self), step: Step::Field(name) }
+impl<'p> Place<'p> {
+    pub(crate) fn field<'c>(&'c self, name: &'c str) -> Place<'c> {
+        Place { parent: Some(self), step: Step::Field(name), findings: self.findings }
     }
 
     pub(crate) fn item(&self, index: usize) -> Place<'_> {
-        Place { parent: Some(self), step: Step::Item(index) }
+        Place { parent: Some(self), step: Step::Item(index), findings: self.findings }
+    }
+
+    /// Notes an error. Returns the finding, so that help can be added.
+    pub(crate) fn error(self, code: Code, message: impl Into<Cow<'static, str>>) -> Noted<'p> {
+        self.findings.note(self, code, Severity::Error, message.into())
+    }
+
+    /// Notes a warning.
+    pub(crate) fn warning(self, code: Code, message: impl Into<Cow<'static, str>>) -> Noted<'p> {
+        self.findings.note(self, code, Severity::Warning, message.into())
+    }
+
+    /// Notes that something is larger than it may be.
+    pub(crate) fn too_many(self, what: &str, most: usize) {
+        self.error(Code::TooLarge, format!("more than {most} {what}"));
     }
 }
 
@@ -301,10 +305,12 @@ mod tests {
 
     #[test]
     fn a_place_is_a_json_pointer() {
-        let rules = Place::ROOT.field("rules");
+        let findings = Findings::default();
+        let root = findings.root();
+        let rules = root.field("rules");
         let rule = rules.item(3);
         assert_eq!(rule.field("a/b~c").to_string(), "/rules/3/a~1b~0c");
-        assert_eq!(Place::ROOT.to_string(), "");
+        assert_eq!(root.to_string(), "");
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(crate) fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Whether `text` can stand in a header: no control characters, no blanks at its ends (RFC 9110
+/// Whether `text` can stand in a header: no control characters, no spaces at its ends (RFC 9110
 /// section 5.5).
 pub(crate) fn is_field_value(text: &str) -> bool {
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();

@@ -12,7 +12,7 @@ use crate::graphql::{self, Reading};
 use crate::keyring::{hash_of, insert};
 use crate::limits;
 use crate::path::{PathTemplate, Segment};
-use crate::query::{Query, QueryNames};
+use crate::query::Query;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
 
@@ -25,7 +25,7 @@ pub struct Rule {
     pub(crate) paths: Vec<PathTemplate>,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) query: Vec<QueryPattern>,
-    /// Every parameter that the rule reads, by its place among the policy's; [`Rules::new`] sees to it.
+    /// Every parameter that the rule reads, by its place among the policy's.
     pub(crate) query_names: Vec<usize>,
     pub(crate) access: RuleAccess,
     pub(crate) conditions: Vec<Condition>,
@@ -79,23 +79,34 @@ impl Rule {
 
     /// The templates that stand for what a request holds.
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
-        let conditions = self.conditions.iter().flat_map(|condition| &condition.choices);
-        let required = match &self.access {
-            RuleAccess::Key(requirement) => requirement.templates(),
-            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => &[],
-        };
-        let of_fields = self.graphql.iter().map(|graphql| &graphql.require);
-        conditions.chain(required).chain(of_fields)
+        templates(&self.conditions, &self.access, self.graphql.as_ref())
     }
+}
 
-    /// The query parameters that the rule reads.
-    fn names_read(&self, names: &mut QueryNames) -> Vec<usize> {
-        let of_query = self.query.iter().map(|pattern| &*pattern.name);
-        let of_graphql = self.graphql.iter().flat_map(|_| graphql::PARAMETERS).flatten().copied();
-        let read =
-            of_query.chain(of_graphql).chain(self.templates().flat_map(Template::query_names));
-        read.map(|name| names.add(name)).collect()
-    }
+fn templates<'r>(
+    conditions: &'r [Condition],
+    access: &'r RuleAccess,
+    graphql: Option<&'r GraphQlRule>,
+) -> impl Iterator<Item = &'r Template> {
+    let conditions = conditions.iter().flat_map(|condition| &condition.choices);
+    let required = match access {
+        RuleAccess::Key(requirement) => requirement.templates(),
+        RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => &[],
+    };
+    conditions.chain(required).chain(graphql.map(|graphql| &graphql.require))
+}
+
+/// The query parameters that a rule reads which is made of these.
+pub(crate) fn names_read<'r>(
+    query: &'r [QueryPattern],
+    conditions: &'r [Condition],
+    access: &'r RuleAccess,
+    graphql: Option<&'r GraphQlRule>,
+) -> impl Iterator<Item = &'r str> {
+    let of_query = query.iter().map(|pattern| &*pattern.name);
+    let of_graphql = graphql.into_iter().flat_map(|_| graphql::PARAMETERS).flatten().copied();
+    let templates = templates(conditions, access, graphql);
+    of_query.chain(of_graphql).chain(templates.flat_map(Template::query_names))
 }
 
 /// How a rule fits a request.
@@ -227,7 +238,7 @@ pub(crate) struct Facts<'r> {
 ///
 /// The index is a tree of segments. It yields the rules whose paths match, a few, whatever the
 /// number of rules.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) all: Vec<Rule>,
     /// The rules without paths.
@@ -239,22 +250,22 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Rules in order, whose parameters are added to the policy's `names`.
-    pub(crate) fn new(all: Vec<Rule>, names: &mut QueryNames) -> Rules {
-        let look_at_hosts = all.iter().any(|rule| !rule.hosts.is_empty());
-        let holds = |graphql: &GraphQlRule| graphql.hold_headers;
-        let hold_headers = all.iter().filter_map(|rule| rule.graphql.as_ref()).any(holds);
-        let mut rules = Rules { all, look_at_hosts, hold_headers, ..Rules::default() };
-        for rule in &mut rules.all {
-            rule.query_names = rule.names_read(names);
-            if rule.paths.is_empty() {
-                rules.pathless.push(rule.index);
-            }
+    /// Rules in order.
+    pub(crate) fn new(all: Vec<Rule>) -> Rules {
+        let mut tree = Tree::default();
+        for rule in &all {
             for path in &rule.paths {
-                rules.tree.insert(&path.segments, rule.index);
+                tree.insert(&path.segments, rule.index);
             }
         }
-        rules
+        let pathless = all.iter().filter(|rule| rule.paths.is_empty());
+        Rules {
+            pathless: pathless.map(|rule| rule.index).collect(),
+            look_at_hosts: all.iter().any(|rule| !rule.hosts.is_empty()),
+            hold_headers: all.iter().any(Rule::holds_headers),
+            tree,
+            all,
+        }
     }
 
     /// Whether any rule looks at the path, so that it must be safe to.

@@ -27,7 +27,7 @@ impl Scope {
     /// Reads a scope.
     ///
     /// # Errors
-    /// Says in one line, without quoting the text, why it is no scope.
+    /// Says in one line, without quoting the text, why it is not a scope.
     pub fn parse(text: &str) -> Result<Scope, ScopeError> {
         let (resource, action) = text.split_once(':').unwrap_or(("*", text));
         if resource.is_empty() || action.is_empty() {
@@ -75,7 +75,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Why a text is no scope.
+/// Why a text is not a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeError {
     /// It has characters outside `[A-Za-z0-9_.-]`.

@@ -497,7 +497,7 @@ fn a_word_that_is_none_of_a_few_is_found() {
             ),
             (
                 r#""keep_target_headers": ["x-rewrite-url", "script_name", "x-rewrite-url"]"#,
-                &["duplicate /keep_target_headers/2: `x-rewrite-url` stands twice"],
+                &["duplicate /keep_target_headers/2: `x-rewrite-url` is listed twice"],
             ),
             (
                 r#""rules": [{"access": "pubic"}]"#,
@@ -566,24 +566,26 @@ fn a_credential_source_is_one_of_three() {
             ),
             (
                 r#"[{"query": "k"}, {"cookie": "k"}, {"query": "k"}]"#,
-                &["duplicate /credentials/2: query parameter `k` stands twice"],
+                &["duplicate /credentials/2: query parameter `k` is listed twice"],
             ),
             (
                 r#"[{"cookie": "k"}, {"cookie": "k"}]"#,
-                &["duplicate /credentials/1: cookie `k` stands twice"],
+                &["duplicate /credentials/1: cookie `k` is listed twice"],
             ),
             (
                 r#"[{"header": "x-key"}, {"header": "X-Key"}]"#,
-                &["duplicate /credentials/1: `x-key` stands twice"],
+                &["duplicate /credentials/1: `x-key` is listed twice"],
             ),
             (
                 r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "Authorization", "scheme": "bearer"}]"#,
-                &["duplicate /credentials/1: `authorization` with scheme `bearer` stands twice"],
+                &["duplicate /credentials/1: `authorization` with scheme `bearer` is listed twice"],
             ),
             (
                 r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization"}]"#,
-                &["contradiction /credentials/1: `authorization` stands both with a scheme and \
-                     without one"],
+                &[
+                    "contradiction /credentials/1: `authorization` is listed both with a scheme and \
+                     without one",
+                ],
             ),
             (
                 r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization", "scheme": "Token"}]"#,
@@ -829,20 +831,20 @@ fn a_keys_fields_make_sense() {
                 r#""account": """#,
                 &[
                     "invalid_header /keys/0/account: an account is text without control characters and \
-                     without blanks at its ends",
+                     without spaces at its ends",
                 ],
             ),
             (
                 r#""account": "a\r\nx-admin: 1""#,
                 &[
                     "invalid_header /keys/0/account: an account is text without control characters and \
-                     without blanks at its ends",
+                     without spaces at its ends",
                 ],
             ),
             (
                 r#""attributes": {"plan": " pro"}"#,
                 &["invalid_header /keys/0/attributes/plan: an attribute is text without control \
-                     characters and without blanks at its ends"],
+                     characters and without spaces at its ends"],
             ),
             (
                 r#""attributes": {"a b": "x"}"#,
@@ -878,7 +880,9 @@ fn conditions_make_sense() {
             ),
             (
                 r#""where": {"account": "{org}"}"#,
-                &["unknown_parameter /where/account: `{org}` is no parameter of this rule's paths"],
+                &[
+                    "unknown_parameter /where/account: `{org}` is not a parameter of this rule's paths",
+                ],
             ),
             (
                 r#""where": {"account": ["x", "{org"]}"#,
@@ -890,7 +894,7 @@ fn conditions_make_sense() {
             ),
             (
                 r#""rules": [{"paths": ["/a/{agent}"], "where": {"account": "{agnt}"}}]"#,
-                &["unknown_parameter /rules/0/where/account: `{agnt}` is no parameter of this \
+                &["unknown_parameter /rules/0/where/account: `{agnt}` is not a parameter of this \
                      rule's paths (did you mean `agent`?)"],
             ),
             (
@@ -912,9 +916,9 @@ fn methods_make_sense() {
         &[
             (
                 r#""methods": {"SEAR CH": "read"}"#,
-                &["invalid_method /methods/SEAR CH: `SEAR CH` is no HTTP method"],
+                &["invalid_method /methods/SEAR CH: `SEAR CH` is not an HTTP method"],
             ),
-            (r#""methods": {"": "read"}"#, &["invalid_method /methods/: `` is no HTTP method"]),
+            (r#""methods": {"": "read"}"#, &["invalid_method /methods/: `` is not an HTTP method"]),
             (
                 r#""methods": {"search": "read"}"#,
                 &[
@@ -924,13 +928,13 @@ fn methods_make_sense() {
             ),
             (
                 r#""methods": {"SEARCH": "*"}"#,
-                &["invalid_scope /methods/SEARCH: `*` is no action (an action is a word of \
+                &["invalid_scope /methods/SEARCH: `*` is not an action (an action is a word of \
                      `A-Za-z0-9_.-`, such as `read`)"],
             ),
             (
                 r#""methods": {"SEARCH": "items:read"}"#,
                 &[
-                    "invalid_scope /methods/SEARCH: `items:read` is no action (an action is a word of \
+                    "invalid_scope /methods/SEARCH: `items:read` is not an action (an action is a word of \
                      `A-Za-z0-9_.-`, such as `read`)",
                 ],
             ),
@@ -941,7 +945,7 @@ fn methods_make_sense() {
         &[
             (
                 r#""methods": ["GET", "PO ST"]"#,
-                &["invalid_method /rules/0/methods/1: `PO ST` is no HTTP method"],
+                &["invalid_method /rules/0/methods/1: `PO ST` is not an HTTP method"],
             ),
             (
                 r#""methods": ["get"], "require": ["read"]"#,
@@ -1086,11 +1090,20 @@ fn hosts_are_hosts() {
     {
         let found = findings(&rule(&format!(r#""hosts": ["good.example", "{bad}"]"#)));
         let expected = format!(
-            "invalid_host /rules/0/hosts/1: `{bad}` is no host (a host is `example.com` or \
+            "invalid_host /rules/0/hosts/1: `{bad}` is not a host (a host is `example.com` or \
              `*.example.com`, without a port)"
         );
         assert_eq!(found, [expected]);
     }
+    // An item of another shape does not move the places of those behind it.
+    assert_eq!(
+        findings(&rule(r#""hosts": ["a.example", 1, "a b"]"#)),
+        [
+            "wrong_type /rules/0/hosts/1: expected a string, found a number",
+            "invalid_host /rules/0/hosts/2: `a b` is not a host (a host is `example.com` or \
+             `*.example.com`, without a port)",
+        ]
+    );
     assert_eq!(
         findings(&rule(r#""hosts": ["A.example", "*.b.example", "127.0.0.1", "[::1]"]"#)),
         [""; 0]
@@ -1145,37 +1158,39 @@ fn requirements_are_templates_of_scopes() {
             (
                 r#""require": ["a:b:c"]"#,
                 &[
-                    "invalid_scope /rules/0/require/0: `a:b:c` is no scope: a scope has at most one colon",
+                    "invalid_scope /rules/0/require/0: `a:b:c` is not a scope: a scope has at most one colon",
                 ],
             ),
             (
                 r#""require": ["read", ""]"#,
                 &[
-                    "invalid_scope /rules/0/require/1: `` is no scope: neither side of a scope may be empty",
+                    "invalid_scope /rules/0/require/1: `` is not a scope: neither side of a scope may be empty",
                 ],
             ),
             (
                 r#""require_any": ["a b"]"#,
-                &["invalid_scope /rules/0/require_any/0: `a b` is no scope: a scope holds `*` or \
-                     characters of `A-Za-z0-9_.-` on each side of its colon"],
+                &[
+                    "invalid_scope /rules/0/require_any/0: `a b` is not a scope: a scope holds `*` or \
+                     characters of `A-Za-z0-9_.-` on each side of its colon",
+                ],
             ),
             (
                 r#""require": ["{action}:{action}:read"]"#,
                 &[
-                    "invalid_scope /rules/0/require/0: `{action}:{action}:read` is no scope: a scope \
+                    "invalid_scope /rules/0/require/0: `{action}:{action}:read` is not a scope: a scope \
                      has at most one colon",
                 ],
             ),
             (
                 r#""require": ["{query.t|a b}:read"]"#,
                 &[
-                    "invalid_scope /rules/0/require/0: `{query.t|a b}:read` is no scope: a scope holds \
+                    "invalid_scope /rules/0/require/0: `{query.t|a b}:read` is not a scope: a scope holds \
                      `*` or characters of `A-Za-z0-9_.-` on each side of its colon",
                 ],
             ),
             (
                 r#""paths": ["/{type}"], "require": ["{typ}:read"]"#,
-                &["unknown_parameter /rules/0/require/0: `{typ}` is no parameter of this \
+                &["unknown_parameter /rules/0/require/0: `{typ}` is not a parameter of this \
                      rule's paths (did you mean `type`?)"],
             ),
             (
@@ -1188,7 +1203,7 @@ fn requirements_are_templates_of_scopes() {
             (r#""paths": ["/{type}", "/x"], "require": ["{type|all}:read"]"#, &[]),
             (
                 r#""require": ["x:{acton}"]"#,
-                &["unknown_parameter /rules/0/require/0: `{acton}` is no parameter of this \
+                &["unknown_parameter /rules/0/require/0: `{acton}` is not a parameter of this \
                      rule's paths (did you mean `action`?)"],
             ),
             (
@@ -1235,7 +1250,7 @@ fn what_a_rule_asks_of_graphql_makes_sense() {
                 r#""require": "{root}:read", "hold": "all", "max_depth": 101, "max_bytes": 0, "nest": {}"#,
                 &[
                     "unknown_field /rules/0/graphql/nest: unknown field `nest` (did you mean `nested`?)",
-                    "unknown_parameter /rules/0/graphql/require: `{root}` is no parameter of this rule's paths",
+                    "unknown_parameter /rules/0/graphql/require: `{root}` is not a parameter of this rule's paths",
                     "invalid_value /rules/0/graphql/hold: `all` is not one of `body`, `headers`",
                     "invalid_value /rules/0/graphql/max_depth: expected 1 to 100",
                     "invalid_value /rules/0/graphql/max_bytes: expected 1 to 1048576",
@@ -1269,34 +1284,40 @@ fn what_a_rule_asks_of_graphql_makes_sense() {
 #[test]
 fn headers_are_what_http_allows() {
     const VALUE: &str = "invalid_header /upstream_headers/x-a: a header's value has no control \
-                         characters and no blanks at its ends";
+                         characters and no spaces at its ends";
     check(
         &[
             (
                 r#""upstream_headers": {"x key": "a"}"#,
-                &["invalid_header /upstream_headers/x key: `x key` is no header that can be set"],
+                &[
+                    "invalid_header /upstream_headers/x key: `x key` is not a header that can be set",
+                ],
             ),
             (
                 r#""upstream_headers": {"": "a"}"#,
-                &["invalid_header /upstream_headers/: `` is no header that can be set"],
+                &["invalid_header /upstream_headers/: `` is not a header that can be set"],
             ),
             (
                 r#""upstream_headers": {":path": "a"}"#,
-                &["invalid_header /upstream_headers/:path: `:path` is no header that can be set"],
+                &[
+                    "invalid_header /upstream_headers/:path: `:path` is not a header that can be set",
+                ],
             ),
             (
                 r#""upstream_headers": {"Host": "a"}"#,
-                &["invalid_header /upstream_headers/Host: `Host` is no header that can be set"],
+                &["invalid_header /upstream_headers/Host: `Host` is not a header that can be set"],
             ),
             (
                 r#""response_headers": {"transfer-encoding": "chunked"}"#,
-                &["invalid_header /response_headers/transfer-encoding: `transfer-encoding` is no \
-                     header that can be set"],
+                &[
+                    "invalid_header /response_headers/transfer-encoding: `transfer-encoding` is not a \
+                     header that can be set",
+                ],
             ),
             (
                 r#""response_headers": {"content-length": "0"}"#,
                 &[
-                    "invalid_header /response_headers/content-length: `content-length` is no header \
+                    "invalid_header /response_headers/content-length: `content-length` is not a header \
                      that can be set",
                 ],
             ),
@@ -1306,7 +1327,7 @@ fn headers_are_what_http_allows() {
             (r#""upstream_headers": {"x-a": "a\u0000"}"#, &[VALUE]),
             (
                 r#""upstream_headers": {"x-a": "a", "X-A": "b"}"#,
-                &["duplicate /upstream_headers/X-A: header `X-A` stands twice"],
+                &["duplicate /upstream_headers/X-A: header `X-A` is listed twice"],
             ),
             (
                 r#""upstream_headers": {"x-a": "{key.acount}"}"#,
@@ -1341,12 +1362,14 @@ fn words_for_refusals_make_sense() {
         &[
             (
                 r#""reasons": {"expired_kye": {"code": "x"}}"#,
-                &["unknown_reason /errors/reasons/expired_kye: `expired_kye` is no reason for a \
-                     refusal (did you mean `expired_key`?)"],
+                &[
+                    "unknown_reason /errors/reasons/expired_kye: `expired_kye` is not a reason for a \
+                     refusal (did you mean `expired_key`?)",
+                ],
             ),
             (
                 r#""reasons": {"zebra": {"code": "x"}}"#,
-                &["unknown_reason /errors/reasons/zebra: `zebra` is no reason for a refusal"],
+                &["unknown_reason /errors/reasons/zebra: `zebra` is not a reason for a refusal"],
             ),
             (
                 r#""unauthorized": {"status": 200}"#,

@@ -1,12 +1,12 @@
 //! Key types and keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use serde_json::value::RawValue;
 
-use super::{Compiler, Environment, quoted};
-use crate::config::{Entries, Instant, Object, RawKey, Text, Whole, each_item, missing_field};
+use super::{Environment, identifier, quoted, scope};
+use crate::config::{Instant, Node, Object, RawKey, Text, Whole, each_item};
 use crate::finding::{Code, Place, is_identifier};
 use crate::http::is_field_value;
 use crate::key_type::{Format, KeyType};
@@ -15,191 +15,211 @@ use crate::limits;
 use crate::origin::Origin;
 use crate::scope::Scope;
 
-impl Compiler {
-    pub(super) fn key_types(&mut self, policy: &Object<'_>) -> Vec<KeyType> {
-        let place = Place::ROOT.field("key_types");
-        let raw: Option<Entries<&RawValue>> = self.value(policy, "key_types");
-        let raw = raw.map(|raw| raw.0).unwrap_or_default();
-        if raw.len() > limits::KEY_TYPES {
-            self.too_many("key types", limits::KEY_TYPES, place);
-            return Vec::new();
-        }
-        let mut types = Vec::new();
-        for (name, raw) in raw {
-            let place = place.field(&name);
-            if !is_identifier(&name) {
-                self.identifier("a key type's name", place);
-            }
-            types.extend(self.key_type(&name, raw, place));
-        }
-        types
+pub(super) fn key_types(policy: &Object<'_, '_>) -> Vec<KeyType> {
+    let Some(fields) = policy.entries("key_types") else { return Vec::new() };
+    if fields.len() > limits::KEY_TYPES {
+        fields.node.place.too_many("key types", limits::KEY_TYPES);
+        return Vec::new();
     }
-
-    fn key_type(&mut self, name: &str, raw: &RawValue, place: Place<'_>) -> Option<KeyType> {
-        const FIELDS: [&str; 6] =
-            ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
-        let findings = &mut self.findings;
-        let raw = Object::parse(raw, place, &FIELDS, findings)?;
-        let prefix: Option<String> = raw.field("prefix", place, findings);
-        let enabled: Option<bool> = raw.field("enabled", place, findings);
-        let origins_required: Option<bool> = raw.field("origins_required", place, findings);
-        let most: Option<Whole> = raw.field("max_active_per_account", place, findings);
-        let scopes = raw.strings("scopes", place, findings);
-        let is_prefix = |text: &String| {
-            (1..limits::TOKEN_BYTES).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        if !prefix.iter().all(is_prefix) {
-            let message = "a prefix is visible ASCII, shorter than a token";
-            findings.error(place.field("prefix"), Code::InvalidValue, message);
+    let mut types = Vec::new();
+    for (name, node) in fields.iter() {
+        if !is_identifier(name) {
+            identifier("a key type's name", node.place);
         }
-        if most.is_some_and(|most| most.0 < 1) {
-            let place = place.field("max_active_per_account");
-            findings.error(place, Code::InvalidValue, "expected 1 or more");
-        }
-        let format = self.format(&raw, prefix.as_ref().map_or(0, String::len), place);
-        let scopes = scopes.map(|own| self.scopes(own.iter().map(String::as_str), place).into());
-        Some(KeyType {
-            name: name.into(),
-            prefix: prefix.map(Into::into),
-            format,
-            enabled: enabled.unwrap_or(true),
-            scopes,
-            origins_required: origins_required.unwrap_or(false),
-            most_active: most.and_then(|Whole(most)| usize::try_from(most).ok()),
-        })
+        types.extend(key_type(name, node));
     }
+    types
+}
 
-    fn format(&mut self, raw: &Object<'_>, prefix: usize, place: Place<'_>) -> Option<Format> {
-        let (raw, place) = (raw.raw("format")?, place.field("format"));
-        let findings = &mut self.findings;
-        let raw = Object::parse(raw, place, &["length", "charset"], findings)?;
-        for name in ["length", "charset"] {
-            if !raw.has(name) {
-                missing_field(name, place, findings);
+fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
+    const FIELDS: [&str; 6] =
+        ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
+    let own = node.object(&FIELDS)?;
+    let prefix: Option<String> = own.field("prefix");
+    let enabled: Option<bool> = own.field("enabled");
+    let origins_required: Option<bool> = own.field("origins_required");
+    let most: Option<Whole> = own.field("max_active_per_account");
+    let is_prefix = |text: &String| {
+        (1..limits::TOKEN_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if !prefix.iter().all(is_prefix) {
+        let message = "a prefix is visible ASCII, shorter than a token";
+        node.place.field("prefix").error(Code::InvalidValue, message);
+    }
+    if most.is_some_and(|most| most.0 < 1) {
+        let place = node.place.field("max_active_per_account");
+        place.error(Code::InvalidValue, "expected 1 or more");
+    }
+    let list = own.node("scopes");
+    let texts = list.as_ref().and_then(Node::texts);
+    let format = own.node("format");
+    let format = format.and_then(|node| self::format(node, prefix.as_ref().map_or(0, String::len)));
+    let scopes = texts.map(|texts| {
+        let place = node.place.field("scopes");
+        let texts = texts.iter().map(|(place, text)| (*place, text.as_str()));
+        scopes(texts, place).into()
+    });
+    Some(KeyType {
+        name: name.into(),
+        prefix: prefix.map(Into::into),
+        format,
+        enabled: enabled.unwrap_or(true),
+        scopes,
+        origins_required: origins_required.unwrap_or(false),
+        most_active: most.and_then(|Whole(most)| usize::try_from(most).ok()),
+    })
+}
+
+/// `prefix` is how many bytes come before what the format is of.
+fn format(node: Node<'_, '_>, prefix: usize) -> Option<Format> {
+    const FIELDS: [&str; 2] = ["length", "charset"];
+    let format = node.object(&FIELDS)?;
+    for name in FIELDS.into_iter().filter(|name| !format.has(name)) {
+        format.missing(name);
+    }
+    let length: Option<Whole> = format.field("length");
+    let charset = format.word("charset");
+    let length = usize::try_from(length?.0).unwrap_or(0);
+    if length == 0 || prefix.saturating_add(length) > limits::TOKEN_BYTES {
+        let message =
+            format!("a token is 1 to {} bytes long, prefix included", limits::TOKEN_BYTES);
+        node.place.field("length").error(Code::InvalidValue, message);
+    }
+    Some(Format { length, charset: charset? })
+}
+
+/// Compiles the scopes of a list that stands at `place`, each at its own.
+fn scopes<'t>(
+    texts: impl ExactSizeIterator<Item = (Place<'t>, &'t str)>,
+    place: Place<'_>,
+) -> Vec<Scope> {
+    if texts.len() > limits::GRANTS {
+        place.too_many("scopes", limits::GRANTS);
+        return Vec::new();
+    }
+    texts.filter_map(|(place, text)| scope(text, place)).collect()
+}
+
+/// All keys, and what the rest of the policy must know of them.
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) ring: KeyRing,
+    pub(super) every_key_has_a_type: bool,
+    /// The attributes that some key has; `None` if there are no keys.
+    pub(super) attributes: Option<BTreeSet<Box<str>>>,
+}
+
+pub(super) fn keys(
+    policy: &Object<'_, '_>,
+    types: Vec<KeyType>,
+    environment: &Environment<'_>,
+) -> Keys {
+    let Some(node) = policy.node("keys") else {
+        policy.missing("keys").help("a policy without keys says `keys: []`");
+        return Keys::default();
+    };
+    let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
+    let names = types.iter().enumerate();
+    let mut reader = Reader {
+        place: node.place,
+        types: names.map(|(index, own)| (own.name.clone(), index)).collect(),
+        origins_required: types.iter().map(|own| own.origins_required).collect(),
+        every_key_has_a_type: true,
+        attributes: BTreeSet::new(),
+        builder: Builder::new(types, pepper, estimated_keys(node.raw.get())),
+    };
+    let mut count: usize = 0;
+    let mut more = true;
+    let is_whole = each_item(node.raw, |key: RawKey<'_>| {
+        more = count < limits::KEYS && reader.add(key, count);
+        count = count.saturating_add(1);
+        more
+    });
+    if !is_whole && more {
+        // One has another shape: from there on, each is read by itself.
+        let rest: Vec<&RawValue> = node.read().unwrap_or_default();
+        let read = std::mem::replace(&mut count, rest.len());
+        let rest = if count > limits::KEYS { Vec::new() } else { rest };
+        for (index, raw) in rest.into_iter().enumerate().skip(read) {
+            let key = RawKey::parse(Node { raw, place: node.place.item(index) });
+            if !key.is_none_or(|key| reader.add(key, index)) {
+                break;
             }
         }
-        let length: Option<Whole> = raw.field("length", place, findings);
-        let charset = raw.word("charset", place, findings);
-        let length = usize::try_from(length?.0).unwrap_or(0);
-        if length == 0 || prefix.saturating_add(length) > limits::TOKEN_BYTES {
+    }
+    if count > limits::KEYS {
+        node.place.too_many("keys", limits::KEYS);
+    }
+    Keys {
+        ring: reader.builder.finish(),
+        every_key_has_a_type: reader.every_key_has_a_type,
+        attributes: (count > 0).then_some(reader.attributes),
+    }
+}
+
+/// Reads keys one by one.
+struct Reader<'p> {
+    /// Where their list stands.
+    place: Place<'p>,
+    /// The places of types by name.
+    types: BTreeMap<Box<str>, usize>,
+    /// Of each type, by place, whether its keys need origins.
+    origins_required: Vec<bool>,
+    every_key_has_a_type: bool,
+    attributes: BTreeSet<Box<str>>,
+    builder: Builder,
+}
+
+impl Reader<'_> {
+    /// Adds a key, and says whether there is room for another.
+    fn add(&mut self, key: RawKey<'_>, index: usize) -> bool {
+        let list = self.place;
+        let place = list.item(index);
+        self.every_key_has_a_type &= key.key_type.is_some();
+        self.key(key, place);
+        let fits = self.builder.bytes() <= limits::KEY_RING_BYTES;
+        if !fits {
             let message =
-                format!("a token is 1 to {} bytes long, prefix included", limits::TOKEN_BYTES);
-            findings.error(place.field("length"), Code::InvalidValue, message);
+                format!("the keys take more than {} bytes of memory", limits::KEY_RING_BYTES);
+            place.error(Code::TooLarge, message);
         }
-        Some(Format { length, charset: charset? })
+        fits
     }
 
-    fn scopes<'t>(
-        &mut self,
-        texts: impl ExactSizeIterator<Item = &'t str>,
-        place: Place<'_>,
-    ) -> Vec<Scope> {
-        let place = place.field("scopes");
-        if texts.len() > limits::GRANTS {
-            self.too_many("scopes", limits::GRANTS, place);
-            return Vec::new();
-        }
-        texts.enumerate().filter_map(|(index, text)| self.scope(text, place.item(index))).collect()
-    }
-
-    /// Compiles the keys, and says whether each of them has a type.
-    pub(super) fn keys(
-        &mut self,
-        policy: &Object<'_>,
-        types: Vec<KeyType>,
-        environment: &Environment<'_>,
-    ) -> (KeyRing, bool) {
-        let place = Place::ROOT.field("keys");
-        if !policy.has("keys") {
-            missing_field("keys", Place::ROOT, &mut self.findings)
-                .help("a policy without keys says `keys: []`");
-        }
-        let Some(list) = policy.raw("keys") else { return (KeyRing::default(), true) };
-        let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
-        let mut names: BTreeMap<Box<str>, usize> = BTreeMap::new();
-        names.extend(types.iter().enumerate().map(|(index, own)| (own.name.clone(), index)));
-        let origins_required: Vec<bool> = types.iter().map(|own| own.origins_required).collect();
-        let mut builder = Builder::new(types, pepper, estimated_keys(list.get()));
-        let mut every_key_has_a_type = true;
-        let mut add = |compiler: &mut Self, raw: RawKey<'_>, index: usize| {
-            let place = place.item(index);
-            every_key_has_a_type &= raw.key_type.is_some();
-            compiler.key(raw, place, &names, &origins_required, &mut builder);
-            let fits = builder.bytes() <= limits::KEY_RING_BYTES;
-            if !fits {
-                let message =
-                    format!("the keys take more than {} bytes of memory", limits::KEY_RING_BYTES);
-                compiler.findings.error(place, Code::TooLarge, message);
-            }
-            fits
-        };
-
-        let mut count: usize = 0;
-        let mut more = true;
-        let is_whole = each_item(list, |raw: RawKey<'_>| {
-            more = count < limits::KEYS && add(self, raw, count);
-            count = count.saturating_add(1);
-            more
-        });
-        if !is_whole && more {
-            // One has another shape: from there on, each is read by itself.
-            let rest: Vec<&RawValue> = self.value(policy, "keys").unwrap_or_default();
-            let read = std::mem::replace(&mut count, rest.len());
-            let rest = if count > limits::KEYS { Vec::new() } else { rest };
-            for (index, raw) in rest.into_iter().enumerate().skip(read) {
-                let raw = RawKey::parse(raw, place.item(index), &mut self.findings);
-                if !raw.is_none_or(|raw| add(self, raw, index)) {
-                    break;
-                }
-            }
-        }
-        self.key_count = count;
-        if count > limits::KEYS {
-            self.too_many("keys", limits::KEYS, place);
-        }
-        (builder.finish(), every_key_has_a_type)
-    }
-
-    fn key(
-        &mut self,
-        raw: RawKey<'_>,
-        place: Place<'_>,
-        types: &BTreeMap<Box<str>, usize>,
-        origins_required: &[bool],
-        builder: &mut Builder,
-    ) {
+    fn key(&mut self, raw: RawKey<'_>, place: Place<'_>) {
         if !is_identifier(&raw.id) {
-            self.identifier("a key id", place.field("id"));
+            identifier("a key id", place.field("id"));
         }
-        let hash = self.hash(&raw.hash, builder.has_pepper(), place);
-        let type_index =
-            raw.key_type.as_deref().and_then(|name| self.type_index(name, types, place));
-        self.note("name", raw.name.as_deref(), limits::ATTRIBUTE_BYTES, place);
-        self.note("hint", raw.hint.as_deref(), limits::HINT_BYTES, place);
+        let hash = hash(&raw.hash, self.builder.has_pepper(), place.field("hash"));
+        let name = raw.key_type.as_deref();
+        let type_index = name.and_then(|name| self.type_index(name, place.field("type")));
+        note("name", raw.name.as_deref(), limits::ATTRIBUTE_BYTES, place);
+        note("hint", raw.hint.as_deref(), limits::HINT_BYTES, place);
         let account = raw.account.as_deref().and_then(|account| {
-            self.identity_value(account, "an account", place.field("account"));
-            builder.string(account)
+            identity_value(account, "an account", place.field("account"));
+            self.builder.string(account)
         });
-        let scopes = raw.scopes.as_ref().and_then(|scopes| {
-            let scopes = self.scopes(scopes.iter().map(|scope| &**scope), place);
-            builder.scope_set(scopes)
+        let scopes = raw.scopes.as_ref().and_then(|texts| {
+            let place = place.field("scopes");
+            let texts = texts.iter().enumerate();
+            let scopes = scopes(texts.map(|(index, text)| (place.item(index), &**text)), place);
+            self.builder.scope_set(scopes)
         });
-        let (not_before, expires_at) = self.window(raw.not_before, raw.expires_at, place);
-        let origins = raw.origins.as_ref().and_then(|origins| {
-            let origins = self.origins(origins, place)?;
-            builder.origin_set(origins)
+        let (not_before, expires_at) = window(raw.not_before, raw.expires_at, place);
+        let origins = raw.origins.as_ref().and_then(|texts| {
+            let origins = origins(texts, place.field("origins"))?;
+            self.builder.origin_set(origins)
         });
-        let needs_origins = type_index.and_then(|index| origins_required.get(index));
+        let needs_origins = type_index.and_then(|index| self.origins_required.get(index));
         if raw.origins.is_none() && needs_origins == Some(&true) {
-            self.findings.error(
-                place,
+            place.error(
                 Code::MissingOrigins,
                 "a key of this type needs `origins`, as the type says `origins_required`",
             );
         }
         let attributes = raw.attributes.map(|attributes| attributes.0).unwrap_or_default();
-        self.attributes(&attributes, place);
+        self.attributes(&attributes, place.field("attributes"));
 
         let Some((algorithm, digest)) = hash else { return };
         let record = Record {
@@ -215,152 +235,128 @@ impl Compiler {
                 .and_then(NonZeroU16::new),
             disabled: raw.disabled || raw.suspended,
         };
-        match builder.add(&raw.id, algorithm, digest, &attributes, record) {
+        match self.builder.add(&raw.id, algorithm, digest, &attributes, record) {
             Ok(()) => {}
             Err(Clash::Hash) => {
                 let message = "another key has the same hash, so the same token";
-                self.findings.error(place.field("hash"), Code::DuplicateHash, message);
+                place.field("hash").error(Code::DuplicateHash, message);
             }
             Err(Clash::Id) => {
-                let message = "another key has the same id";
-                self.findings.error(place.field("id"), Code::DuplicateId, message);
+                place.field("id").error(Code::DuplicateId, "another key has the same id");
             }
         }
     }
 
-    /// A text for people, which the engine does not keep.
-    fn note(&mut self, field: &str, text: Option<&str>, most: usize, place: Place<'_>) {
-        if text.is_some_and(|text| text.len() > most) {
-            let message = format!("a {field} is at most {most} bytes long");
-            self.findings.error(place.field(field), Code::TooLarge, message);
-        }
-    }
-
-    fn hash(
-        &mut self,
-        text: &str,
-        has_pepper: bool,
-        place: Place<'_>,
-    ) -> Option<(Algorithm, TokenDigest)> {
-        let place = place.field("hash");
-        let (algorithm, digits) = match text.split_once(':') {
-            Some(("sha256", digits)) => (Algorithm::Sha256, digits),
-            Some(("hmac-sha256", digits)) => (Algorithm::HmacSha256, digits),
-            _ => (Algorithm::Sha256, ""),
-        };
-        let mut digest = TokenDigest::default();
-        if hex::decode_to_slice(digits, &mut digest).is_err() {
-            self.findings
-                .error(
-                    place,
-                    Code::InvalidHash,
-                    "a hash is `sha256:` or `hmac-sha256:` and 64 hex digits",
-                )
-                .help("a token itself must not stand here");
-            return None;
-        }
-        if algorithm == Algorithm::HmacSha256 && !has_pepper {
-            let message = "an `hmac-sha256` hash needs LATCHKEY_PEPPER in the VM's environment";
-            self.findings.error(place, Code::MissingPepper, message);
-        }
-        Some((algorithm, digest))
-    }
-
-    fn type_index(
-        &mut self,
-        name: &str,
-        types: &BTreeMap<Box<str>, usize>,
-        place: Place<'_>,
-    ) -> Option<usize> {
-        let index = types.get(name).copied();
+    fn type_index(&self, name: &str, place: Place<'_>) -> Option<usize> {
+        let index = self.types.get(name).copied();
         if index.is_none() {
-            self.findings
-                .error(
-                    place.field("type"),
-                    Code::UnknownKeyType,
-                    format!("key type {} is not defined in `key_types`", quoted(name)),
-                )
-                .did_you_mean(name, types.keys());
+            let message = format!("key type {} is not defined in `key_types`", quoted(name));
+            place.error(Code::UnknownKeyType, message).did_you_mean(name, self.types.keys());
         }
         index
     }
 
-    fn window(
-        &mut self,
-        not_before: Option<Instant>,
-        expires_at: Option<Instant>,
-        place: Place<'_>,
-    ) -> (i64, i64) {
-        let opens = not_before.map_or(i64::MIN, |instant| instant.0);
-        let closes = expires_at.map_or(i64::MAX, |instant| instant.0);
-        if opens >= closes {
-            let message = "`not_before` is not before `expires_at`, so the key is never valid";
-            self.findings.error(place, Code::WindowNeverOpens, message);
-        }
-        (opens, closes)
-    }
-
-    fn origins(&mut self, texts: &[Text<'_>], place: Place<'_>) -> Option<Vec<Origin>> {
-        let place = place.field("origins");
-        if texts.is_empty() {
-            self.findings
-                .error(place, Code::Empty, "a key with an empty list of origins")
-                .help("leave `origins` out for any caller, or use `disabled: true`");
-            return None;
-        }
-        if texts.len() > limits::GRANTS {
-            self.too_many("origins", limits::GRANTS, place);
-            return None;
-        }
-        let mut origins = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match Origin::parse(text) {
-                Ok(origin) => origins.push(origin),
-                Err(error) => {
-                    let place = place.item(index);
-                    self.findings.error(place, Code::InvalidOrigin, error.to_string());
-                }
-            }
-        }
-        Some(origins)
-    }
-
     fn attributes(&mut self, attributes: &[(Text<'_>, Text<'_>)], place: Place<'_>) {
-        let place = place.field("attributes");
         if attributes.len() > limits::ATTRIBUTES {
-            self.too_many("attributes", limits::ATTRIBUTES, place);
+            place.too_many("attributes", limits::ATTRIBUTES);
             return;
         }
         for (name, value) in attributes {
             let name: &str = name;
             if !is_identifier(name) {
-                self.identifier("an attribute name", place);
+                identifier("an attribute name", place);
                 continue;
             }
             let place = place.field(name);
             if matches!(name, "account" | "id" | "type") {
-                let message = format!("an attribute cannot be named `{name}`");
-                self.findings
-                    .error(place, Code::InvalidIdentifier, message)
+                place
+                    .error(
+                        Code::InvalidIdentifier,
+                        format!("an attribute cannot be named `{name}`"),
+                    )
                     .help("in a `where` that name stands for the key's own field");
             }
-            self.identity_value(value, "an attribute", place);
+            identity_value(value, "an attribute", place);
             if !self.attributes.contains(name) {
                 self.attributes.insert(name.into());
             }
         }
     }
+}
 
-    /// A value that headers may carry to the upstream.
-    fn identity_value(&mut self, value: &str, what: &str, place: Place<'_>) {
-        if value.len() > limits::ATTRIBUTE_BYTES {
-            let message = format!("{what} is at most {} bytes long", limits::ATTRIBUTE_BYTES);
-            self.findings.error(place, Code::TooLarge, message);
-        } else if value.is_empty() || !is_field_value(value) {
-            let message =
-                format!("{what} is text without control characters and without blanks at its ends");
-            self.findings.error(place, Code::InvalidHeader, message);
+/// A text for people, which the engine does not keep.
+fn note(field: &str, text: Option<&str>, most: usize, place: Place<'_>) {
+    if text.is_some_and(|text| text.len() > most) {
+        let message = format!("a {field} is at most {most} bytes long");
+        place.field(field).error(Code::TooLarge, message);
+    }
+}
+
+fn hash(text: &str, has_pepper: bool, place: Place<'_>) -> Option<(Algorithm, TokenDigest)> {
+    let (algorithm, digits) = match text.split_once(':') {
+        Some(("sha256", digits)) => (Algorithm::Sha256, digits),
+        Some(("hmac-sha256", digits)) => (Algorithm::HmacSha256, digits),
+        _ => (Algorithm::Sha256, ""),
+    };
+    let mut digest = TokenDigest::default();
+    if hex::decode_to_slice(digits, &mut digest).is_err() {
+        let message = "a hash is `sha256:` or `hmac-sha256:` and 64 hex digits";
+        place.error(Code::InvalidHash, message).help("a token itself must not stand here");
+        return None;
+    }
+    if algorithm == Algorithm::HmacSha256 && !has_pepper {
+        let message = "an `hmac-sha256` hash needs LATCHKEY_PEPPER in the VM's environment";
+        place.error(Code::MissingPepper, message);
+    }
+    Some((algorithm, digest))
+}
+
+fn window(
+    not_before: Option<Instant>,
+    expires_at: Option<Instant>,
+    place: Place<'_>,
+) -> (i64, i64) {
+    let opens = not_before.map_or(i64::MIN, |instant| instant.0);
+    let closes = expires_at.map_or(i64::MAX, |instant| instant.0);
+    if opens >= closes {
+        let message = "`not_before` is not before `expires_at`, so the key is never valid";
+        place.error(Code::WindowNeverOpens, message);
+    }
+    (opens, closes)
+}
+
+fn origins(texts: &[Text<'_>], place: Place<'_>) -> Option<Vec<Origin>> {
+    if texts.is_empty() {
+        place
+            .error(Code::Empty, "a key with an empty list of origins")
+            .help("leave `origins` out for any caller, or use `disabled: true`");
+        return None;
+    }
+    if texts.len() > limits::GRANTS {
+        place.too_many("origins", limits::GRANTS);
+        return None;
+    }
+    let mut origins = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match Origin::parse(text) {
+            Ok(origin) => origins.push(origin),
+            Err(error) => {
+                place.item(index).error(Code::InvalidOrigin, error.to_string());
+            }
         }
+    }
+    Some(origins)
+}
+
+/// A value that headers may carry to the upstream.
+fn identity_value(value: &str, what: &str, place: Place<'_>) {
+    if value.len() > limits::ATTRIBUTE_BYTES {
+        let message = format!("{what} is at most {} bytes long", limits::ATTRIBUTE_BYTES);
+        place.error(Code::TooLarge, message);
+    } else if value.is_empty() || !is_field_value(value) {
+        let message =
+            format!("{what} is text without control characters and without spaces at its ends");
+        place.error(Code::InvalidHeader, message);
     }
 }
 

@@ -1,9 +1,7 @@
 //! Headers and refusals.
 
-use serde_json::value::RawValue;
-
-use super::Compiler;
-use crate::config::{Entries, Json, Object, Whole, parse};
+use super::{Known, template};
+use crate::config::{Fields, Json, Node, Object, Whole};
 use crate::credential::Sources;
 use crate::finding::{Code, Place};
 use crate::http::{is_field_value, is_token};
@@ -28,42 +26,38 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
-impl Compiler {
+impl Known {
     /// Compiles `upstream_headers` or `response_headers`.
     pub(super) fn headers(
-        &mut self,
-        policy: &Object<'_>,
+        &self,
+        policy: &Object<'_, '_>,
         field: &str,
     ) -> Vec<(Box<str>, Template)> {
-        let place = Place::ROOT.field(field);
-        let raw: Option<Entries<&RawValue>> = self.value(policy, field);
-        let raw = raw.map(|raw| raw.0).unwrap_or_default();
-        if raw.len() > limits::HEADERS {
-            self.too_many("headers", limits::HEADERS, place);
+        let Some(fields) = policy.entries(field) else { return Vec::new() };
+        if fields.len() > limits::HEADERS {
+            fields.node.place.too_many("headers", limits::HEADERS);
             return Vec::new();
         }
         let mut headers: Vec<(Box<str>, Template)> = Vec::new();
-        for (name, raw) in raw {
-            let place = place.field(&name);
-            let Some(text) = parse::<String>(raw, place, &mut self.findings) else { continue };
+        for (name, node) in fields.iter() {
+            let Some(text) = node.read::<String>() else { continue };
             let lower = name.to_ascii_lowercase();
             if !is_token(&lower) || RESERVED.contains(&lower.as_str()) {
-                let message = format!("`{name}` is no header that can be set");
-                self.findings.error(place, Code::InvalidHeader, message);
+                let message = format!("`{name}` is not a header that can be set");
+                node.place.error(Code::InvalidHeader, message);
             }
-            if headers.iter().any(|(own, _)| **own == *lower) {
-                let message = format!("header `{name}` stands twice");
-                self.findings.error(place, Code::Duplicate, message);
+            if headers.iter().any(|(other, _)| **other == *lower) {
+                node.place.error(Code::Duplicate, format!("header `{name}` is listed twice"));
             }
             if !is_field_value(&text) {
                 let message =
-                    "a header's value has no control characters and no blanks at its ends";
-                self.findings.error(place, Code::InvalidHeader, message);
+                    "a header's value has no control characters and no spaces at its ends";
+                node.place.error(Code::InvalidHeader, message);
             }
-            if let Some(template) = self.template(&text, Vocabulary::Identity, place, &[]) {
+            if let Some(template) = template(&text, Vocabulary::Identity, node.place, &[]) {
                 for variable in template.variables() {
                     if let Variable::KeyAttribute(attribute) = variable {
-                        self.known_attribute(attribute, place);
+                        self.attribute(attribute, node.place);
                     }
                 }
                 headers.push((lower.into(), template));
@@ -71,194 +65,176 @@ impl Compiler {
         }
         headers
     }
+}
 
-    pub(super) fn errors(
-        &mut self,
-        policy: &Object<'_>,
-        realm: Box<str>,
-        sources: &Sources,
-    ) -> Wordings {
-        const FIELDS: [&str; 6] =
-            ["content_type", "body", "unauthorized", "forbidden", "bad_request", "reasons"];
-        let place = Place::ROOT.field("errors");
-        let raw = policy.raw("errors");
-        let raw = raw
-            .and_then(|raw| Object::parse(raw, place, &FIELDS, &mut self.findings))
-            .unwrap_or_default();
-        let content_type: Option<String> = raw.field("content_type", place, &mut self.findings);
-        let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
-        if content_type.is_empty() || !is_field_value(&content_type) || !content_type.is_ascii() {
-            let message = "a content type is visible ASCII";
-            self.findings.error(place.field("content_type"), Code::InvalidHeader, message);
-        }
-        let body: Option<Json> = raw.field("body", place, &mut self.findings);
-        let body = self.body(body, &content_type, place.field("body"));
-        let unauthorized = self.class(&raw, Class::Unauthorized, place);
-        let forbidden = self.class(&raw, Class::Forbidden, place);
-        let bad_request = self.class(&raw, Class::BadRequest, place);
-        let mut reasons: Vec<Wording> = Reason::ALL
-            .iter()
-            .map(|reason| match reason.class() {
-                Class::BadRequest => bad_request.clone(),
-                Class::Forbidden => forbidden.clone(),
-                Class::Unauthorized => unauthorized.clone(),
-            })
-            .collect();
-        self.reasons(&raw, &mut reasons, place);
-        let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
-        Wordings::new(scheme, &realm, content_type.into(), body, reasons)
+pub(super) fn errors(policy: &Object<'_, '_>, realm: &str, sources: &Sources) -> Wordings {
+    const FIELDS: [&str; 6] =
+        ["content_type", "body", "unauthorized", "forbidden", "bad_request", "reasons"];
+    let errors = policy.node("errors");
+    let errors = errors.as_ref().and_then(|node| node.object(&FIELDS));
+    let errors = errors.as_ref();
+    let content_type: Option<String> = errors.and_then(|errors| errors.field("content_type"));
+    let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
+    if (content_type.is_empty() || !is_field_value(&content_type) || !content_type.is_ascii())
+        && let Some(errors) = errors
+    {
+        let message = "a content type is visible ASCII";
+        errors.place.field("content_type").error(Code::InvalidHeader, message);
     }
-
-    fn reasons(&mut self, errors: &Object<'_>, wordings: &mut [Wording], place: Place<'_>) {
-        let raw: Option<Entries<&RawValue>> = errors.field("reasons", place, &mut self.findings);
-        let place = place.field("reasons");
-        for (name, raw) in raw.into_iter().flat_map(|raw| raw.0) {
-            let reason = Reason::ALL.iter().find(|reason| reason.as_str() == name);
-            let wording = reason.and_then(|reason| wordings.get_mut(*reason as usize));
-            let Some(wording) = wording else {
-                let known = Reason::ALL.iter().map(|reason| reason.as_str());
-                let message = format!("`{name}` is no reason for a refusal");
-                self.findings
-                    .error(place.field(&name), Code::UnknownReason, message)
-                    .did_you_mean(&name, known);
-                continue;
-            };
-            self.reword(wording, raw, place.field(&name));
-        }
+    let body = body(errors.and_then(|errors| errors.node("body")), &content_type);
+    let unauthorized = class(errors, Class::Unauthorized);
+    let forbidden = class(errors, Class::Forbidden);
+    let bad_request = class(errors, Class::BadRequest);
+    let mut reasons: Vec<Wording> = Reason::ALL
+        .iter()
+        .map(|reason| match reason.class() {
+            Class::BadRequest => bad_request.clone(),
+            Class::Forbidden => forbidden.clone(),
+            Class::Unauthorized => unauthorized.clone(),
+        })
+        .collect();
+    if let Some(fields) = errors.and_then(|errors| errors.entries("reasons")) {
+        reword_reasons(&fields, &mut reasons);
     }
+    let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
+    Wordings::new(scheme, realm, content_type.into(), body, reasons)
+}
 
-    /// The wording of a class: what stands in the configuration over what stands here.
-    fn class(&mut self, errors: &Object<'_>, class: Class, place: Place<'_>) -> Wording {
-        let (name, status, code, message) = match class {
-            Class::BadRequest => ("bad_request", 400, "bad_request", "The request is malformed"),
-            Class::Forbidden => {
-                ("forbidden", 403, "forbidden", "This operation is not allowed for this key")
-            }
-            Class::Unauthorized => {
-                ("unauthorized", 401, "unauthorized", "Invalid or missing API key")
-            }
+fn reword_reasons(fields: &Fields<'_, '_>, wordings: &mut [Wording]) {
+    for (name, node) in fields.iter() {
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == name);
+        let wording = reason.and_then(|reason| wordings.get_mut(*reason as usize));
+        let Some(wording) = wording else {
+            let known = Reason::ALL.iter().map(|reason| reason.as_str());
+            let message = format!("`{name}` is not a reason for a refusal");
+            node.place.error(Code::UnknownReason, message).did_you_mean(name, known);
+            continue;
         };
-        let message = Template { parts: vec![Part::Literal(message.into())] };
-        let mut wording = Wording { status, code: code.into(), message };
-        if let Some(raw) = errors.raw(name) {
-            self.reword(&mut wording, raw, place.field(name));
+        reword(wording, node);
+    }
+}
+
+/// The wording of a class: what stands in the configuration over what stands here.
+fn class(errors: Option<&Object<'_, '_>>, class: Class) -> Wording {
+    let (name, status, code, message) = match class {
+        Class::BadRequest => ("bad_request", 400, "bad_request", "The request is malformed"),
+        Class::Forbidden => {
+            ("forbidden", 403, "forbidden", "This operation is not allowed for this key")
         }
-        wording
+        Class::Unauthorized => ("unauthorized", 401, "unauthorized", "Invalid or missing API key"),
+    };
+    let message = Template { parts: vec![Part::Literal(message.into())] };
+    let mut wording = Wording { status, code: code.into(), message };
+    if let Some(node) = errors.and_then(|errors| errors.node(name)) {
+        reword(&mut wording, node);
     }
+    wording
+}
 
-    fn reword(&mut self, wording: &mut Wording, raw: &RawValue, place: Place<'_>) {
-        let Some(own) = self.wording(raw, 400..=599, place) else { return };
-        wording.status = own.status.unwrap_or(wording.status);
-        wording.code = own.code.unwrap_or_else(|| wording.code.clone());
-        if let Some(message) = own.message {
-            wording.message = message;
+fn reword(wording: &mut Wording, node: Node<'_, '_>) {
+    let Some(other) = self::wording(node, 400..=599) else { return };
+    wording.status = other.status.unwrap_or(wording.status);
+    if let Some(code) = other.code {
+        wording.code = code;
+    }
+    if let Some(message) = other.message {
+        wording.message = message;
+    }
+}
+
+/// The wording of a rule's own refusals.
+pub(super) fn rule_wording(rule: &Object<'_, '_>) -> Option<RuleWording> {
+    wording(rule.node("deny")?, 400..=499)
+}
+
+fn wording(node: Node<'_, '_>, statuses: std::ops::RangeInclusive<u16>) -> Option<RuleWording> {
+    const FIELDS: [&str; 3] = ["status", "code", "message"];
+    let wording = node.object(&FIELDS)?;
+    if !FIELDS.iter().any(|name| wording.has(name)) {
+        node.place.error(Code::Empty, "a wording without words");
+    }
+    let status: Option<Whole> = wording.field("status");
+    let code: Option<String> = wording.field("code");
+    let message: Option<String> = wording.field("message");
+    let status = status.and_then(|Whole(status)| {
+        let status = u16::try_from(status).ok().filter(|status| statuses.contains(status));
+        if status.is_none() {
+            let (least, most) = (statuses.start(), statuses.end());
+            let message = format!("a refusal's status is {least} to {most}");
+            node.place.field("status").error(Code::InvalidValue, message);
+        }
+        status
+    });
+    let message = message.and_then(|text| {
+        let place = node.place.field("message");
+        let template = template(&text, Vocabulary::Refusal, place, &[])?;
+        if template.variables().any(|variable| *variable == Variable::Message) {
+            place.error(Code::UnknownParameter, "a message cannot hold itself");
+        }
+        Some(template)
+    });
+    Some(RuleWording { status, code: code.map(Into::into), message })
+}
+
+/// The body of refusals, and whether it is JSON.
+fn body(node: Option<Node<'_, '_>>, content_type: &str) -> (Template, bool) {
+    let is_json = content_type.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"));
+    let Some((json, place)) = node.and_then(|node| Some((node.read()?, node.place))) else {
+        let literal = |text: &str| Part::Literal(text.into());
+        let placeholder = |variable| Part::Placeholder { variable, fallback: None };
+        let parts = vec![
+            literal("{\"error\":\""),
+            placeholder(Variable::Code),
+            literal("\",\"message\":\""),
+            placeholder(Variable::Message),
+            literal("\"}"),
+        ];
+        return (Template { parts }, true);
+    };
+    match json {
+        Json::String(text) => {
+            let template = template(&text, Vocabulary::Refusal, place, &[]);
+            (template.unwrap_or(Template { parts: Vec::new() }), is_json)
+        }
+        json => {
+            let mut parts = Vec::new();
+            json_body(&json, place, &mut parts);
+            (Template { parts: merged(parts) }, true)
         }
     }
+}
 
-    /// The wording of a rule's own refusals.
-    pub(super) fn rule_wording(
-        &mut self,
-        rule: &Object<'_>,
-        place: Place<'_>,
-    ) -> Option<RuleWording> {
-        self.wording(rule.raw("deny")?, 400..=499, place.field("deny"))
-    }
-
-    fn wording(
-        &mut self,
-        raw: &RawValue,
-        statuses: std::ops::RangeInclusive<u16>,
-        place: Place<'_>,
-    ) -> Option<RuleWording> {
-        const FIELDS: [&str; 3] = ["status", "code", "message"];
-        let findings = &mut self.findings;
-        let raw = Object::parse(raw, place, &FIELDS, findings)?;
-        if !FIELDS.iter().any(|name| raw.has(name)) {
-            findings.error(place, Code::Empty, "a wording without words");
-        }
-        let status: Option<Whole> = raw.field("status", place, findings);
-        let code: Option<String> = raw.field("code", place, findings);
-        let message: Option<String> = raw.field("message", place, findings);
-        let status = status.and_then(|Whole(status)| {
-            let status = u16::try_from(status).ok().filter(|status| statuses.contains(status));
-            if status.is_none() {
-                let (least, most) = (statuses.start(), statuses.end());
-                let message = format!("a refusal's status is {least} to {most}");
-                self.findings.error(place.field("status"), Code::InvalidValue, message);
-            }
-            status
-        });
-        let message = message.and_then(|text| {
-            let place = place.field("message");
-            let template = self.template(&text, Vocabulary::Refusal, place, &[])?;
-            if template.variables().any(|variable| *variable == Variable::Message) {
-                let message = "a message cannot hold itself";
-                self.findings.error(place, Code::UnknownParameter, message);
-            }
-            Some(template)
-        });
-        Some(RuleWording { status, code: code.map(Into::into), message })
-    }
-
-    /// The body of refusals, and whether it is JSON.
-    fn body(
-        &mut self,
-        raw: Option<Json>,
-        content_type: &str,
-        place: Place<'_>,
-    ) -> (Template, bool) {
-        let default = || {
-            let field = |name: &str| (name.to_owned(), Json::String(format!("{{{name}}}")));
-            let (_, code) = field("code");
-            Json::Object(vec![("error".to_owned(), code), field("message")])
-        };
-        let is_json =
-            content_type.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"));
-        match raw.unwrap_or_else(default) {
-            Json::String(text) => {
-                let template = self.template(&text, Vocabulary::Refusal, place, &[]);
-                (template.unwrap_or(Template { parts: Vec::new() }), is_json)
-            }
-            json => {
-                let mut parts = Vec::new();
-                self.json_body(&json, place, &mut parts);
-                (Template { parts: merged(parts) }, true)
-            }
-        }
-    }
-
-    /// Writes JSON as the parts of a template: its strings are templates themselves.
-    fn json_body(&mut self, json: &Json, place: Place<'_>, parts: &mut Vec<Part>) {
-        let literal = |text: &str, parts: &mut Vec<Part>| parts.push(Part::Literal(text.into()));
-        match json {
-            Json::String(text) => {
-                literal("\"", parts);
-                let template = self.template(text, Vocabulary::Refusal, place, &[]);
-                parts.extend(template.into_iter().flat_map(|template| template.parts).map(
-                    |part| match part {
-                        Part::Literal(text) => Part::Literal(json_escaped(&text).into()),
-                        placeholder @ Part::Placeholder { .. } => placeholder,
-                    },
-                ));
-                literal("\"", parts);
-            }
-            Json::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    literal(if index == 0 { "[" } else { "," }, parts);
-                    self.json_body(item, place.item(index), parts);
+/// Writes JSON as the parts of a template: its strings are templates themselves.
+fn json_body(json: &Json, place: Place<'_>, parts: &mut Vec<Part>) {
+    let literal = |text: &str, parts: &mut Vec<Part>| parts.push(Part::Literal(text.into()));
+    match json {
+        Json::String(text) => {
+            literal("\"", parts);
+            let template = self::template(text, Vocabulary::Refusal, place, &[]);
+            parts.extend(template.into_iter().flat_map(|template| template.parts).map(|part| {
+                match part {
+                    Part::Literal(text) => Part::Literal(json_escaped(&text).into()),
+                    placeholder @ Part::Placeholder { .. } => placeholder,
                 }
-                literal(if items.is_empty() { "[]" } else { "]" }, parts);
-            }
-            Json::Object(entries) => {
-                for (index, (name, value)) in entries.iter().enumerate() {
-                    let before = if index == 0 { "{" } else { "," };
-                    literal(&format!("{before}\"{}\":", json_escaped(name)), parts);
-                    self.json_body(value, place.field(name), parts);
-                }
-                literal(if entries.is_empty() { "{}" } else { "}" }, parts);
-            }
-            scalar => literal(&serde_json::to_string(scalar).unwrap_or_default(), parts),
+            }));
+            literal("\"", parts);
         }
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                literal(if index == 0 { "[" } else { "," }, parts);
+                json_body(item, place.item(index), parts);
+            }
+            literal(if items.is_empty() { "[]" } else { "]" }, parts);
+        }
+        Json::Object(entries) => {
+            for (index, (name, value)) in entries.iter().enumerate() {
+                let before = if index == 0 { "{" } else { "," };
+                literal(&format!("{before}\"{}\":", json_escaped(name)), parts);
+                json_body(value, place.field(name), parts);
+            }
+            literal(if entries.is_empty() { "{}" } else { "}" }, parts);
+        }
+        scalar => literal(&serde_json::to_string(scalar).unwrap_or_default(), parts),
     }
 }
 

@@ -226,7 +226,7 @@ fn an_absolute_target_is_judged_by_its_own_host_and_path() {
         // The `host` header is `api.example.com`, which must not count.
         probe.is_answered(&request(&format!("GET {target}"), &[]), answer);
     }
-    // Envoy joins them, and what comes of it is no host.
+    // Envoy joins them, and what comes of it is not a host.
     let twice = b"GET /x HTTP/1.1\r\nhost: open.example.com\r\nhost: open.example.com\r\n\r\n";
     probe.is_answered(twice, ("deny malformed_host", 400));
     let smuggled = b"GET http://api.example.com/things HTTP/1.1\r\nhost: open.example.com\r\n\r\n";
