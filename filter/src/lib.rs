@@ -5,6 +5,14 @@
 //! `plugin`, which is configured, or to `stream`, which serves a request by what `policy` has in force; what
 //! they ask of the proxy goes through `host`.
 
+#![deny(
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss
+)]
+
 mod configuration;
 mod host;
 mod metrics;
