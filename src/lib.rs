@@ -50,6 +50,8 @@ mod decision;
 mod effect;
 mod engine;
 mod finding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod graphql;
 mod http;
 mod identity;
