@@ -11,3 +11,4 @@ pub mod render;
 pub mod schema;
 pub mod test;
 pub mod usage;
+pub mod verify;

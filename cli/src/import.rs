@@ -253,7 +253,7 @@ mod tests {
                 "alice-3",
                 "al-ice-example.com",
                 "imported-3",
-                "imported"
+                "imported-4"
             ]
         );
         assert_eq!(found.mistakes, []);

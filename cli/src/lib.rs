@@ -69,6 +69,7 @@ fn run(command: &Command) -> anyhow::Result<Exit> {
         Command::Schema(arguments) => command::schema::run(arguments, &mut programs)?,
         Command::Test(arguments) => command::test::run(arguments, &mut people)?,
         Command::Usage(arguments) => command::usage::run(arguments, &mut people)?,
+        Command::Verify(arguments) => command::verify::run(arguments, &mut programs)?,
     };
     people.flush()?;
     programs.flush()?;
@@ -96,6 +97,7 @@ enum Command {
     Schema(command::schema::Arguments),
     Test(command::test::Arguments),
     Usage(command::usage::Arguments),
+    Verify(command::verify::Arguments),
 }
 
 const EXIT_CODES: &str = "\

@@ -137,6 +137,15 @@ pub(crate) fn prefix_of_hint(hint: &str) -> Option<&str> {
     (!prefix.is_empty() && matches!(tail.len(), 0 | TAIL)).then_some(prefix)
 }
 
+/// Whether a text ends in random characters and their checksum, whatever stands before them.
+pub(crate) fn has_checksum(text: &str) -> bool {
+    let own = text.len().checked_sub(RANDOM + CHECKSUM).and_then(|start| text.get(start..));
+    let parts = own.and_then(|own| own.split_at_checked(RANDOM));
+    parts.is_some_and(|(random, sum)| {
+        random.bytes().all(|byte| BASE62.contains(&byte)) && checksum(random) == sum
+    })
+}
+
 /// The CRC-32 of `random` as base62.
 fn checksum(random: &str) -> String {
     let mut rest = crc32fast::hash(random.as_bytes());
@@ -187,6 +196,14 @@ mod tests {
         assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         let (random, sum) = rest.split_at(30);
         assert_eq!((checksum(random).as_str(), sum.len()), (sum, 6));
+        assert!(has_checksum(rest) && has_checksum(&token));
+        let (_, shorter) = rest.split_at(1);
+        for wrong in [shorter, random, "", "é", &rest.replace(random, &"_".repeat(30))] {
+            assert!(!has_checksum(wrong), "{wrong}");
+        }
+        // CRC-32 tells any two texts apart that differ in one byte.
+        let other = if rest.starts_with('a') { "b" } else { "a" };
+        assert!(!has_checksum(&format!("{other}{shorter}")));
     }
 
     #[test]

@@ -14,8 +14,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anstyle::AnsiColor;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
 
 use crate::Exit;
 use crate::document::Document;
@@ -253,13 +256,29 @@ fn refused(errors: &[Finding]) -> Result<Exit> {
 /// A token of less randomness is worth a warning.
 const FEW_BITS: f64 = 128.0;
 
-/// Prints the token, which is nowhere else.
-fn print(token: &Token, id: &str, output: &mut dyn Write) -> Result<Exit> {
+/// Prints the token, which is nowhere else, as a QR code as well where that is wanted.
+fn print(token: &Token, id: &str, qr: bool, output: &mut dyn Write) -> Result<Exit> {
     // Not as a cause of the error: a pipe that is closed here has swallowed a token.
     writeln!(output, "{}", token.reveal()).and_then(|()| output.flush()).map_err(|error| {
         anyhow!("the token of `{id}`, which is in the file, cannot be printed: {error}; revoke it")
     })?;
+    if qr {
+        print_qr(token)?;
+    }
     Ok(Exit::Fine)
+}
+
+/// Shows the token as a QR code beside the output, for a telephone's camera.
+fn print_qr(token: &Token) -> Result<()> {
+    let code = QrCode::new(token.reveal()).context("the token is too long for a QR code")?;
+    let picture = code.render::<Dense1x2>().build();
+    // Dark on light, whatever the terminal's colours are: not every reader takes the opposite.
+    let style = AnsiColor::Black.on(AnsiColor::BrightWhite);
+    let mut stderr = anstream::stderr().lock();
+    for line in picture.lines() {
+        writeln!(stderr, "{style}{line}{style:#}")?;
+    }
+    Ok(())
 }
 
 /// The fields of a key that come from its token and the time.

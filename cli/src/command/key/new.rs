@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Browser origin that the key is good from; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+    /// Show the token as a QR code as well, on standard error
+    #[arg(long)]
+    qr: bool,
 }
 
 const EXAMPLE: &str = "\
@@ -86,7 +89,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     tell(format_args!("key `{id}` is in {}; {end}", files.keys.display()));
     tell(format_args!("proxies accept it once that is pushed (`latchkey push`)"));
     tell(format_args!("its token is shown this once; only its hash is kept"));
-    print(&token, id, output)
+    print(&token, id, arguments.qr, output)
 }
 
 impl Arguments {

@@ -42,6 +42,9 @@ pub(super) struct Arguments {
     /// When the successor ends: a span of time such as `90d`, a date, or a time
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
     expires: Option<Expiry>,
+    /// Show the token as a QR code as well, on standard error
+    #[arg(long)]
+    qr: bool,
 }
 
 const EXAMPLE: &str = "\
@@ -141,7 +144,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         "proxies accept the old token, and not the new one, until that is pushed (`latchkey push`)"
     ));
     tell(format_args!("its token is shown this once; only its hash is kept"));
-    print(&token, &new, output)
+    print(&token, &new, arguments.qr, output)
 }
 
 /// The fields that a key does not inherit.

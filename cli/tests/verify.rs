@@ -1,0 +1,134 @@
+//! `latchkey verify`, and tokens as QR codes.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test stops at what it did not expect"
+)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use support::{Directory, TestCommand, repository};
+
+const POLICY: &str = "\
+credentials:
+- {header: authorization, scheme: Bearer}
+key_types:
+  live: {prefix: flk_live_}
+  other: {prefix: flk_}
+  formatted: {prefix: flz_, format: {length: 16, charset: hex}}
+keys: []
+";
+
+/// That of a token that GitHub gave out and its owner published after it had been revoked.
+const REST: &str = "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17";
+
+/// What is said of a string, which is not in it.
+fn verify(directory: &Directory, more: &str, input: &[u8]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    command.current_dir(directory.path()).arg("verify").args(more.split_whitespace());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A string that is too long is not read to its end.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let ran = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap();
+    assert!(!told.contains("zQWB") && !told.contains("0mLq17"));
+    (ran.status.code().unwrap(), told)
+}
+
+#[test]
+fn a_token_is_known_by_prefix_and_checksum() {
+    let directory = Directory::new();
+    directory.write("policy.yaml", POLICY);
+    let with = "--policy policy.yaml";
+    let live = "one of ours: it has the prefix of the type `live`, and its checksum fits\n";
+    let other = "one of ours: it has the prefix of the type `other`, and its checksum fits\n";
+    let format =
+        "one of ours: it has prefix and format of the type `formatted`, which has no checksum\n";
+    let no_checksum = "not one of ours: its checksum does not fit\n";
+    for (more, input, code, told) in [
+        ("", REST.to_owned(), 0, "one of ours: its checksum fits\n"),
+        ("", format!("any_{REST}\r\n"), 0, "one of ours: its checksum fits\n"),
+        ("", format!("{REST} "), 1, no_checksum),
+        ("", REST.replace('z', "y"), 1, no_checksum),
+        ("", String::new(), 1, no_checksum),
+        ("", "x".repeat(5000), 1, "not one of ours: it can be no token\n"),
+        (with, format!("flk_live_{REST}\n"), 0, live),
+        (with, format!("flk_live_ci_{REST}\n"), 0, live),
+        (with, format!("flk_{REST}\n"), 0, other),
+        (with, format!("flk_live_{}\n", REST.to_lowercase()), 1, no_checksum),
+        (with, format!("ghp_{REST}\n"), 1, "not one of ours: no key type has its prefix\n"),
+        (with, "flz_0123456789abcdef\n".to_owned(), 0, format),
+        (with, "flz_0123456789abcdeg\n".to_owned(), 1, "not one of ours: its format is another\n"),
+    ] {
+        assert_eq!(verify(&directory, more, input.as_bytes()), (code, told.to_owned()), "{input}");
+    }
+    assert_eq!(verify(&directory, "", b"\xff").1, "not one of ours: it can be no token\n");
+    directory.write("policy.yaml", &POLICY.replace("flk_live_", "''"));
+    assert_eq!(verify(&directory, with, b"x").0, 3);
+}
+
+#[test]
+fn what_is_minted_is_verified() {
+    let directory = Directory::new();
+    directory.write("policy.yaml", POLICY);
+    for name in ["live", "other", "formatted"] {
+        let new =
+            format!("key new --keys keys.yaml --policy policy.yaml --id {name} --type {name}");
+        let token = TestCommand::new(&directory, &new).output();
+        assert_eq!(verify(&directory, "--policy policy.yaml", token.as_bytes()).0, 0);
+    }
+}
+
+/// The function in the documentation is run on tokens of ours.
+#[test]
+fn the_documented_checksum_is_the_one_of_ours() {
+    let page = std::fs::read_to_string(repository("docs/keys.md")).unwrap();
+    let code = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let directory = Directory::new();
+    let token =
+        TestCommand::new(&directory, "key new --keys keys.yaml --id a --prefix p_").output();
+    let token = token.trim_end();
+    let script = format!(
+        "{code}\nassert is_ours('flk_live_{REST}') and is_ours('{token}')\nassert not is_ours('{token}'[:-1] + '-')\n"
+    );
+    let ran = Command::new("python3").args(["-c", &script]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn a_camera_reads_the_token() {
+    let directory = Directory::new();
+    directory.write("policy.yaml", POLICY);
+    for arguments in [
+        "new --id a --prefix flk_live_ --qr",
+        "rotate a --qr",
+        "new --id b --policy policy.yaml --type formatted --qr",
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        command.current_dir(directory.path()).arg("key").args(arguments.split(' '));
+        let ran = command.args(["--keys", "keys.yaml"]).output().unwrap();
+        let token = String::from_utf8(ran.stdout).unwrap();
+        let told = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(seen(&told), token.trim_end(), "{told}");
+    }
+}
+
+/// What the QR code says that a text shows, two rows of modules in each line.
+fn seen(text: &str) -> String {
+    const SCALE: usize = 4;
+    let is_picture = |line: &&str| line.chars().all(|c| " ▀▄█".contains(c));
+    let mut rows: Vec<Vec<bool>> = Vec::new();
+    for line in text.lines().filter(is_picture) {
+        rows.push(line.chars().map(|c| "▀█".contains(c)).collect());
+        rows.push(line.chars().map(|c| "▄█".contains(c)).collect());
+    }
+    let (width, height) = (rows[0].len() * SCALE, rows.len() * SCALE);
+    let mut image =
+        rqrr::PreparedImage::prepare_from_bitmap(width, height, |x, y| rows[y / SCALE][x / SCALE]);
+    let grids = image.detect_grids();
+    grids[0].decode().unwrap().1
+}
