@@ -501,7 +501,8 @@ impl<'de> Deserialize<'de> for Instant {
             type Value = Instant;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an RFC 3339 time or Unix seconds")
+                formatter
+                    .write_str("an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds")
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Instant, E> {
@@ -748,7 +749,9 @@ mod tests {
         assert_eq!(key(r#"{"id": "a", "id": "b"}"#), ["/here: two fields `id`"]);
         assert_eq!(
             key(r#"{"id":"a","hash":"b","expires_at":"soon"}"#),
-            ["/here/expires_at: expected an RFC 3339 time or Unix seconds, found another text"]
+            [
+                "/here/expires_at: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, found another text"
+            ]
         );
         assert_eq!(
             key(r#"{"id":"a","hash":"b","attributes":{"a":"1","b":5}}"#),

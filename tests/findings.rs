@@ -350,7 +350,7 @@ fn a_value_of_a_wrong_type_is_found_in_its_place() {
             (
                 r#""not_before": true"#,
                 &[
-                    "wrong_type /keys/0/not_before: expected an RFC 3339 time or Unix seconds, found a \
+                    "wrong_type /keys/0/not_before: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, found a \
                      boolean",
                 ],
             ),
@@ -390,13 +390,13 @@ fn null_is_not_the_same_as_left_out() {
             (
                 r#""not_before": null"#,
                 &[
-                    "wrong_type /keys/0/not_before: expected an RFC 3339 time or Unix seconds, found null",
+                    "wrong_type /keys/0/not_before: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, found null",
                 ],
             ),
             (
                 r#""expires_at": null"#,
                 &[
-                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, found null",
+                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, found null",
                 ],
             ),
             (
@@ -761,7 +761,7 @@ fn a_keys_fields_make_sense() {
                           `scheme://host:port` or `scheme://*.host`, without a path";
     const WINDOW: &str = "window_never_opens /keys/0: `not_before` is not before `expires_at`, so the \
                           key is never valid";
-    const TIME: &str = "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, \
+    const TIME: &str = "wrong_type /keys/0/expires_at: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, \
                         found another text";
     check(
         &[
@@ -805,7 +805,7 @@ fn a_keys_fields_make_sense() {
             (
                 r#""expires_at": 1.5"#,
                 &[
-                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time or Unix seconds, found a \
+                    "wrong_type /keys/0/expires_at: expected an RFC 3339 time such as `2027-01-01T00:00:00Z`, or Unix seconds, found a \
                      number",
                 ],
             ),
