@@ -60,7 +60,14 @@ impl Judge {
 /// Whether a server's answer holds a field that the policy forbids. The end of an allowed name is none: graphql-go
 /// reads it again behind a comment of other letters than ASCII, and no schema has such fields beside each other.
 pub(crate) fn is_forbidden(answer: &str) -> bool {
-    let is_allowed = |field: &str| ALLOWED.iter().any(|name| name.ends_with(field));
+    // What stands before the name says where the field is.
+    let parts = |field: &'static str| field.split_at(field.rfind('.').map_or(0, |dot| dot + 1));
+    let is_allowed = |field: &str| {
+        let is_end_of = |(place, name): (&str, &str)| {
+            field.strip_prefix(place).is_some_and(|end| !end.contains('.') && name.ends_with(end))
+        };
+        ALLOWED.into_iter().map(parts).any(is_end_of)
+    };
     answer.split(' ').skip(1).any(|field| !is_allowed(field))
 }
 
@@ -76,10 +83,17 @@ mod tests {
             "ran __schema",
             "ran mutation.ok2",
             "read ok2 __type",
+            "read .ok2",
         ] {
             assert!(is_forbidden(forbidden), "{forbidden}");
         }
-        for allowed in ["", "ran", "read", "ran ok ok2 q .q .ok __typename mutation.__typename"] {
+        for allowed in [
+            "",
+            "ran",
+            "read",
+            "read ok .k k",
+            "ran ok ok2 q .q .ok __typename mutation.__typename",
+        ] {
             assert!(!is_forbidden(allowed), "{allowed}");
         }
     }
