@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use divan::{AllocProfiler, Bencher, black_box};
-use latchkey::{Body, Effect, Engine, Environment, Request};
+use latchkey::{Body, Engine, Environment, Request};
 use latchkey_testing::policies;
 
 /// Tells, beside the time, what each benchmark allocates.
@@ -53,16 +53,6 @@ fn insufficient_scope(bencher: Bencher<'_, '_>) {
     decide(bencher, &engine, ["POST", "/", &token], "deny insufficient_scope");
 }
 
-#[divan::bench(max_time = 1)]
-fn effect_of_an_allowance(bencher: Bencher<'_, '_>) {
-    effect(bencher, &policies::token(0));
-}
-
-#[divan::bench(max_time = 1)]
-fn effect_of_a_refusal(bencher: Bencher<'_, '_>) {
-    effect(bencher, "lk_live_unknown");
-}
-
 /// Decides about a request, given as method, path and token.
 fn decide(bencher: Bencher<'_, '_>, engine: &Engine, request: [&str; 3], expected: &str) {
     let [method, path, token] = request;
@@ -72,15 +62,6 @@ fn decide(bencher: Bencher<'_, '_>, engine: &Engine, request: [&str; 3], expecte
     let decision = engine.decide(&request).to_string();
     assert!(decision.starts_with(expected), "{decision}");
     bencher.bench_local(|| black_box(engine.decide(black_box(&request))).reason());
-}
-
-fn effect(bencher: Bencher<'_, '_>, token: &str) {
-    let engine = engine(&policies::with_keys(10));
-    let authorization = format!("Bearer {token}");
-    let headers = headers("GET", "/", &authorization);
-    let request = Request::new(&headers, &|| None);
-    let decision = engine.decide(&request);
-    bencher.bench_local(|| -> Effect<'_> { engine.effect(black_box(&request), &decision) });
 }
 
 fn engine(json: &str) -> Engine {

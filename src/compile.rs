@@ -9,6 +9,8 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::authenticate::Authenticator;
+use crate::authorize::Authorizer;
 use crate::condition::{Condition, Subject};
 use crate::config::{Node, Object, RawMethodOverride, RawPreflight, is_quotable, word};
 use crate::credential::{HeaderSource, Sources};
@@ -153,18 +155,21 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     Some(Engine {
         name,
         conditions_read,
-        sources,
         forward_credential: forward_credential.unwrap_or(false),
         metrics_per_key: metrics_per_key.unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS),
-        ring,
-        every_token_has_a_shape: every_type_has_a_prefix && every_key_has_a_type,
-        conditions,
-        methods: known.methods,
-
+        authenticator: Authenticator {
+            sources,
+            ring,
+            every_token_has_a_shape: every_type_has_a_prefix && every_key_has_a_type,
+            sessions,
+        },
+        authorizer: Authorizer {
+            conditions,
+            methods: known.methods,
+            default_requirement: Requirement::action(),
+        },
         rules,
         query_names,
-        default_requirement: Requirement::action(),
-        sessions,
         preflight: preflight.unwrap_or(RawPreflight::Allow),
         method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
         normalization: normalization.unwrap_or_default(),

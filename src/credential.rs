@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
-use crate::query::{Query, decode, url_without};
-use crate::request::Request;
+use crate::query::{decode, url_without};
+use crate::reading::Reading;
 use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
 /// The headers that tell of a URL, of which the page or the proxy before may have had a credential:
@@ -40,14 +40,25 @@ pub(crate) struct HeaderSource {
 /// What a request presents.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Presented<'a> {
-    /// More than one credential, equal or not.
-    Ambiguous,
+    /// Not one credential only.
+    Ambiguous(Ambiguity),
     /// Something that can be no token.
     Malformed,
     /// Nothing of ours.
     Nothing,
     /// One token.
     Token(Token<'a>),
+}
+
+/// Why it cannot be told which credential a request presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// More than one is presented, equal or not.
+    Several,
+    /// Some upstream could read one where the policy reads none, such as `X_Auth_Token` for `x-auth-token`.
+    Spelling,
+    /// So many cookies or parameters are, or in such an encoding, that none of them can be looked for.
+    Unclear,
 }
 
 /// A token as a client presented it. It is never shown.
@@ -79,21 +90,21 @@ impl Sources {
         schemes.any(|scheme| scheme.eq_ignore_ascii_case("bearer"))
     }
 
-    /// Takes the one credential that a request presents.
-    pub(crate) fn find<'a>(&self, request: Request<'a>, query: &'a Query<'_>) -> Presented<'a> {
+    /// Takes the one credential that a request presents; of others that are misspelt it knows nothing.
+    pub(crate) fn find<'a>(&self, reading: &'a Reading<'_>) -> Presented<'a> {
         let mut candidates = Candidates::default();
         for header in &self.headers {
-            for value in request.values(&header.name) {
+            for value in reading.values(&header.name) {
                 header.candidates(value, &mut candidates);
             }
         }
-        let cookies = self.cookie_pairs(request);
+        let cookies = self.cookies(reading);
         let is_crowded = cookies.len() > limits::PARAMETERS;
-        if is_crowded || (query.is_unclear() && !self.query.is_empty()) {
-            return Presented::Ambiguous;
+        if is_crowded || (!self.query.is_empty() && reading.query().is_unclear()) {
+            return Presented::Ambiguous(Ambiguity::Unclear);
         }
         for name in &self.query {
-            query.tokens(name).for_each(|value| candidates.add(value));
+            reading.query().tokens(name).for_each(|value| candidates.add(value));
         }
         for pair in cookies {
             if self.is_credential_cookie(pair) {
@@ -105,16 +116,16 @@ impl Sources {
 
     /// Whether some upstream could read a credential where we read none, such as `X_Auth_Token` for
     /// `x-auth-token` or `?auth.token` for `auth_token`.
-    pub(crate) fn are_misspelt(&self, request: Request<'_>) -> bool {
+    pub(crate) fn are_misspelt(&self, reading: &Reading<'_>) -> bool {
         let is_misspelt = |own: &HeaderSource| {
-            let mut names = request.headers.iter().map(|(name, _)| *name);
             has_spellings(&own.name)
-                && names
+                && reading
+                    .names()
                     .any(|name| is_same_header(name, &own.name) && !self.is_credential_header(name))
         };
         self.headers.iter().any(is_misspelt)
-            || (!self.query.is_empty() && request.parameters().misspells(&self.query))
-            || self.cookie_pairs(request).into_iter().any(|pair| {
+            || (!self.query.is_empty() && reading.query().misspells(&self.query))
+            || self.cookies(reading).iter().any(|pair| {
                 !self.is_credential_cookie(pair)
                     && is_like_one(&decode(cookie_name(pair)), &self.cookies)
             })
@@ -125,22 +136,19 @@ impl Sources {
     }
 
     /// The names of the headers that carry a credential, to be removed.
-    pub(crate) fn headers_to_remove<'a>(
-        &'a self,
-        request: Request<'a>,
-    ) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn headers_to_remove(&self, reading: &Reading<'_>) -> impl Iterator<Item = &str> {
         self.headers
             .iter()
-            .filter(move |header| request.values(&header.name).any(|value| header.carries(value)))
+            .filter(|header| reading.values(&header.name).any(|value| header.carries(value)))
             .map(|header| &*header.name)
     }
 
     /// The query without its credentials, or `None` if it carries none.
-    pub(crate) fn query_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn query_without(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
         if self.query.is_empty() {
             return None;
         }
-        request.parameters().without(|name| self.is_query_credential(name))
+        reading.query().without(|name| self.is_query_credential(name))
     }
 
     /// Whether a query parameter of that name carries a credential.
@@ -149,28 +157,28 @@ impl Sources {
     }
 
     /// The cookie header without its credentials, or `None` if it carries none.
-    pub(crate) fn cookies_without(&self, request: Request<'_>) -> Option<Vec<u8>> {
-        let mut kept = self.cookie_pairs(request);
-        let all = kept.len();
-        kept.retain(|pair| !self.is_credential_cookie(pair));
-        (kept.len() < all).then(|| kept.join(&b"; "[..]))
+    pub(crate) fn cookies_without(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
+        self.cookies_but(reading, |pair| self.is_credential_cookie(pair))
     }
 
-    /// The names of the headers that some upstream takes for one that may carry a credential.
-    pub(crate) fn headers_like_ours<'a>(
-        &'a self,
-        request: Request<'a>,
-    ) -> impl Iterator<Item = &'a str> {
-        let names = request.headers.iter().map(|(name, _)| *name);
-        names.filter(|name| self.headers.iter().any(|own| is_same_header(name, &own.name)))
+    /// The names of the headers that some upstream takes for one that may carry a credential, each behind that
+    /// one's.
+    pub(crate) fn headers_like_ours<'r>(
+        &self,
+        reading: &Reading<'r>,
+    ) -> impl Iterator<Item = (&str, &'r str)> {
+        reading.names().filter_map(|name| {
+            let own = self.headers.iter().find(|own| is_same_header(name, &own.name))?;
+            Some((&*own.name, name))
+        })
     }
 
     /// The headers that tell of a URL with a credential in its query, without it.
-    pub(crate) fn urls_without_any_like_ours<'a>(
+    pub(crate) fn urls_without_any_like_ours<'r>(
         &self,
-        request: Request<'a>,
-    ) -> impl Iterator<Item = (&'a str, Vec<u8>)> {
-        let headers = request.headers.iter().filter(|_| !self.query.is_empty());
+        reading: &Reading<'r>,
+    ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
+        let headers = reading.headers().iter().filter(|_| !self.query.is_empty());
         let urls =
             headers.filter(|(name, _)| URL_HEADERS.iter().any(|own| is_same_header(own, name)));
         urls.filter_map(|(name, url)| Some((*name, url_without(url, &self.query)?)))
@@ -178,28 +186,28 @@ impl Sources {
 
     /// The request target without what some upstream takes for a credential in its query, or `None` if
     /// nothing in it is.
-    pub(crate) fn target_without_any_like_ours(&self, target: &[u8]) -> Option<Vec<u8>> {
-        url_without(target, &self.query)
+    pub(crate) fn target_without_any_like_ours(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
+        url_without(reading.target?, &self.query)
     }
 
     /// The cookie header without what some upstream takes for a credential, or `None` if nothing in it is.
-    pub(crate) fn cookies_without_any_like_ours(&self, request: Request<'_>) -> Option<Vec<u8>> {
-        let mut kept = self.cookie_pairs(request);
-        let all = kept.len();
-        kept.retain(|pair| !is_like_one(&decode(cookie_name(pair)), &self.cookies));
-        (kept.len() < all).then(|| kept.join(&b"; "[..]))
+    pub(crate) fn cookies_without_any_like_ours(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
+        self.cookies_but(reading, |pair| is_like_one(&decode(cookie_name(pair)), &self.cookies))
+    }
+
+    fn cookies_but(
+        &self,
+        reading: &Reading<'_>,
+        is_cut: impl Fn(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        let all = self.cookies(reading);
+        let kept: Vec<&[u8]> = all.iter().copied().filter(|pair| !is_cut(pair)).collect();
+        (kept.len() < all.len()).then(|| kept.join(&b"; "[..]))
     }
 
     /// The cookies, if one may be a credential.
-    fn cookie_pairs<'a>(&self, request: Request<'a>) -> Vec<&'a [u8]> {
-        let mut pairs = Vec::new();
-        if !self.cookies.is_empty() {
-            for value in request.values("cookie") {
-                let parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-                pairs.extend(parts.filter(|pair| !pair.is_empty()));
-            }
-        }
-        pairs
+    fn cookies<'a>(&self, reading: &'a Reading<'_>) -> &'a [&'a [u8]] {
+        if self.cookies.is_empty() { &[] } else { reading.cookies() }
     }
 
     fn is_credential_cookie(&self, pair: &[u8]) -> bool {
@@ -291,7 +299,7 @@ impl<'a> Candidates<'a> {
         match self.first {
             None if self.has_scheme_alone => Presented::Malformed,
             None => Presented::Nothing,
-            Some(_) if self.several => Presented::Ambiguous,
+            Some(_) if self.several => Presented::Ambiguous(Ambiguity::Several),
             Some(token) => token.map_or(Presented::Malformed, Presented::Token),
         }
     }
@@ -300,6 +308,7 @@ impl<'a> Candidates<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Request;
 
     fn sources() -> Sources {
         let header = |name: &str, schemes: &[&str]| HeaderSource {
@@ -314,10 +323,9 @@ mod tests {
     }
 
     fn find(headers: &[(&str, &[u8])]) -> &'static str {
-        let request = Request::new(headers, &|| None);
-        let query = request.parameters();
-        match sources().find(request, &query) {
-            Presented::Ambiguous => "ambiguous",
+        let reading = Reading::new(Request::new(headers, &|| None), Some(&|_| true));
+        match sources().find(&reading) {
+            Presented::Ambiguous(_) => "ambiguous",
             Presented::Malformed => "malformed",
             Presented::Nothing => "nothing",
             Presented::Token(token) if token.as_bytes() == b"t0ken" => "token",

@@ -1,35 +1,59 @@
 //! What was decided about a request, and why.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use crate::credential::Ambiguity;
+use crate::effect::Effect;
 use crate::identity::Identity;
 use crate::keyring::Key;
 use crate::reason::Reason;
 use crate::rule::Rule;
 use crate::scope::Scope;
 use crate::session::Session;
+use crate::step::Step;
 
-/// The decision about one request. Its `Display` is the filter state that others in the proxy read:
-/// `allow key:ID`, `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or
-/// `deny REASON key:ID`.
+/// The decision about one request, and all that a proxy has to do about it: no one need look at the request
+/// again. Its `Display` is the filter state that others in the proxy read: `allow key:ID`,
+/// `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`.
 #[derive(Clone, Debug)]
 pub struct Decision<'e> {
     /// Whether the request goes on, and as what.
     pub verdict: Verdict,
-    /// The rule that decided; `None` for the default rule, or where no rule was reached.
-    pub rule: Option<&'e Rule>,
-    /// The key whose token was presented, where there is one.
-    pub key: Option<Key<'e>>,
-    /// The verified session, where there is one and it was looked at.
-    pub session: Option<Session>,
-    /// The scopes that the request needed, as far as they could be told.
-    pub required: Vec<Scope>,
+    /// The step at which that was decided: the last one, [`Step::Body`], for a request that passed them all.
+    pub step: Step,
+    pub(crate) found: Found<'e>,
+    pub(crate) effect: Effect<'e>,
+    pub(crate) response_headers: Vec<(&'e str, Cow<'e, str>)>,
+}
+
+/// What is found out on the way to a decision.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found<'e> {
+    pub(crate) rule: Option<&'e Rule>,
+    pub(crate) key: Option<Key<'e>>,
+    pub(crate) session: Option<Session>,
+    pub(crate) required: Vec<Scope>,
     /// Whether a credential was presented at all.
-    pub presented: bool,
+    pub(crate) presented: bool,
+    pub(crate) ambiguity: Option<Ambiguity>,
     /// Whether the refusal is the rule's own, and so speaks with the rule's `deny` wording.
     pub(crate) own_wording: bool,
     /// The path to forward in place of the request's.
     pub(crate) path: Option<String>,
+}
+
+/// Why a request goes no further, and the step at which that came out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    pub(crate) step: Step,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Refusal {
+        Refusal { reason, step: reason.step() }
+    }
 }
 
 /// Whether a request goes on.
@@ -68,19 +92,15 @@ pub enum Access {
     Session,
 }
 
-impl Decision<'_> {
-    /// A decision about nobody in particular.
-    pub(crate) fn new(verdict: Verdict) -> Self {
-        Decision {
-            verdict,
-            rule: None,
-            key: None,
-            session: None,
-            required: Vec::new(),
-            presented: false,
-            own_wording: false,
-            path: None,
-        }
+impl<'e> Decision<'e> {
+    /// What the proxy has to do about the request.
+    pub fn effect(&self) -> &Effect<'e> {
+        &self.effect
+    }
+
+    /// The headers that the response must carry, in place of any of their names.
+    pub fn response_headers(&self) -> &[(&'e str, Cow<'e, str>)] {
+        &self.response_headers
     }
 
     /// Why the request is refused, if it is.
@@ -91,11 +111,39 @@ impl Decision<'_> {
         }
     }
 
-    /// The account of who asks, where it is known.
-    pub fn account(&self) -> Option<&str> {
-        self.identity()?.account()
+    /// The rule that decided; `None` for the default rule, or where no rule was reached.
+    pub fn rule(&self) -> Option<&'e Rule> {
+        self.found.rule
     }
 
+    /// The key whose token was presented, where there is one.
+    pub fn key(&self) -> Option<Key<'e>> {
+        self.found.key
+    }
+
+    /// The verified session, where there is one and it was looked at.
+    pub fn session(&self) -> Option<&Session> {
+        self.found.session.as_ref()
+    }
+
+    /// The scopes that the request needed, as far as they could be told.
+    pub fn required(&self) -> &[Scope] {
+        &self.found.required
+    }
+
+    /// How the credential was ambiguous, where the request is refused for that. `None` beside a verified
+    /// session means that a key of the policy's is presented, too.
+    pub fn ambiguity(&self) -> Option<Ambiguity> {
+        self.found.ambiguity
+    }
+
+    /// The account of who asks, where it is known.
+    pub fn account(&self) -> Option<&str> {
+        self.found.identity()?.account()
+    }
+}
+
+impl Found<'_> {
     /// Who asks.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         let key = self.key.map(Identity::Key);
@@ -105,7 +153,7 @@ impl Decision<'_> {
 
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.identity().map(Identity::id).unwrap_or_default();
+        let id = self.found.identity().map(Identity::id).unwrap_or_default();
         match self.verdict {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
                 Access::Key => both(formatter, "allow key:", id),
@@ -115,7 +163,7 @@ impl fmt::Display for Decision<'_> {
             },
             Verdict::Deny(reason) => {
                 both(formatter, "deny ", reason.as_str())?;
-                self.key.map_or(Ok(()), |key| both(formatter, " key:", key.id()))
+                self.key().map_or(Ok(()), |key| both(formatter, " key:", key.id()))
             }
         }
     }

@@ -1,34 +1,80 @@
 //! What the proxy has to do about a request.
+//!
+//! Nothing here borrows from the request, whose headers are what changes.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect<'a> {
+pub enum Effect<'e> {
     /// It goes on, changed.
-    Continue(Changes<'a>),
+    Continue(Changes<'e>),
+    /// It waits for its body, or cannot.
+    Hold {
+        /// What takes all out that may be a credential. It is for headers that wait, since the proxy may answer
+        /// the request itself, and log it, and for a request that is refused because too many wait.
+        stripped: Changes<'e>,
+        /// How the headers go ahead, if they do.
+        ahead: Option<Changes<'e>>,
+    },
     /// It is changed, then answered: what logs and traces tell of it holds no credential.
-    Reply(Changes<'a>, Reply<'a>),
+    Reply(Changes<'e>, Reply<'e>),
 }
 
 /// How a request is changed: first `remove`, then `set`, then `path`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes<'a> {
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Changes<'e> {
     /// Headers to remove, every one of that name.
-    pub remove: Vec<&'a str>,
+    pub remove: Vec<Cow<'e, str>>,
     /// Headers to set, each in place of every header of that name.
-    pub set: Vec<(&'a str, Cow<'a, [u8]>)>,
+    pub set: Vec<(Cow<'e, str>, Cow<'e, [u8]>)>,
     /// The `:path` to put in place of the request's.
     pub path: Option<Vec<u8>>,
 }
 
+impl fmt::Debug for Changes<'_> {
+    /// Shows nothing that a client sent.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.remove.len().saturating_add(self.set.len());
+        write!(formatter, "Changes({count} headers)")
+    }
+}
+
 /// A response in the proxy's own name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply<'a> {
+pub struct Reply<'e> {
     /// The status code.
     pub status: u16,
     /// The response's headers.
-    pub headers: Vec<(&'a str, Cow<'a, str>)>,
-    /// The response's body.
-    pub body: Cow<'a, str>,
+    pub headers: Vec<(&'e str, Cow<'e, str>)>,
+    /// The response's body; what a gRPC caller reads as the error's message.
+    pub body: Cow<'e, str>,
+    /// The code that a gRPC caller gets; `None` for any other caller.
+    pub grpc_status: Option<u8>,
+}
+
+impl<'e> Reply<'e> {
+    /// A bare status.
+    pub(crate) fn bare(status: u16) -> Reply<'e> {
+        Reply { status, headers: Vec::new(), body: Cow::Borrowed(""), grpc_status: None }
+    }
+}
+
+/// The gRPC code that stands for an HTTP status (gRPC, `http-grpc-status-mapping.md`).
+pub(crate) fn grpc_status(status: u16) -> u8 {
+    const INTERNAL: u8 = 13;
+    const PERMISSION_DENIED: u8 = 7;
+    const UNAUTHENTICATED: u8 = 16;
+    const UNAVAILABLE: u8 = 14;
+    const UNIMPLEMENTED: u8 = 12;
+    const UNKNOWN: u8 = 2;
+    match status {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
+    }
 }

@@ -80,18 +80,18 @@ fn less_lets_no_more_through(headers: &Headers<'_>, body: Body<'_>) {
 fn no_credential_goes_on(headers: &Headers<'_>, body: Body<'_>) {
     let request = request(headers, body);
     let decision = PLAIN.decide(&request);
-    let Effect::Continue(changes) = PLAIN.effect(&request, &decision) else { return };
+    let Effect::Continue(changes) = decision.effect() else { return };
     if decision.verdict != Verdict::Allow(Access::Key) {
         return;
     }
-    let changed = changed(headers, &changes);
+    let changed = changed(headers, changes);
     let again = PLAIN.decide(&self::request(&borrowed(&changed), body)).reason();
     assert_eq!(again, Some(Reason::MissingCredential), "what went on has a credential");
     let forwarded = FORWARDING.decide(&request);
-    let Effect::Continue(changes) = FORWARDING.effect(&request, &forwarded) else {
+    let Effect::Continue(changes) = forwarded.effect() else {
         panic!("what `forward_credential` forwards is what is let through without")
     };
-    let changed = self::changed(headers, &changes);
+    let changed = self::changed(headers, changes);
     let again = FORWARDING.decide(&self::request(&borrowed(&changed), body));
     assert_eq!(again.verdict, forwarded.verdict, "a credential to forward is lost");
 }
@@ -106,11 +106,12 @@ fn request<'a>(headers: &'a Headers<'a>, body: Body<'a>) -> Request<'a> {
 /// The headers as they go on.
 fn changed<'a>(headers: &Headers<'a>, changes: &'a Changes<'_>) -> Vec<(&'a str, Cow<'a, [u8]>)> {
     let is_gone = |name: &str| {
-        changes.remove.contains(&name) || changes.set.iter().any(|(set, _)| *set == name)
+        changes.remove.iter().any(|own| own == name)
+            || changes.set.iter().any(|(set, _)| *set == name)
     };
     let kept = headers.iter().filter(|(name, _)| !is_gone(name));
     let mut changed: Vec<_> = kept.map(|(name, value)| (*name, Cow::Borrowed(*value))).collect();
-    changed.extend(changes.set.iter().map(|(name, value)| (*name, Cow::Borrowed(&**value))));
+    changed.extend(changes.set.iter().map(|(name, value)| (&**name, Cow::Borrowed(&**value))));
     if let Some(path) = &changes.path {
         changed.retain(|(name, _)| *name != ":path");
         changed.push((":path", Cow::Borrowed(path)));
@@ -124,7 +125,7 @@ fn borrowed<'a>(headers: &'a [(&'a str, Cow<'a, [u8]>)]) -> Vec<(&'a str, &'a [u
 
 /// The place of the rule that decided.
 fn rule_of(decision: &Decision<'_>) -> Option<usize> {
-    decision.rule.map(|rule| rule.index)
+    decision.rule().map(|rule| rule.index)
 }
 
 /// The SHA-256 of `a`.

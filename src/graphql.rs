@@ -10,7 +10,8 @@ mod text;
 use std::collections::BTreeSet;
 
 use crate::limits;
-use crate::request::{Body, Request};
+use crate::reading::Reading;
+use crate::request::Body;
 
 use document::Executable;
 pub(crate) use sent::PARAMETERS;
@@ -88,7 +89,7 @@ pub(crate) struct MalformedGraphQl;
 
 /// What a request asks for in GraphQL, by all that is known of it: its URL, and its body once that
 /// has been read.
-pub(crate) struct Reading {
+pub(crate) struct Asked {
     fields: Fields,
     /// How deep its deepest operation nests.
     depth: usize,
@@ -98,15 +99,15 @@ pub(crate) struct Reading {
     has_extensions: bool,
 }
 
-impl Reading {
-    pub(crate) fn new(request: Request<'_>) -> Result<Reading, MalformedGraphQl> {
-        let url = documents_of_url(request)?;
-        let (body, is_whole) = match request.body {
+impl Asked {
+    pub(crate) fn new(reading: &Reading<'_>) -> Result<Asked, MalformedGraphQl> {
+        let url = documents_of_url(reading)?;
+        let (body, is_whole) = match reading.body() {
             Body::TooLarge => return Err(MalformedGraphQl),
             Body::Unread => (&b""[..], false),
             Body::Whole(body) => (body, true),
         };
-        let documents = documents_of_body(request, body)?;
+        let documents = documents_of_body(reading, body)?;
         let is_in_url = !url.documents.is_empty();
         // A name of the URL may pick an operation of the body's document, and the other way round.
         let is_paired = if documents.is_empty() {
@@ -131,7 +132,7 @@ impl Reading {
         if count > limits::GRAPHQL_FIELDS {
             return Err(MalformedGraphQl);
         }
-        Ok(Reading { fields, depth, bytes, is_in_url, has_extensions: url.has_extensions })
+        Ok(Asked { fields, depth, bytes, is_in_url, has_extensions: url.has_extensions })
     }
 
     /// The fields of every operation that the upstream could execute of a request of that method; `None`
@@ -147,6 +148,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Request;
 
     const LIMITS: Limits = Limits { depth: 5, bytes: 4096 };
 
@@ -159,8 +161,9 @@ mod tests {
         headers.extend(content_type.map(|value| ("content-type", value.as_bytes())));
         let method = if body.is_empty() { "GET" } else { "POST" };
         let body = Body::Whole(body.as_bytes());
-        let reading = Reading::new(Request { body, ..Request::new(&headers, &|| None) })?;
-        let fields = reading.fields(method, LIMITS).ok_or(MalformedGraphQl)?;
+        let request = Request { body, ..Request::new(&headers, &|| None) };
+        let asked = Asked::new(&Reading::new(request, Some(&|_| true)))?;
+        let fields = asked.fields(method, LIMITS).ok_or(MalformedGraphQl)?;
         let texts = fields.positions().into_iter().flat_map(|(position, names)| {
             let text = move |name: &str| match position {
                 Position::Nested => format!("below: {name}"),

@@ -40,6 +40,8 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
+mod authenticate;
+mod authorize;
 mod charset;
 mod compile;
 mod condition;
@@ -53,6 +55,7 @@ mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graphql;
+mod host;
 mod http;
 mod identity;
 mod key_type;
@@ -63,6 +66,7 @@ mod method;
 mod origin;
 mod path;
 mod query;
+mod reading;
 mod reason;
 mod request;
 mod response;
@@ -70,12 +74,14 @@ mod rule;
 mod scope;
 mod session;
 mod spelling;
+mod step;
 mod target;
 mod template;
 mod view;
 
 pub use compile::Environment;
 pub use config::{Instant, Json, display_timestamp, parse_timestamp};
+pub use credential::Ambiguity;
 pub use decision::{Access, Decision, Hold, Verdict};
 pub use effect::{Changes, Effect, Reply};
 pub use engine::Engine;
@@ -88,6 +94,7 @@ pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;
+pub use step::Step;
 pub use view::Source;
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::host::{is_host_and_port, is_name};
+
 /// A pattern for the `Origin` header: `scheme://host[:port]`, or `scheme://*.host[:port]` for the
 /// subdomains of a host, of any depth and not the host itself.
 ///
@@ -46,7 +48,7 @@ impl Origin {
     /// Whether it is of that host and port.
     fn takes(&self, authority: &str) -> bool {
         if self.subdomains {
-            authority.strip_suffix(&*self.rest).is_some_and(is_host_name)
+            authority.strip_suffix(&*self.rest).is_some_and(is_name)
         } else {
             authority == &*self.rest
         }
@@ -78,32 +80,6 @@ fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
         _ => return authority,
     };
     authority.strip_suffix(default).unwrap_or(authority)
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0);
-    is_host(host) && port.is_none_or(is_port)
-}
-
-/// Whether `text` is a host name in lower case, an IPv4 address, or an IPv6 address in brackets.
-pub(crate) fn is_host(text: &str) -> bool {
-    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => is_host_name(text),
-    }
-}
-
-fn is_host_name(text: &str) -> bool {
-    text.split('.').all(|label| {
-        !label.is_empty()
-            && label.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte)
-            })
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A request's query, read and cut without re-encoding what stays.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode;
@@ -18,8 +19,13 @@ pub(crate) struct Query<'a> {
     hidden: &'a [u8],
     /// The name that such an upstream does not see: its first parameter ends at the query's first `&`.
     unseen: Option<Cow<'a, [u8]>>,
+    /// The name of each piece that is not empty, decoded.
+    names: Vec<Cow<'a, [u8]>>,
+    /// The parameters that decide something: a rule passes over no others.
     parameters: Vec<Parameter<'a>>,
     is_unclear: bool,
+    /// What [`Query::readings`] tells.
+    readings: OnceCell<Vec<(Vec<u8>, Option<usize>)>>,
 }
 
 #[derive(Clone)]
@@ -31,20 +37,39 @@ struct Parameter<'a> {
     raw_value: &'a [u8],
 }
 
+/// By which a query says itself in what character set it is.
+const CHARSET: &[u8] = b"_charset_";
+
 impl<'a> Query<'a> {
-    /// A query, and what stands behind a `;` of the path before it.
-    pub(crate) fn parse(raw: &'a [u8], hidden: Option<&'a [u8]>) -> Query<'a> {
+    /// A query, and what stands behind a `;` of the path before it. Those of its parameters decide something
+    /// whose name `is_read` names.
+    pub(crate) fn parse(
+        raw: &'a [u8],
+        hidden: Option<&'a [u8]>,
+        is_read: impl Fn(&[u8]) -> bool,
+    ) -> Query<'a> {
         // Express counts empty pieces, and sees no parameter behind its thousandth piece.
-        let unseen =
-            hidden.map(|_| parameter(raw.split(is_ampersand).next().unwrap_or_default()).name);
+        let unseen = hidden.map(|_| sides(raw.split(is_ampersand).next().unwrap_or_default()).0);
         let hidden = hidden.unwrap_or_default();
         let bytes = raw.iter().chain(hidden);
         let mut separators = bytes.filter(|byte| matches!(byte, b'&' | b';'));
         let is_unclear = separators.nth(limits::PARAMETERS - 1).is_some()
             || has_unicode_encoding(raw)
             || has_unicode_encoding(hidden);
-        let pieces = pieces(raw).take(limits::PARAMETERS);
-        Query { raw, hidden, unseen, parameters: pieces.map(parameter).collect(), is_unclear }
+        let (mut names, mut parameters) = (Vec::new(), Vec::new());
+        for piece in pieces(raw).take(limits::PARAMETERS) {
+            let (name, raw_value) = sides(piece);
+            if is_read(&name) || *name == *CHARSET {
+                parameters.push(Parameter {
+                    name: name.clone(),
+                    value: decode(raw_value),
+                    raw_value,
+                });
+            }
+            names.push(name);
+        }
+        let readings = OnceCell::new();
+        Query { raw, hidden, unseen, names, parameters, is_unclear, readings }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
@@ -65,12 +90,6 @@ impl<'a> Query<'a> {
         self.parameters.iter().filter(move |own| is_named(&own.name, name))
     }
 
-    /// Forgets the parameters whose name `is_read` does not name, so that each rule passes over them at no
-    /// cost.
-    pub(crate) fn keep(&mut self, is_read: impl Fn(&[u8]) -> bool) {
-        self.parameters.retain(|own| is_read(&own.name));
-    }
-
     /// Whether every upstream sees a parameter: in this very spelling.
     pub(crate) fn shows(&self, name: &str) -> bool {
         let own = self.parameters.iter().filter(|own| *own.name == *name.as_bytes());
@@ -87,8 +106,11 @@ impl<'a> Query<'a> {
         if !self.parameters.iter().any(|own| is_cut(&own.name)) {
             return None;
         }
-        let is_kept = |piece: &&[u8]| piece.is_empty() || !is_cut(&parameter(piece).name);
-        let kept: Vec<&[u8]> = self.raw.split(is_ampersand).filter(is_kept).collect();
+        let mut names = self.names.iter();
+        let mut is_kept =
+            |piece: &&[u8]| piece.is_empty() || names.next().is_none_or(|name| !is_cut(name));
+        let kept: Vec<&[u8]> =
+            self.raw.split(is_ampersand).filter(|piece| is_kept(piece)).collect();
         Some(kept.join(&b"&"[..]))
     }
 
@@ -100,7 +122,10 @@ impl<'a> Query<'a> {
     /// Whether it says itself that it is in another character set than UTF-8, as HTML's forms do, and Apache
     /// Sling obeys.
     pub(crate) fn names_another_charset(&self) -> bool {
-        self.values("_charset_").any(|value| !charset::is_utf_8(value))
+        {
+            let mut said = self.parameters.iter().filter(|own| *own.name == *CHARSET);
+            said.any(|own| !charset::is_utf_8(&own.value))
+        }
     }
 
     /// Whether upstreams could read it in so many ways that nothing in it may be looked for.
@@ -113,32 +138,39 @@ impl<'a> Query<'a> {
     pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
         let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
         let is_alike = |name: &[u8]| names.iter().any(|own| folded(own).eq(name.iter().copied()));
-        let mut readings = self.readings().into_iter();
-        readings.any(|(name, own)| is_alike(&name) && !own.is_some_and(is_one))
+        let mut readings = self.readings().iter();
+        readings.any(|(name, own)| is_alike(name) && !self.name(*own).is_some_and(is_one))
     }
 
-    /// The names that upstreams could read, as [`readings`] tells them, each with the parameter that is
-    /// read so; `None` if some upstream does not read it at all. Not to be told of an unclear query.
-    fn readings(&self) -> Vec<(Vec<u8>, Option<&[u8]>)> {
-        let mut found = Vec::new();
-        let mut add = |name: &[u8], parameter| {
-            found.extend(readings(name).map(|reading| (reading.collect(), parameter)));
-        };
-        self.parameters.iter().for_each(|own| add(&own.name, Some(&*own.name)));
-        if !self.hidden.is_empty() {
-            // Whoever decodes it before it is read makes separators of those that are encoded.
-            let hidden = decode(self.hidden);
-            let pieces = hidden.split(|byte| matches!(byte, b';' | b'&'));
-            pieces.for_each(|piece| add(name_of(piece), None));
-        }
-        for piece in pieces(self.raw) {
-            let parts = piece.split(|byte| *byte == b';');
-            // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
-            if has_broken_encoding(piece) || parts.clone().nth(1).is_some() {
-                parts.for_each(|part| add(&parameter(part).name, None));
+    /// The names that upstreams could read, as [`readings`] tells them, each with the place of the parameter
+    /// that is read so; `None` if some upstream does not read it at all. Not to be told of an unclear query.
+    fn readings(&self) -> &[(Vec<u8>, Option<usize>)] {
+        self.readings.get_or_init(|| {
+            let mut found = Vec::new();
+            let mut add = |name: &[u8], place| {
+                found.extend(readings(name).map(|reading| (reading.collect(), place)));
+            };
+            self.names.iter().enumerate().for_each(|(place, own)| add(own, Some(place)));
+            if !self.hidden.is_empty() {
+                // Whoever decodes it before it is read makes separators of those that are encoded.
+                let hidden = decode(self.hidden);
+                let pieces = hidden.split(|byte| matches!(byte, b';' | b'&'));
+                pieces.for_each(|piece| add(name_of(piece), None));
             }
-        }
-        found
+            for piece in pieces(self.raw) {
+                let parts = piece.split(|byte| *byte == b';');
+                // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
+                if has_broken_encoding(piece) || parts.clone().nth(1).is_some() {
+                    parts.for_each(|part| add(&sides(part).0, None));
+                }
+            }
+            found
+        })
+    }
+
+    /// The name of the parameter at a place, if one stands there.
+    fn name(&self, place: Option<usize>) -> Option<&[u8]> {
+        self.names.get(place?).map(|name| &**name)
     }
 }
 
@@ -207,11 +239,11 @@ impl QueryNames {
     /// their order.
     pub(crate) fn ambiguous(&self, query: &Query<'_>) -> Vec<bool> {
         let is_unclear = query.is_unclear;
-        let readings = if self.is_empty() || is_unclear { Vec::new() } else { query.readings() };
+        let readings = if self.is_empty() || is_unclear { &[] } else { query.readings() };
         let is_ambiguous = |own: &QueryName| {
-            let is_doubtful = |(name, parameter): &(Vec<u8>, Option<&[u8]>)| {
+            let is_doubtful = |(name, place): &(Vec<u8>, Option<usize>)| {
                 *name == own.folded
-                    && parameter.is_none_or(|name| !is_plainly_named(name, &own.exact))
+                    && query.name(*place).is_none_or(|name| !is_plainly_named(name, &own.exact))
             };
             is_unclear || readings.iter().any(is_doubtful)
         };
@@ -237,7 +269,7 @@ pub(crate) fn url_without(url: &[u8], names: &[Box<str>]) -> Option<Vec<u8>> {
     for piece in rest.chunk_by(|_, next| !is_separator(next)) {
         let Some((separator, piece)) = piece.split_first() else { continue };
         is_cut &= matches!(separator, b'?' | b';');
-        is_cut |= is_read_as_one(&parameter(piece).name, names);
+        is_cut |= is_read_as_one(&sides(piece).0, names);
         if matches!(separator, b'?' | b'#') && !kept.contains(separator) {
             opening = Some(*separator);
         }
@@ -301,11 +333,10 @@ fn name_of(piece: &[u8]) -> &[u8] {
     piece.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
-fn parameter(piece: &[u8]) -> Parameter<'_> {
+/// The name of a piece, decoded, and its value as it stands.
+fn sides(piece: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
     let mut sides = piece.splitn(2, |byte| *byte == b'=');
-    let mut side = || sides.next().unwrap_or_default();
-    let (name, raw_value) = (decode(side()), side());
-    Parameter { name, value: decode(raw_value), raw_value }
+    (decode(sides.next().unwrap_or_default()), sides.next().unwrap_or_default())
 }
 
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -321,7 +352,7 @@ mod tests {
     use super::*;
 
     fn parsed(raw: &[u8]) -> Query<'_> {
-        Query::parse(raw, None)
+        Query::parse(raw, None, |_| true)
     }
 
     #[test]
@@ -363,7 +394,7 @@ mod tests {
         let is_ambiguous = |hidden: &str| {
             let mut names = QueryNames::default();
             let place = names.add("hydrate");
-            names.ambiguous(&Query::parse(b"a=b", Some(hidden.as_bytes())))[place]
+            names.ambiguous(&Query::parse(b"a=b", Some(hidden.as_bytes()), |_| true))[place]
         };
         for hidden in [
             "hydrate=1",
@@ -379,11 +410,11 @@ mod tests {
             assert!(!is_ambiguous(hidden), "{hidden}");
         }
         assert!(is_ambiguous(&";".repeat(limits::PARAMETERS)));
-        let query = Query::parse(b"a=b&b=c&a=d", Some(b""));
+        let query = Query::parse(b"a=b&b=c&a=d", Some(b""), |_| true);
         assert!(query.shows("a"));
         assert!(query.shows("b"));
-        assert!(!Query::parse(b"a=b&b=c", Some(b"")).shows("a"));
-        assert!(Query::parse(b"a=b&b=c", None).shows("a"));
+        assert!(!Query::parse(b"a=b&b=c", Some(b""), |_| true).shows("a"));
+        assert!(Query::parse(b"a=b&b=c", None, |_| true).shows("a"));
     }
 
     #[test]

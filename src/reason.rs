@@ -1,5 +1,7 @@
 //! Why a request is refused.
 
+use crate::step::Step;
+
 /// What kind of refusal a reason is; it says which of the configuration's wordings the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -12,7 +14,7 @@ pub enum Class {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])+ $name:ident = $text:literal, $class:ident;)+) => {
+    ($($(#[$doc:meta])+ $name:ident = $text:literal, $class:ident, $step:ident;)+) => {
         /// Why a request is refused: what the operator learns. What the client learns is the
         /// configuration's wording, by default one for each [`Class`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,45 +33,50 @@ macro_rules! reasons {
             pub fn class(self) -> Class {
                 match self { $(Reason::$name => Class::$class,)+ }
             }
+
+            /// The step at which a request is refused for it.
+            pub fn step(self) -> Step {
+                match self { $(Reason::$name => Step::$step,)+ }
+            }
         }
     };
 }
 
 reasons! {
-    /// More than one credential was presented.
-    AmbiguousCredential = "ambiguous_credential", Unauthorized;
+    /// More than one credential was presented, or some upstream could read another.
+    AmbiguousCredential = "ambiguous_credential", Unauthorized, Credential;
     /// An upstream could read a parameter of the query differently.
-    AmbiguousQuery = "ambiguous_query", BadRequest;
+    AmbiguousQuery = "ambiguous_query", BadRequest, Query;
     /// The key does not meet a `where`.
-    ConditionFailed = "condition_failed", Forbidden;
+    ConditionFailed = "condition_failed", Forbidden, Conditions;
     /// The rule says `access: deny`.
-    DeniedByRule = "denied_by_rule", Forbidden;
+    DeniedByRule = "denied_by_rule", Forbidden, Access;
     /// The key's `expires_at` has passed, or no clock could say that it has not.
-    ExpiredKey = "expired_key", Unauthorized;
+    ExpiredKey = "expired_key", Unauthorized, State;
     /// The key's scopes do not cover what the request needs.
-    InsufficientScope = "insufficient_scope", Forbidden;
+    InsufficientScope = "insufficient_scope", Forbidden, Scopes;
     /// The key's type is switched off.
-    KeyTypeDisabled = "key_type_disabled", Unauthorized;
+    KeyTypeDisabled = "key_type_disabled", Unauthorized, State;
     /// What was presented can be no token, or a session does not say whose it is.
-    MalformedCredential = "malformed_credential", Unauthorized;
+    MalformedCredential = "malformed_credential", Unauthorized, Credential;
     /// The GraphQL request cannot be read in one way only, or goes beyond a limit.
-    MalformedGraphql = "malformed_graphql", BadRequest;
+    MalformedGraphql = "malformed_graphql", BadRequest, Body;
     /// The host is no name and no address, and some rule looks at hosts.
-    MalformedHost = "malformed_host", BadRequest;
+    MalformedHost = "malformed_host", BadRequest, Host;
     /// An upstream could read the path differently.
-    MalformedPath = "malformed_path", BadRequest;
+    MalformedPath = "malformed_path", BadRequest, Path;
     /// The method stands for no action and the rule does not list it, or it carries no GraphQL.
-    MethodNotAllowed = "method_not_allowed", Forbidden;
+    MethodNotAllowed = "method_not_allowed", Forbidden, Method;
     /// No credential was presented.
-    MissingCredential = "missing_credential", Unauthorized;
+    MissingCredential = "missing_credential", Unauthorized, Credential;
     /// The key's `not_before` lies ahead, or no clock could say that it does not.
-    NotYetValid = "not_yet_valid", Unauthorized;
+    NotYetValid = "not_yet_valid", Unauthorized, State;
     /// The key is for listed browser origins, and the request comes from none of them.
-    OriginNotAllowed = "origin_not_allowed", Forbidden;
+    OriginNotAllowed = "origin_not_allowed", Forbidden, Origin;
     /// The key is disabled or suspended.
-    RevokedKey = "revoked_key", Unauthorized;
+    RevokedKey = "revoked_key", Unauthorized, State;
     /// No key has that token.
-    UnknownKey = "unknown_key", Unauthorized;
+    UnknownKey = "unknown_key", Unauthorized, Key;
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::decision::Decision;
-use crate::effect::Reply;
+use crate::decision::Found;
+use crate::effect::{Reply, grpc_status};
 use crate::limits;
+use crate::reading::Reading;
 use crate::reason::{Class, Reason};
-use crate::request::Request;
 use crate::rule::RuleWording;
 use crate::template::{Template, Variable};
 
@@ -65,30 +65,31 @@ impl Wordings {
     /// The response in the proxy's own name.
     pub(crate) fn reply<'a>(
         &'a self,
-        request: Request<'_>,
-        decision: &Decision<'_>,
+        reading: &Reading<'_>,
+        found: &Found<'_>,
         reason: Reason,
     ) -> Option<Reply<'a>> {
         let wording = self.reasons.get(reason as usize)?;
-        let own =
-            decision.rule.filter(|_| decision.own_wording).and_then(|rule| rule.wording.as_ref());
-        let scopes: Vec<&str> = decision.required.iter().map(|scope| scope.as_str()).collect();
+        let own = found.rule.filter(|_| found.own_wording).and_then(|rule| rule.wording.as_ref());
+        let scopes: Vec<&str> = found.required.iter().map(|scope| scope.as_str()).collect();
         let scopes = scopes.join(" ");
-        let request_id = request.id().unwrap_or_default();
+        let request_id = reading.id().unwrap_or_default();
         let said = Said { wording, own, reason, scopes: &scopes, request_id };
 
         let mut headers = vec![("content-type", Cow::Borrowed(&*self.content_type))];
-        if let Some(challenge) = self.challenge(said.status(), decision, reason, &scopes) {
+        if let Some(challenge) = self.challenge(said.status(), found, reason, &scopes) {
             headers.push(("www-authenticate", challenge));
         }
+        let is_grpc = reading.is_grpc();
         let fixed = self.bodies.get(reason as usize).and_then(Option::as_deref);
         let body = match fixed {
-            _ if request.method() == "HEAD" => Cow::Borrowed(""),
-            _ if request.is_grpc() => Cow::Owned(said.message().into_owned()),
+            _ if reading.method == "HEAD" => Cow::Borrowed(""),
+            _ if is_grpc => Cow::Owned(said.message().into_owned()),
             Some(body) if own.is_none() => Cow::Borrowed(body),
             _ => Cow::Owned(self.body(&said).into_owned()),
         };
-        Some(Reply { status: said.status(), headers, body })
+        let grpc_status = is_grpc.then(|| grpc_status(said.status()));
+        Some(Reply { status: said.status(), headers, body, grpc_status })
     }
 
     fn body<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {
@@ -106,12 +107,12 @@ impl Wordings {
     fn challenge(
         &self,
         status: u16,
-        decision: &Decision<'_>,
+        found: &Found<'_>,
         reason: Reason,
         scopes: &str,
     ) -> Option<Cow<'_, str>> {
         match (status, reason) {
-            (401, _) if reason.class() == Class::Unauthorized && decision.presented => {
+            (401, _) if reason.class() == Class::Unauthorized && found.presented => {
                 Some(Cow::Borrowed(&self.invalid_token))
             }
             (401, _) => Some(Cow::Borrowed(&self.challenge)),

@@ -1,14 +1,13 @@
 //! Rules, and how the one that decides is found.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::iter;
 
 use hashbrown::HashTable;
 
 use crate::condition::Condition;
-use crate::graphql::{self, Reading};
+use crate::graphql;
 use crate::keyring::{hash_of, insert};
 use crate::limits;
 use crate::path::{PathTemplate, Segment};
@@ -230,8 +229,6 @@ pub(crate) struct Facts<'r> {
     pub(crate) query: &'r Query<'r>,
     /// As [`QueryNames::ambiguous`] tells.
     pub(crate) ambiguous: Vec<bool>,
-    /// Read once, when the first rule looks at it; `None` if it cannot be read.
-    pub(crate) graphql: OnceCell<Option<Reading>>,
 }
 
 /// All rules, with an index of their paths.

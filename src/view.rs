@@ -23,30 +23,31 @@ pub enum Source<'e> {
 impl Engine {
     /// The places where a token may stand: headers, then parameters of the query, then cookies.
     pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
-        let headers = self.sources.headers.iter();
+        let sources = &self.authenticator.sources;
+        let headers = sources.headers.iter();
         let headers = headers.map(|own| Source::Header(&own.name, &own.schemes));
-        let query = self.sources.query.iter().map(|name| Source::Query(name));
-        headers.chain(query).chain(self.sources.cookies.iter().map(|name| Source::Cookie(name)))
+        let query = sources.query.iter().map(|name| Source::Query(name));
+        headers.chain(query).chain(sources.cookies.iter().map(|name| Source::Cookie(name)))
     }
 
     /// The keys, in the order in which the policy names them.
     pub fn keys(&self) -> impl Iterator<Item = Key<'_>> {
-        (0..self.ring.len()).filter_map(|index| self.ring.key(index))
+        (0..self.authenticator.ring.len()).filter_map(|index| self.authenticator.ring.key(index))
     }
 
     /// The action that each method stands for.
     pub fn methods(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.methods.iter().map(|(method, action)| (&**method, &**action))
+        self.authorizer.methods.iter().map(|(method, action)| (&**method, &**action))
     }
 
     /// The policy's own `where`: what each property must be, any of some texts as they are written.
     pub fn conditions(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        self.conditions.iter().map(Condition::told)
+        self.authorizer.conditions.iter().map(Condition::told)
     }
 
     /// Whether the hash of some key was made with the pepper.
     pub fn needs_pepper(&self) -> bool {
-        self.ring.has_hmacs()
+        self.authenticator.ring.has_hmacs()
     }
 }
 

@@ -312,7 +312,7 @@ pub fn apply(headers: &[(&str, &[u8])], changes: &Changes<'_>) -> Upstream {
     let Changes { remove, set, path } = changes;
     let path = path.as_ref().map(|path| (":path".to_owned(), path.clone()));
     let set: Headers =
-        set.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).chain(path).collect();
+        set.iter().map(|(name, value)| (name.to_string(), value.to_vec())).chain(path).collect();
     let mut headers: Headers =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
     headers.retain(|(name, _)| !remove.iter().any(|gone| gone.eq_ignore_ascii_case(name)));
@@ -456,7 +456,7 @@ fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
     let pieces = request.pieces();
     let body = (!pieces.is_empty()).then(|| pieces.concat());
     let decision = decide(engine, own, body.as_deref());
-    observation(engine, &own, &decision)
+    observation(own.headers, &decision)
 }
 
 /// Decides about a request as a proxy does: the body is read only where it decides. Without one, the
@@ -475,13 +475,9 @@ pub(crate) fn decide<'e>(
 }
 
 /// What an upstream and a client see of a request that the core has decided about.
-pub(crate) fn observation(
-    engine: &Engine,
-    request: &Request<'_>,
-    decision: &Decision<'_>,
-) -> Observation {
-    let required: Vec<&str> = decision.required.iter().map(Scope::as_str).collect();
-    let added = owned(engine.response_headers(request, decision));
+pub(crate) fn observation(headers: &[(&str, &[u8])], decision: &Decision<'_>) -> Observation {
+    let required: Vec<&str> = decision.required().iter().map(Scope::as_str).collect();
+    let added = owned(decision.response_headers());
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),
         decision: decision.to_string(),
@@ -492,27 +488,32 @@ pub(crate) fn observation(
         left: None,
         required_scope: Some(required.join(" ")),
     };
-    match engine.effect(request, decision) {
+    match decision.effect() {
         Effect::Continue(changes) => {
-            Observation { upstream: Some(apply(request.headers, &changes)), ..observation }
+            Observation { upstream: Some(apply(headers, changes)), ..observation }
+        }
+        Effect::Hold { stripped, .. } => {
+            Observation { left: Some(apply(headers, stripped)), ..observation }
         }
         Effect::Reply(changes, reply) => {
-            let mut headers = owned(reply.headers);
-            replace(&mut headers, &added);
+            let mut answered = owned(&reply.headers);
+            replace(&mut answered, &added);
             Observation {
                 status: reply.status,
-                headers,
+                headers: answered,
                 body: reply.body.as_bytes().to_vec(),
-                left: Some(apply(request.headers, &changes)),
+                left: Some(apply(headers, changes)),
                 ..observation
             }
         }
     }
 }
 
-fn owned(headers: Vec<(impl Into<String>, impl Into<String>)>) -> Headers {
-    let bytes = |text: String| text.into_bytes();
-    headers.into_iter().map(|(name, value)| (name.into(), bytes(value.into()))).collect()
+fn owned(headers: &[(&str, std::borrow::Cow<'_, str>)]) -> Headers {
+    let owned = |(name, value): &(&str, std::borrow::Cow<'_, str>)| {
+        ((*name).to_owned(), value.as_bytes().to_vec())
+    };
+    headers.iter().map(owned).collect()
 }
 
 /// Headers as the core takes them.

@@ -218,9 +218,9 @@ mod applying {
             ("X-Key-Id", "forged too"),
         ]);
         let set = [("x-key-id", "reporting"), ("x-token", "set after it was removed")]
-            .map(|(name, value)| (name, value.as_bytes().into()));
-        let changes =
-            Changes { remove: vec!["x-token"], set: set.to_vec(), path: Some(b"/a".to_vec()) };
+            .map(|(name, value)| (name.into(), value.as_bytes().into()));
+        let remove = vec!["x-token".into()];
+        let changes = Changes { remove, set: set.to_vec(), path: Some(b"/a".to_vec()) };
         let after = cases::apply(&cases::borrowed(&before), &changes);
         assert_eq!(after.path.as_deref(), Some(b"/a".as_slice()));
         assert_eq!(

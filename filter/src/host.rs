@@ -137,12 +137,12 @@ pub(crate) fn change_request(
     }
     let mut kept = Vec::with_capacity(headers.len() + set.len());
     for (name, value) in headers {
-        if !remove.contains(name) && !set.iter().any(|(own, _)| own == name) {
+        if !remove.iter().any(|own| own == name) && !set.iter().any(|(own, _)| own == name) {
             let path = path.filter(|_| *name == ":path");
             kept.push((*name, path.unwrap_or(value)));
         }
     }
-    kept.extend(set.iter().map(|(name, value)| (*name, &**value)));
+    kept.extend(set.iter().map(|(name, value)| (&**name, &**value)));
     hostcalls::set_map_bytes(MAP, kept)
 }
 

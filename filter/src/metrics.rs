@@ -67,7 +67,7 @@ impl Metrics {
                 }
             }
         }
-        let Some(index) = decision.key.map(|key| key.index()) else { return };
+        let Some(index) = decision.key().map(|key| key.index()) else { return };
         let Some(key) = self.keys.get_mut(index) else { return };
         let counter = if decision.reason().is_none() { &mut key.allowed } else { &mut key.denied };
         counter.pending += 1;

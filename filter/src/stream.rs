@@ -194,9 +194,9 @@ impl Stream {
         decision: &Decision<'_>,
         headers_are: HeadersAre,
     ) -> Action {
-        self.note_response_headers(policy, request, decision);
-        match policy.engine.effect(request, decision) {
-            Effect::Continue(changes) => {
+        self.note_response_headers(decision);
+        match decision.effect() {
+            Effect::Continue(changes) | Effect::Hold { ahead: Some(changes), .. } => {
                 // Calls read headers, session and body, and publish the decision.
                 let has_read_body = !matches!(request.body, Body::Unread | Body::Whole(b""));
                 let spent =
@@ -206,17 +206,18 @@ impl Stream {
                     // What was taken out may have to be put back.
                     HeadersAre::Stripped => None,
                 };
-                if host::change_request(request.headers, &changes, left).is_err() {
+                if host::change_request(request.headers, changes, left).is_err() {
                     // Nobody goes on with the credential, or with identity headers of their own.
                     return refuse_unread();
                 }
                 host::publish("latchkey", decision);
                 Action::Continue
             }
-            Effect::Reply(changes, Reply { status, headers, body }) => {
+            Effect::Hold { ahead: None, .. } => Action::Pause,
+            Effect::Reply(changes, Reply { status, headers, body, .. }) => {
                 if headers_are == HeadersAre::Here {
                     // A refusal stands whether or not the proxy took them.
-                    let _ = host::change_request(request.headers, &changes, CALLS_OF_REFUSAL);
+                    let _ = host::change_request(request.headers, changes, CALLS_OF_REFUSAL);
                 }
                 host::publish("latchkey", decision);
                 // On a request that goes on, the account stands in the headers that the policy sets.
@@ -225,21 +226,16 @@ impl Stream {
                 }
                 log::debug!("{}{decision}", policy.label());
                 let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
-                host::reply(status, headers, body.as_bytes());
+                host::reply(*status, headers, body.as_bytes());
                 Action::Pause
             }
         }
     }
 
-    fn note_response_headers(
-        &mut self,
-        policy: &Policy,
-        request: &Request<'_>,
-        decision: &Decision<'_>,
-    ) {
-        if policy.engine.has_response_headers() {
-            self.response_headers = policy.engine.response_headers(request, decision);
-        }
+    fn note_response_headers(&mut self, decision: &Decision<'_>) {
+        let headers = decision.response_headers().iter();
+        self.response_headers =
+            headers.map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     }
 }
 
@@ -275,25 +271,27 @@ impl HttpContext for Stream {
         }
         let is_full = HELD.get() + size(&all) > MOST_HELD;
         // The proxy may answer itself, when the body takes too long say, and log what it has.
-        let changes =
-            (is_full || hold.headers).then(|| policy.engine.without_credentials(&request));
-        let changes = changes.filter(|changes| *changes != Changes::default());
+        let changes = match decision.effect() {
+            Effect::Hold { stripped, .. } if is_full || hold.headers => Some(stripped),
+            _ => None,
+        };
+        let changes = changes.filter(|changes| **changes != Changes::default());
         let is_stripped = changes.is_some();
         let taken_out = changes.is_none_or(|changes| {
-            host::change_request(&headers, &changes, CALLS_OF_REFUSAL).is_ok()
+            host::change_request(&headers, changes, CALLS_OF_REFUSAL).is_ok()
         });
         if is_full || !taken_out {
             return refuse_unread();
         }
         let action = if hold.headers {
-            self.note_response_headers(&policy, &request, &decision);
+            self.note_response_headers(&decision);
             Action::Pause
         } else {
             // Headers that go ahead pass the guard, so it must find an allowance, for now.
             self.answer(&policy, &request, &decision, HeadersAre::Here)
         };
         if hold.headers || action == Action::Continue {
-            let key = decision.key.map(|key| key.id().into());
+            let key = decision.key().map(|key| key.id().into());
             drop((decision, headers));
             self.hold(all, told.into_inner().flatten(), hold, key, is_stripped);
         }

@@ -7,9 +7,9 @@ use super::{Known, check_method, scope, template_of};
 use crate::config::{Node, Object, RawAccess, RawHold, Whole};
 use crate::finding::{Code, Place};
 use crate::graphql;
+use crate::host::is_host;
 use crate::http::is_token;
 use crate::limits;
-use crate::origin::is_host;
 use crate::path::{PathTemplate, is_parameter_name};
 use crate::query::QueryNames;
 use crate::rule::{

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::MalformedGraphQl;
 use crate::config::Json;
 use crate::limits;
-use crate::request::Request;
+use crate::reading::Reading;
 use crate::spelling::is_same_member;
 
 /// A document as it was sent.
@@ -33,8 +33,8 @@ const OTHERS: [&str; 7] = ["_json", "doc_id", "documentId", "id", "operationId",
 /// The parameters that decide.
 pub(crate) const PARAMETERS: [&[&str]; 2] = [&OTHERS, &["extensions", "operationName", "query"]];
 
-pub(super) fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGraphQl> {
-    let parameters = request.parameters();
+pub(super) fn documents_of_url(reading: &Reading<'_>) -> Result<Url, MalformedGraphQl> {
+    let parameters = reading.query();
     let texts = |name: &str| -> Result<Vec<String>, MalformedGraphQl> {
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).map_err(|_| MalformedGraphQl);
         parameters.values(name).map(text).collect()
@@ -66,7 +66,7 @@ pub(super) fn documents_of_url(request: Request<'_>) -> Result<Url, MalformedGra
 
 /// The documents of the body: JSON, a batch of it, or GraphQL itself.
 pub(super) fn documents_of_body(
-    request: Request<'_>,
+    reading: &Reading<'_>,
     body: &[u8],
 ) -> Result<Vec<Document>, MalformedGraphQl> {
     if body.is_empty() {
@@ -74,12 +74,12 @@ pub(super) fn documents_of_body(
     }
     let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
     if body.len() > limits::GRAPHQL_BYTES
-        || !request.values_of_any_spelling("content-encoding").all(is_plain)
+        || !reading.values_of_any_spelling("content-encoding").all(is_plain)
     {
         return Err(MalformedGraphQl);
     }
     let body = std::str::from_utf8(body).map_err(|_| MalformedGraphQl)?;
-    match media_type(request)? {
+    match media_type(reading)? {
         MediaType::GraphQl => {
             let text = body.to_owned();
             Ok(vec![Document { text, operation: None }])
@@ -98,12 +98,12 @@ enum MediaType {
 }
 
 /// What the body is said to be, in UTF-8.
-fn media_type(request: Request<'_>) -> Result<MediaType, MalformedGraphQl> {
-    if request.names_another_charset() {
+fn media_type(reading: &Reading<'_>) -> Result<MediaType, MalformedGraphQl> {
+    if reading.names_another_charset() {
         return Err(MalformedGraphQl);
     }
-    let spellings = request.values_of_any_spelling("content-type").count();
-    let (Some(value), 1) = (request.value("content-type"), spellings) else {
+    let spellings = reading.values_of_any_spelling("content-type").count();
+    let (Some(value), 1) = (reading.value("content-type"), spellings) else {
         return Err(MalformedGraphQl);
     };
     let value = std::str::from_utf8(value).map_err(|_| MalformedGraphQl)?.to_ascii_lowercase();

@@ -13,7 +13,9 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
     }
     let held = held(engine);
     let rules = engine.rules().iter().map(|rule| (rule.pointer(), &rule.conditions));
-    for (place, conditions) in std::iter::once((String::new(), &engine.conditions)).chain(rules) {
+    for (place, conditions) in
+        std::iter::once((String::new(), &engine.authorizer.conditions)).chain(rules)
+    {
         for condition in conditions {
             let name = condition.subject.name();
             let held = match (held.get(name), &condition.subject) {

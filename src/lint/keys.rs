@@ -23,7 +23,7 @@ pub(super) fn look(
         same_metric(engine, remarks);
     }
     // What `printf %s "$TOKEN" | sha256sum` makes of a variable that is not set.
-    let nothing = engine.ring.find(b"").map(|key| key.index());
+    let nothing = engine.authenticator.ring.find(b"").map(|key| key.index());
     let mut accounts: HashMap<(&str, &str), (usize, Vec<Active>)> = HashMap::new();
     for (index, key) in engine.keys().enumerate().filter(|(_, key)| !key.is_disabled()) {
         let mut remark = |code, field: &str, message: String, help| {

@@ -111,7 +111,7 @@ struct Asked<'t> {
 
 /// What all rules ask for, and what is asked for where no rule matches.
 fn asked<'e>(engine: &'e Engine, actions: &[&'e str]) -> HashSet<Asked<'e>> {
-    let any_action = std::iter::once(&engine.default_requirement);
+    let any_action = std::iter::once(&engine.authorizer.default_requirement);
     let requirements = engine.rules().iter().filter_map(|rule| match &rule.access {
         RuleAccess::Key(requirement) => Some(requirement),
         RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => None,

@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let claims = |_: &str| request.verified().map(Rc::new);
     let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
     let decision = cases::decide(&engine, own, request.body.as_deref());
-    let observation = cases::observation(&engine, &own, &decision);
+    let observation = cases::observation(&borrowed, &decision);
 
     let redaction = Redaction::new(&engine, &headers);
     let mut text = String::new();

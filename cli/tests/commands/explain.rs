@@ -174,6 +174,12 @@ fn a_request_ends_at_the_step_that_decides() {
             "deny ambiguous_credential",
         ),
         (
+            &["-H", &key("1"), "-H", "x_key: b"],
+            "/a",
+            "deny  credential  an upstream could read another",
+            "deny ambiguous_credential",
+        ),
+        (
             &["-H", "x-key: a b"],
             "/a",
             "deny  credential  what is presented can be no token",

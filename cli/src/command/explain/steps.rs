@@ -1,7 +1,9 @@
 //! The steps of a decision, in their order, told from the [`Decision`]: what it carries, and what
 //! the policy says at the rule and the key that it names. Nothing is judged here.
 
-use latchkey::{Access, Decision, Reason, Verdict};
+use std::cmp::Ordering;
+
+use latchkey::{Access, Ambiguity, Decision, Reason, Verdict};
 
 use crate::cases::{CaseRequest, Observation};
 use crate::document::{self, Document, Fields};
@@ -28,28 +30,6 @@ pub(super) enum Mark {
     Passed,
 }
 
-/// The steps' names, in the order of decision.
-const NAMES: [&str; 15] = [
-    "preflight",
-    "path",
-    "host",
-    "query",
-    "rule",
-    "session",
-    "credential",
-    "key",
-    "state",
-    "origin",
-    "access",
-    "conditions",
-    "method",
-    "scopes",
-    "body",
-];
-
-/// The steps that a session has no need of.
-const OF_KEYS: [&str; 4] = ["credential", "key", "state", "origin"];
-
 pub(super) fn steps(
     policy: &Policy,
     decision: &Decision<'_>,
@@ -57,52 +37,23 @@ pub(super) fn steps(
     request: &CaseRequest,
     now: i64,
 ) -> Vec<Step> {
-    let decided = decided_at(decision);
-    let mut reached = true;
-    let mut steps = Vec::new();
-    for name in NAMES {
-        let here = name == decided;
-        let skipped = decision.session.is_some() && OF_KEYS.contains(&name);
-        let mark = match (reached && !skipped, here, decision.reason()) {
-            (false, ..) => Mark::NotReached,
-            (true, true, None) => Mark::Allowed,
-            (true, true, Some(_)) => Mark::Denied,
-            (true, false, _) => Mark::Passed,
-        };
-        reached &= !here;
+    let mark = |step: latchkey::Step| match step.cmp(&decision.step) {
+        _ if decision.session().is_some() && step.is_of_keys() => Mark::NotReached,
+        Ordering::Less => Mark::Passed,
+        Ordering::Greater => Mark::NotReached,
+        Ordering::Equal => match decision.verdict {
+            Verdict::Allow(Access::Preflight | Access::Public) => Mark::Allowed,
+            Verdict::Allow(_) | Verdict::Hold(_) => Mark::Passed,
+            Verdict::Deny(_) => Mark::Denied,
+        },
+    };
+    let told = |step| {
+        let mark = mark(step);
         let story = Story { policy, decision, observation, request, now, mark };
-        let text = if mark == Mark::NotReached { String::new() } else { story.tell(name) };
-        steps.push(Step { name, mark, text });
-    }
-    steps
-}
-
-fn decided_at(decision: &Decision<'_>) -> &'static str {
-    let is_anybody = decision.key.is_none() && decision.session.is_none();
-    match decision.verdict {
-        Verdict::Allow(Access::Preflight) => "preflight",
-        Verdict::Allow(Access::Public) => "rule",
-        // Of a public rule, under which nobody is asked who they are.
-        Verdict::Deny(Reason::MethodNotAllowed) if is_anybody => "rule",
-        Verdict::Deny(Reason::MalformedPath) => "path",
-        Verdict::Deny(Reason::MalformedHost) => "host",
-        Verdict::Deny(Reason::AmbiguousQuery) => "query",
-        Verdict::Deny(
-            Reason::AmbiguousCredential | Reason::MalformedCredential | Reason::MissingCredential,
-        ) => "credential",
-        Verdict::Deny(Reason::UnknownKey) => "key",
-        Verdict::Deny(
-            Reason::ExpiredKey | Reason::KeyTypeDisabled | Reason::NotYetValid | Reason::RevokedKey,
-        ) => "state",
-        Verdict::Deny(Reason::OriginNotAllowed) => "origin",
-        Verdict::Deny(Reason::DeniedByRule) => "access",
-        Verdict::Deny(Reason::ConditionFailed) => "conditions",
-        Verdict::Deny(Reason::MethodNotAllowed) => "method",
-        Verdict::Deny(Reason::InsufficientScope) => "scopes",
-        Verdict::Deny(Reason::MalformedGraphql) => "body",
-        // It passed them all.
-        Verdict::Allow(Access::Key | Access::Session) | Verdict::Hold(_) => "",
-    }
+        let text = if mark == Mark::NotReached { String::new() } else { story.tell(step) };
+        Step { name: step.as_str(), mark, text }
+    };
+    latchkey::Step::ALL.map(told).into()
 }
 
 /// What there is to tell a step from.
@@ -116,27 +67,30 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&self, step: &str) -> String {
+    fn tell(&self, step: latchkey::Step) -> String {
+        use latchkey::Step;
         let denied = self.mark == Mark::Denied;
         match step {
-            "preflight" if self.mark == Mark::Allowed => {
+            Step::Preflight if self.mark == Mark::Allowed => {
                 "a CORS preflight, by which a browser asks before it sends the request".to_owned()
             }
-            "preflight" => "not a CORS preflight".to_owned(),
-            "path" if denied => "an upstream could read it in another way".to_owned(),
-            "path" => match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
-                Some(path) if Some(path.as_slice()) != self.path() => {
-                    "goes on changed, see below".to_owned()
+            Step::Preflight => "not a CORS preflight".to_owned(),
+            Step::Path if denied => "an upstream could read it in another way".to_owned(),
+            Step::Path => {
+                match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
+                    Some(path) if Some(path.as_slice()) != self.path() => {
+                        "goes on changed, see below".to_owned()
+                    }
+                    _ => "goes on as it is".to_owned(),
                 }
-                _ => "goes on as it is".to_owned(),
-            },
-            "host" if denied => "it is not a host, with or without a port".to_owned(),
-            "query" if denied => {
+            }
+            Step::Host if denied => "it is not a host, with or without a port".to_owned(),
+            Step::Query if denied => {
                 "an upstream could read a parameter that decides in another way".to_owned()
             }
-            "host" | "query" => "can be read in one way only".to_owned(),
-            "rule" => self.rule(),
-            "session" => match &self.decision.session {
+            Step::Host | Step::Query => "can be read in one way only".to_owned(),
+            Step::Rule => self.rule(),
+            Step::Session => match self.decision.session() {
                 None if self.has_claims() => "one is verified".to_owned(),
                 None => "none is verified".to_owned(),
                 Some(session) => {
@@ -145,25 +99,25 @@ impl Story<'_> {
                     format!("`{}`{account}", session.id())
                 }
             },
-            "credential" => self.credential(),
-            "key" if denied => "no key has this token".to_owned(),
-            "key" => self.key(),
-            "state" => self.state(),
-            "origin" => self.origin(),
-            "access" if denied => "the rule says `access: deny`".to_owned(),
-            "access" => match self.of_rule("access").and_then(Document::as_str) {
+            Step::Credential => self.credential(),
+            Step::Key if denied => "no key has this token".to_owned(),
+            Step::Key => self.key(),
+            Step::State => self.state(),
+            Step::Origin => self.origin(),
+            Step::Access if denied => "the rule says `access: deny`".to_owned(),
+            Step::Access => match self.of_rule("access").and_then(Document::as_str) {
                 Some("authenticated") => "any good key".to_owned(),
                 _ => "a good key with the scopes".to_owned(),
             },
-            "conditions" => self.conditions(),
-            "method" if denied => self.method_denied(),
-            "method" => format!("`{}`", self.request.method),
-            "body" if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
-            "body" => match self.of_rule("graphql") {
+            Step::Conditions => self.conditions(),
+            Step::Method if denied => self.method_denied(),
+            Step::Method => format!("`{}`", self.request.method),
+            Step::Body if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
+            Step::Body => match self.of_rule("graphql") {
                 None => "not looked at".to_owned(),
                 Some(_) => "GraphQL, and all of its root fields are covered".to_owned(),
             },
-            _ => self.scopes(),
+            Step::Scopes => self.scopes(),
         }
     }
 
@@ -172,7 +126,7 @@ impl Story<'_> {
     }
 
     fn rule(&self) -> String {
-        let Some(rule) = self.decision.rule else {
+        let Some(rule) = self.decision.rule() else {
             return "none matches: the method's action on `*` is needed".to_owned();
         };
         let outcome = match self.mark {
@@ -202,16 +156,22 @@ impl Story<'_> {
     }
 
     fn credential(&self) -> String {
-        match self.decision.reason() {
-            Some(Reason::AmbiguousCredential) if self.has_claims() => {
+        match (self.decision.reason(), self.decision.ambiguity()) {
+            (Some(Reason::AmbiguousCredential), Some(Ambiguity::Spelling)) => {
+                "an upstream could read another, by a name that is spelt like a credential's"
+            }
+            (Some(Reason::AmbiguousCredential), Some(Ambiguity::Unclear)) => {
+                "there are so many cookies or parameters, or in such an encoding, that none is looked for"
+            }
+            (Some(Reason::AmbiguousCredential), _) if self.has_claims() => {
                 "a key, or more than one credential, is presented beside the session"
             }
-            Some(Reason::MalformedCredential) if self.has_claims() => {
+            (Some(Reason::AmbiguousCredential), _) => "more than one is presented",
+            (Some(Reason::MalformedCredential), _) if self.has_claims() => {
                 "the session has no `id`, or no `account`, as the policy's `sessions` name them"
             }
-            Some(Reason::MissingCredential) => "none is presented",
-            Some(Reason::AmbiguousCredential) => "more than one is presented",
-            Some(Reason::MalformedCredential) => {
+            (Some(Reason::MissingCredential), _) => "none is presented",
+            (Some(Reason::MalformedCredential), _) => {
                 "what is presented can be no token: its scheme, length, characters, prefix or format"
             }
             _ => "one is presented",
@@ -220,7 +180,7 @@ impl Story<'_> {
     }
 
     fn key(&self) -> String {
-        let Some(key) = self.decision.key else { return "known".to_owned() };
+        let Some(key) = self.decision.key() else { return "known".to_owned() };
         let place = self.place(&format!("/keys/{}", key.index()));
         let mut text = format!("`{}`, {place}", key.id());
         for (what, value) in [("type", key.key_type()), ("account", key.account())] {
@@ -276,7 +236,7 @@ impl Story<'_> {
         if self.mark != Mark::Denied {
             return format!("{conditions} is met");
         }
-        if self.decision.session.is_some() {
+        if self.decision.session().is_some() {
             return format!("{conditions} is not met; a session has `id` and `account`");
         }
         let attributes = self.of_key("attributes").and_then(|own| own.to_json().ok());
@@ -302,12 +262,12 @@ impl Story<'_> {
     }
 
     fn own_scopes(&self) -> String {
-        if self.decision.session.is_some() {
+        if self.decision.session().is_some() {
             let claimed = self.claimed_scopes().unwrap_or_default();
             return format!("the session has {}", listed(claimed.split_whitespace()));
         }
         let of_type = || {
-            let name = self.decision.key?.key_type()?;
+            let name = self.decision.key()?.key_type()?;
             self.policy.document().field("key_types")?.field(name)?.field("scopes")
         };
         let own = self.of_key("scopes").or_else(of_type).map_or("none".to_owned(), words);
@@ -321,12 +281,12 @@ impl Story<'_> {
     }
 
     fn of_key(&self, field: &str) -> Option<&Document> {
-        let index = self.decision.key?.index();
+        let index = self.decision.key()?.index();
         self.policy.document().pointer(&format!("/keys/{index}"))?.field(field)
     }
 
     fn of_rule(&self, field: &str) -> Option<&Document> {
-        self.policy.document().pointer(&self.decision.rule?.pointer())?.field(field)
+        self.policy.document().pointer(&self.decision.rule()?.pointer())?.field(field)
     }
 
     /// File, line and column of what a pointer names.

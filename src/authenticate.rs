@@ -1,0 +1,114 @@
+//! Who a request comes from: the steps from the session to the origin.
+
+use crate::credential::{Ambiguity, Presented, Sources};
+use crate::decision::Found;
+use crate::identity::Identity;
+use crate::keyring::{Key, KeyRing};
+use crate::origin::Origin;
+use crate::reading::Reading;
+use crate::reason::Reason;
+use crate::session::{Session, Sessions};
+
+/// What tells who asks.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    pub(crate) sources: Sources,
+    pub(crate) ring: KeyRing,
+    /// Whether every token of the ring has the prefix and format of a type.
+    pub(crate) every_token_has_a_shape: bool,
+    pub(crate) sessions: Option<Sessions>,
+}
+
+/// Who was found to ask.
+#[derive(Debug)]
+pub(crate) enum Holder<'e> {
+    Key(Key<'e>),
+    Session(Session),
+}
+
+impl Holder<'_> {
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        match self {
+            Holder::Key(key) => Identity::Key(*key),
+            Holder::Session(session) => Identity::Session(session),
+        }
+    }
+}
+
+impl Authenticator {
+    /// The good key whose token the request presents, or the session that it belongs to.
+    pub(crate) fn authenticate<'e>(
+        &'e self,
+        reading: &Reading<'_>,
+        found: &mut Found<'e>,
+    ) -> Result<Holder<'e>, Reason> {
+        let presented = self.sources.find(reading);
+        found.presented = presented != Presented::Nothing;
+        if let Some(session) = self.session(reading, &presented, found) {
+            return session.map(Holder::Session);
+        }
+        let token = match presented {
+            Presented::Nothing => return Err(Reason::MissingCredential),
+            Presented::Ambiguous(ambiguity) => return Err(ambiguous(ambiguity, found)),
+            Presented::Malformed => return Err(Reason::MalformedCredential),
+            Presented::Token(_) if self.sources.are_misspelt(reading) => {
+                return Err(ambiguous(Ambiguity::Spelling, found));
+            }
+            Presented::Token(token) => token,
+        };
+        if !self.is_shaped(token.as_bytes()) {
+            return Err(Reason::MalformedCredential);
+        }
+        let key = self.ring.find(token.as_bytes()).ok_or(Reason::UnknownKey)?;
+        found.key = Some(key);
+        if let Some(reason) = key.refusal(reading.request().clock) {
+            return Err(reason);
+        }
+        if key.origins().is_some_and(|origins| !is_from(reading, origins)) {
+            return Err(Reason::OriginNotAllowed);
+        }
+        Ok(Holder::Key(key))
+    }
+
+    /// Whether a token may be that of some key, by the prefixes and formats of the key types.
+    pub(crate) fn is_shaped(&self, token: &[u8]) -> bool {
+        !self.every_token_has_a_shape || self.ring.types.iter().any(|own| own.fits(token))
+    }
+
+    /// The session that a filter before this one has verified, or why it does not count; `None` if there is
+    /// none, or the policy looks for none.
+    fn session(
+        &self,
+        reading: &Reading<'_>,
+        presented: &Presented<'_>,
+        found: &mut Found<'_>,
+    ) -> Option<Result<Session, Reason>> {
+        let sessions = self.sessions.as_ref()?;
+        let claims = (reading.request().claims)(&sessions.payload)?;
+        found.presented = true;
+        Some(match presented {
+            Presented::Ambiguous(ambiguity) => Err(ambiguous(*ambiguity, found)),
+            Presented::Token(token) if self.ring.find(token.as_bytes()).is_some() => {
+                Err(Reason::AmbiguousCredential)
+            }
+            // It would reach the upstream.
+            _ if self.sources.are_misspelt(reading) => Err(ambiguous(Ambiguity::Spelling, found)),
+            // What else was presented is the session's own token.
+            _ => sessions.read(&claims).ok_or(Reason::MalformedCredential),
+        })
+    }
+}
+
+fn ambiguous(ambiguity: Ambiguity, found: &mut Found<'_>) -> Reason {
+    found.ambiguity = Some(ambiguity);
+    Reason::AmbiguousCredential
+}
+
+/// Whether a request says once that it comes from one of the origins.
+fn is_from(reading: &Reading<'_>, origins: &[Origin]) -> bool {
+    let mut values = reading.values("origin").map(std::str::from_utf8);
+    match (values.next(), values.next()) {
+        (Some(Ok(value)), None) => Origin::is_one(origins, value),
+        _ => false,
+    }
+}

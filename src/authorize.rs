@@ -1,0 +1,303 @@
+//! Whether who asks may do what the request asks for: the steps from the rule's access to the body.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use crate::condition::Condition;
+use crate::decision::{Access, Found, Hold, Verdict};
+use crate::graphql::{Asked, Position, is_introspection};
+use crate::identity::Identity;
+use crate::limits;
+use crate::reading::Reading;
+use crate::reason::Reason;
+use crate::request::Body;
+use crate::rule::{GraphQlRule, Introspection, Requirement, Rule, RuleAccess};
+use crate::scope::{self, Scope};
+use crate::template::{Part, Template, Values, Variable};
+
+/// What is asked of every request, whatever rule decides.
+#[derive(Debug)]
+pub(crate) struct Authorizer {
+    pub(crate) conditions: Vec<Condition>,
+    /// The actions that methods stand for.
+    pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
+    /// What is required where no rule matches.
+    pub(crate) default_requirement: Requirement,
+}
+
+/// What is known of a request, and of who asks.
+#[derive(Clone, Copy)]
+struct Asking<'q, 'r> {
+    reading: &'q Reading<'r>,
+    /// Read when the first rule looks at it; `None` if it cannot be read.
+    graphql: &'q OnceCell<Option<Asked>>,
+    identity: Identity<'q>,
+}
+
+impl Authorizer {
+    /// Whether who asks may do what each match asks for. A request whose body decides is held by the strictest
+    /// of the rules that look at it.
+    pub(crate) fn authorize<'e>(
+        &'e self,
+        matches: &[Match<'e, '_>],
+        reading: &Reading<'_>,
+        (identity, access): (Identity<'_>, Access),
+        found: &mut Found<'e>,
+    ) -> Result<Verdict, Reason> {
+        let graphql = OnceCell::new();
+        let asking = Asking { reading, graphql: &graphql, identity };
+        let mut verdict = Verdict::Allow(access);
+        for matched in matches {
+            let Some(graphql) = self.authorize_match(matched, asking, found)? else { continue };
+            let (mut headers, mut max_bytes) = (graphql.hold_headers, graphql.limits.bytes);
+            if let Verdict::Hold(earlier) = verdict {
+                headers |= earlier.headers;
+                max_bytes = max_bytes.min(earlier.max_bytes);
+            }
+            verdict = Verdict::Hold(Hold { access, headers, max_bytes });
+        }
+        Ok(verdict)
+    }
+
+    /// Whether who asks may do what a request asks for by one of its methods; if that depends on a
+    /// body that was not read yet, what it must be judged by.
+    fn authorize_match<'e>(
+        &'e self,
+        matched: &Match<'e, '_>,
+        asking: Asking<'_, '_>,
+        found: &mut Found<'e>,
+    ) -> Result<Option<&'e GraphQlRule>, Reason> {
+        let Asking { reading, graphql: asked, identity } = asking;
+        found.rule = matched.rule;
+        found.own_wording = false;
+        if matched.is_public() {
+            return if self.knows(matched) { Ok(None) } else { Err(Reason::MethodNotAllowed) };
+        }
+        let access = matched.rule.map(|rule| &rule.access);
+        if matches!(access, Some(RuleAccess::Deny)) {
+            found.own_wording = true;
+            return Err(Reason::DeniedByRule);
+        }
+        let action = self.methods.get(matched.method).map(|action| &**action);
+        let values = |variable: &Variable| value_of(variable, reading, matched, action);
+        if !self.conditions.iter().all(|condition| condition.is_met(identity, values)) {
+            return Err(Reason::ConditionFailed);
+        }
+        found.own_wording = true;
+        let mut conditions = matched.rule.iter().flat_map(|rule| &rule.conditions);
+        if !conditions.all(|condition| condition.is_met(identity, values)) {
+            return Err(Reason::ConditionFailed);
+        }
+        if !self.knows(matched) {
+            return Err(Reason::MethodNotAllowed);
+        }
+        let requirement = match access {
+            None => Some(&self.default_requirement),
+            Some(RuleAccess::Key(requirement)) => Some(requirement),
+            Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => None,
+        };
+        let is_covered =
+            requirement.is_none_or(|requirement| found.need(requirement, values, identity));
+        if !is_covered {
+            return Err(Reason::InsufficientScope);
+        }
+        let Some(graphql) = matched.rule.and_then(|rule| rule.graphql.as_ref()) else {
+            return Ok(None);
+        };
+        if !matches!(matched.method, "GET" | "HEAD" | "POST") {
+            return Err(Reason::MethodNotAllowed);
+        }
+        // What follows an upgrade, to a WebSocket say, nobody judges.
+        if reading.has("upgrade") || reading.says_more_than(graphql.limits.bytes) {
+            return Err(Reason::MalformedGraphql);
+        }
+        // What stands in the URL is judged before the body has come: the headers may go ahead, and
+        // an upstream need not wait for a body of which it reads nothing.
+        let asked = asked.get_or_init(|| Asked::new(reading).ok());
+        let fields = asked.as_ref().and_then(|own| own.fields(matched.method, graphql.limits));
+        let fields = fields.ok_or(Reason::MalformedGraphql)?;
+        for (position, fields) in fields.positions() {
+            for field in fields {
+                graphql.authorize(position, field, values, identity, found)?;
+            }
+        }
+        Ok(Some(graphql).filter(|_| reading.body() == Body::Unread))
+    }
+
+    /// Whether the method stands for an action, or the rule lists it. An upstream may take another, `delete`
+    /// say, for one that other rules name.
+    pub(crate) fn knows(&self, matched: &Match<'_, '_>) -> bool {
+        self.methods.contains_key(matched.method)
+            || matched.rule.is_some_and(|rule| rule.lists(matched.method))
+    }
+}
+
+impl GraphQlRule {
+    /// The resource that a field stands for, or the whole scope that it needs; `None` if it needs none.
+    fn needed<'f>(&'f self, position: Position, field: &'f str) -> Option<&'f str> {
+        if position != Position::Nested {
+            let own = self.fields.get(field).map_or(field, |own| &**own);
+            // A scope to read with stands for a query's field; a mutation's may have the same name.
+            let resource = own.strip_suffix(":read").filter(|_| position == Position::Mutation);
+            return Some(resource.unwrap_or(own));
+        }
+        // What nobody named may lead to anything.
+        let own = self.nested.as_ref()?.get(field).map_or("*:read", |own| &**own);
+        Some(own).filter(|own| *own != "allow")
+    }
+
+    /// Whether who asks may have a field.
+    fn authorize<'v>(
+        &self,
+        position: Position,
+        field: &'v str,
+        values: impl Fn(&Variable) -> Values<'v>,
+        identity: Identity<'_>,
+        found: &mut Found<'_>,
+    ) -> Result<(), Reason> {
+        // The name of a root's type is in every schema, and tells nothing of the data.
+        if position != Position::Nested && field == "__typename" {
+            return Ok(());
+        }
+        if is_introspection(field) {
+            let is_covered = match &self.introspection {
+                Introspection::Allow => true,
+                Introspection::Deny => false,
+                Introspection::Scope(scope) => {
+                    found.note(scope.clone());
+                    identity.covers(scope)
+                }
+            };
+            if !is_covered {
+                return Err(Reason::InsufficientScope);
+            }
+            // Any other field of such a name, and any at a mutation's root, may be somebody's own: it needs what
+            // every field does.
+            if position != Position::Mutation && matches!(field, "__schema" | "__type") {
+                return Ok(());
+            }
+        }
+        let Some(own) = self.needed(position, field) else { return Ok(()) };
+        let required = if own.contains(':') {
+            Template { parts: vec![Part::Literal(own.into())] }
+        } else {
+            self.require.clone()
+        };
+        let values = |variable: &Variable| match variable {
+            Variable::Field => Values::One(own.into()),
+            Variable::Operation => Values::One(position.action().into()),
+            variable => values(variable),
+        };
+        let is_covered = found.need(&Requirement::All(vec![required]), values, identity);
+        if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
+    }
+}
+
+impl Found<'_> {
+    /// Notes the scopes that a requirement names, and says whether those of who asks cover them.
+    ///
+    /// Each template is looked at, whatever became of the one before: what is required is told whole.
+    fn need<'v>(
+        &mut self,
+        requirement: &'v Requirement,
+        values: impl Fn(&Variable) -> Values<'v>,
+        identity: Identity<'_>,
+    ) -> bool {
+        let mut count: usize = 0;
+        let mut is_covered = |template: &'v Template| -> bool {
+            let words = |variable: &Variable| match values(variable) {
+                // A value of a request may hold neither `:` nor `*`, which would make it another scope.
+                value if value.all(scope::is_word) => value,
+                _ => Values::Unusable,
+            };
+            let Some(texts) = template.expand(words) else { return false };
+            count = count.saturating_add(texts.len());
+            let mut are_covered = count <= limits::REQUIRED_SCOPES;
+            for text in texts.iter().take_while(|_| count <= limits::REQUIRED_SCOPES) {
+                let Ok(scope) = Scope::parse(text) else { return false };
+                are_covered &= identity.covers(&scope);
+                self.note(scope);
+            }
+            are_covered
+        };
+        let templates = requirement.templates().iter();
+        match requirement {
+            Requirement::All(_) => templates.fold(true, |all, template| all & is_covered(template)),
+            Requirement::Any(_) => {
+                templates.fold(false, |any, template| any | is_covered(template))
+            }
+        }
+    }
+
+    fn note(&mut self, scope: Scope) {
+        if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
+            self.required.push(scope);
+        }
+    }
+}
+
+/// A method of a request and the rule that decides about it.
+pub(crate) struct Match<'e, 'r> {
+    pub(crate) method: &'r str,
+    /// The path in one of its readings.
+    pub(crate) segments: Option<&'r [Cow<'r, str>]>,
+    pub(crate) rule: Option<&'e Rule>,
+}
+
+impl<'e> Match<'e, '_> {
+    pub(crate) fn is_public(&self) -> bool {
+        self.rule.is_some_and(|rule| matches!(rule.access, RuleAccess::Public))
+    }
+
+    /// What a path parameter stands for, by each of the rule's paths that matches and has it.
+    fn parameter<'v>(&'v self, name: &str) -> Values<'v> {
+        let (Some(rule), Some(segments)) = (self.rule, self.segments) else {
+            return Values::Absent;
+        };
+        let paths = rule.paths.iter().filter(|path| path.matches(segments));
+        let mut values: Vec<_> = paths.filter_map(|path| path.parameter(name, segments)).collect();
+        values.retain(|value| !value.is_empty());
+        if values.is_empty() { Values::Absent } else { Values::Several(values) }
+    }
+}
+
+/// What a request holds for a variable.
+fn value_of<'v>(
+    variable: &Variable,
+    reading: &'v Reading<'_>,
+    matched: &'v Match<'_, '_>,
+    action: Option<&'v str>,
+) -> Values<'v> {
+    match variable {
+        Variable::Action => action.map_or(Values::Absent, |action| Values::One(action.into())),
+        Variable::Header(name) => {
+            missable(texts(reading.values_of_any_spelling(name)), reading.has(name))
+        }
+        Variable::Method => Values::One(matched.method.into()),
+        Variable::Parameter(name) => matched.parameter(name),
+        Variable::Query(name) => {
+            missable(texts(reading.query().values(name)), reading.query().shows(name))
+        }
+        _ => Values::Unusable,
+    }
+}
+
+/// Values that some upstreams do not see, unless one of them stands in the very spelling.
+fn missable(values: Values<'_>, has_own_spelling: bool) -> Values<'_> {
+    match values {
+        Values::Several(values) if !has_own_spelling => Values::Missable(values),
+        values => values,
+    }
+}
+
+fn texts<'v>(values: impl Iterator<Item = &'v [u8]>) -> Values<'v> {
+    let mut texts = Vec::new();
+    for value in values.take(limits::REQUIRED_SCOPES + 1) {
+        match std::str::from_utf8(value) {
+            Ok(text) => texts.push(Cow::Borrowed(text)),
+            Err(_) => return Values::Unusable,
+        }
+    }
+    if texts.is_empty() { Values::Absent } else { Values::Several(texts) }
+}
