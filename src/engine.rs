@@ -121,6 +121,11 @@ impl Engine {
         self.authenticator.sessions.is_some()
     }
 
+    /// Where a filter before this one leaves the claims of a verified session; `None` if sessions are not asked for.
+    pub fn session_payload(&self) -> Option<&str> {
+        self.authenticator.sessions.as_ref().map(|sessions| &*sessions.payload)
+    }
+
     /// Decides about a request, and tells what to do about it.
     ///
     /// A request that fails several [`Step`]s is refused at the first.

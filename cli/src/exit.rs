@@ -1,5 +1,7 @@
 //! How a command ends.
 
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 /// What a command tells the shell. Wrong usage is 2, too, and clap's to report.
@@ -25,5 +27,22 @@ impl From<Exit> for ExitCode {
             Exit::Denied | Exit::Usage => 2,
             Exit::Findings => 3,
         })
+    }
+}
+
+/// The command was called in a way that it does not know, which ends it with [`Exit::Usage`].
+#[derive(Debug)]
+pub(crate) struct Usage {
+    /// What is wrong, in one line.
+    pub(crate) message: String,
+    /// What could be meant, in lines of their own; may be empty.
+    pub(crate) help: String,
+}
+
+impl Error for Usage {}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
     }
 }

@@ -46,7 +46,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) if is_closed_pipe(&error) => Exit::Failed,
         Err(error) => {
             let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {error:#}");
-            Exit::Failed
+            let Some(usage) = error.downcast_ref::<exit::Usage>() else { return Exit::Failed };
+            for line in usage.help.lines() {
+                let _ = writeln!(anstream::stderr(), "  {line}");
+            }
+            Exit::Usage
         }
     }
 }

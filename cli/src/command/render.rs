@@ -1,9 +1,15 @@
 //! `latchkey render`: a policy in the form that a proxy takes.
 
 mod envoy;
-mod kubernetes;
+mod envoy_gateway;
+mod istio;
+mod module;
+mod session;
+mod target;
 
+use std::fmt;
 use std::io::{self, Write};
+use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -16,6 +22,7 @@ use crate::progress::Progress;
 use crate::style::warn;
 
 pub(crate) use envoy::{ecds_version, write_ecds};
+use session::Issuer;
 
 /// Print a policy in the form that a proxy takes
 ///
@@ -28,26 +35,49 @@ pub struct Arguments {
     files: PolicyFiles,
     /// What to print
     #[arg(long, value_enum)]
-    to: Target,
-    /// Where the proxy finds the filter: a path, or for istio and envoy-gateway an oci:// or
-    /// https:// URL
+    to: Form,
+    /// Where the proxy finds the filter: a path; for istio and envoy-gateway also an image or an https:// URL
     #[arg(long, value_name = "PATH", required_if_eq_any([
         ("to", "ecds"), ("to", "envoy"), ("to", "istio"), ("to", "envoy-gateway"),
     ]))]
     wasm: Option<String>,
-    /// SHA-256 of the filter, or of the image for an oci:// URL; a path's is found out
+    /// SHA-256 of the filter, or of the image's manifest, where it is fetched
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
-    /// Kubernetes namespace; default istio-system, or default
+    /// istio and envoy-gateway: what is protected, such as `gateway/NAME`
+    #[arg(long)]
+    target: Option<String>,
+    /// Kubernetes namespace of the target; default istio-system for `ingress:`, else default
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// istio: the gateway's label `istio`, default ingressgateway; envoy-gateway: its Gateway,
-    /// default eg
+    /// What the rendered resources are called
+    #[arg(long, default_value = "latchkey")]
+    name: String,
+    /// Version of Istio or Envoy Gateway, such as `1.27`; default the newest that was tested
+    #[arg(long, value_name = "VERSION")]
+    mesh_version: Option<MeshVersion>,
+    /// envoy-gateway: what the guard is; default policy, or patch before 1.9
+    #[arg(long, value_enum)]
+    guard: Option<Guard>,
+    /// envoy-gateway with `--guard patch`: the listener's port
+    #[arg(long)]
+    port: Option<u16>,
+    /// With `sessions`: who issues them, the claim `iss`
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// With `sessions`: the issuer's public keys, a file of which the content is taken, or where the proxy fetches them
+    #[arg(long, value_name = "FILE_OR_URL")]
+    jwks: Option<String>,
+    /// With `sessions`: for whom they must be, the claim `aud`
+    #[arg(long)]
+    audience: Option<String>,
+    /// With `sessions`: the header with the token, after `Bearer `; default authorization
     #[arg(long, value_name = "NAME")]
+    session_header: Option<String>,
+    #[arg(long, hide = true, value_parser = |_: &str| gone("--target ingress:istio=NAME` or `--target gateway/NAME"))]
     gateway: Option<String>,
-    /// envoy-gateway: the Gateway's listener
-    #[arg(long, value_name = "NAME", default_value = "http")]
-    listener: String,
+    #[arg(long, hide = true, value_parser = |_: &str| gone("--target gateway/NAME/LISTENER"))]
+    listener: Option<String>,
 }
 
 const EXAMPLE: &str = "Example:\n  \
@@ -56,8 +86,10 @@ const EXAMPLE: &str = "Example:\n  \
 const AFTER: &str = "\
 Examples:
   latchkey render policy.yaml --to envoy --wasm /etc/latchkey/latchkey.wasm > envoy.yaml
-  latchkey render policy.yaml --keys keys.yaml --to istio --wasm oci://registry.example.com/latchkey:0.1.0 \\
-    --sha256 DIGEST | kubectl apply --server-side -f -
+  latchkey render policy.yaml --keys keys.yaml --to istio --target sidecar:app=orders \\
+    --wasm registry.example.com/latchkey:0.1.0 --sha256 DIGEST | kubectl apply --server-side -f -
+  latchkey render policy.yaml --to envoy-gateway --target gateway/eg --wasm registry.example.com/latchkey@sha256:DIGEST \\
+    --issuer https://auth.example.com --jwks jwks.json | kubectl apply --server-side -f -
 
 Each form but json and ecds carries the guard: a filter after Latchkey that refuses whatever
 Latchkey has not allowed, for the case that a proxy leaves it out. Beside ecds it belongs into the
@@ -67,14 +99,19 @@ bootstrap, as in what `--to envoy` prints.
   ecds           the file that Envoy's extension configuration discovery watches
   envoy          a bootstrap for one upstream
   istio          a WasmPlugin, and an EnvoyFilter with the guard
-  envoy-gateway  an EnvoyExtensionPolicy, and an EnvoyPatchPolicy with the guard; enable
-                 `extensionApis.enableEnvoyPatchPolicy` in Envoy Gateway
+  envoy-gateway  an EnvoyExtensionPolicy, and a SecurityPolicy with the guard
+
+Targets: `ingress:LABEL=VALUE`, `gateway/NAME`, `sidecar:LABEL=VALUE`, `waypoint/NAME` for istio; `gateway/NAME`,
+`gateway/NAME/LISTENER`, `route/NAME` for envoy-gateway.
+
+A policy with `sessions` needs --issuer and --jwks for envoy, istio and envoy-gateway: what verifies them is rendered, so that
+a key and a session are both let in.
 
 Sizes at which a road ends, each with a warning: 262,144 bytes for `kubectl apply` without
 --server-side, 1.5 MiB for etcd, 4 MiB for gRPC, as between Istio's agent and Envoy.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Target {
+enum Form {
     /// The policy as compact JSON: the plugin's configuration
     Json,
     /// A whole bootstrap
@@ -87,11 +124,58 @@ enum Target {
     EnvoyGateway,
 }
 
+/// What refuses whatever Latchkey has not allowed, in Envoy Gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Guard {
+    /// A SecurityPolicy
+    Policy,
+    /// An EnvoyPatchPolicy, which must be enabled
+    Patch,
+    /// The rule, for a SecurityPolicy that is there already
+    Rule,
+}
+
+/// Major and minor version of a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct MeshVersion(u32, u32);
+
+impl FromStr for MeshVersion {
+    type Err = &'static str;
+
+    /// `1.27`, `v1.27`, `1.27.3` or `1.27-rc.1`.
+    fn from_str(text: &str) -> Result<MeshVersion, &'static str> {
+        let numbers = text.strip_prefix('v').unwrap_or(text).split(['.', '-']);
+        let mut numbers = numbers.map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(major), Some(minor)) => Ok(MeshVersion(major, minor)),
+            _ => Err("not a version such as `1.27`"),
+        }
+    }
+}
+
+impl fmt::Display for MeshVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.0, self.1)
+    }
+}
+
+/// What an option that is gone says.
+fn gone(instead: &str) -> Result<String, String> {
+    Err(format!("this option is gone: write `{instead}`"))
+}
+
+impl Arguments {
+    /// An option that was given and means nothing to Istio.
+    fn only_for_envoy_gateway(&self) -> Option<&'static str> {
+        self.guard.map(|_| "--guard").or(self.port.map(|_| "--port"))
+    }
+}
+
 /// Prints the rendered policy; one with errors ends with [`Exit::Findings`].
 ///
 /// # Errors
 /// A file cannot be read or parsed, the filter is not where that form can take it from, or the
-/// output cannot be written.
+/// output cannot be written; or it was called in a way that makes no sense, as [`Usage`](crate::exit::Usage).
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let progress = Progress::start();
     progress.step("reading the policy");
@@ -107,7 +191,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             return Ok(Exit::Findings);
         }
     };
-    if matches!(arguments.to, Target::Istio | Target::EnvoyGateway)
+    if matches!(arguments.to, Form::Istio | Form::EnvoyGateway)
         && let Some(rule) = engine.rules().iter().find(|rule| rule.holds_headers())
     {
         bail!(
@@ -116,19 +200,28 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             rule.pointer()
         );
     }
+    let payload = engine.session_payload();
+    let issuer = match arguments.to {
+        Form::Json | Form::Ecds => None,
+        Form::Envoy | Form::Istio | Form::EnvoyGateway => Issuer::new(arguments, payload)?,
+    };
     let policy = policy.into_served(engine.needs_pepper());
     progress.step("writing");
     let mut output = Counting { output, bytes: 0 };
     let wasm = arguments.wasm.as_deref().unwrap_or_default();
     match arguments.to {
-        Target::Json => {
+        Form::Json => {
             serde_json::to_writer(&mut output, &policy.document)?;
             writeln!(output)?;
         }
-        Target::Ecds => drop(write_ecds(&policy, local(wasm)?, &mut output)?),
-        Target::Envoy => envoy::write_bootstrap(&policy, local(wasm)?, &mut output)?,
-        Target::Istio => kubernetes::write_istio(&policy, arguments, &mut output)?,
-        Target::EnvoyGateway => kubernetes::write_envoy_gateway(&policy, arguments, &mut output)?,
+        Form::Ecds => drop(write_ecds(&policy, local(wasm)?, &mut output)?),
+        Form::Envoy => {
+            envoy::write_bootstrap(&policy, local(wasm)?, issuer.as_ref(), &mut output)?;
+        }
+        Form::Istio => istio::write(&policy, arguments, issuer.as_ref(), &mut output)?,
+        Form::EnvoyGateway => {
+            envoy_gateway::write(&policy, arguments, issuer.as_ref(), &mut output)?;
+        }
     }
     drop(progress);
     for limit in LIMITS.iter().filter(|limit| limit.ends(arguments.to, output.bytes)) {
@@ -150,34 +243,34 @@ pub fn ecds(policy: &Served, wasm: &str) -> Result<String> {
 /// A size at which a way to a proxy ends.
 struct Limit {
     bytes: usize,
-    targets: &'static [Target],
+    forms: &'static [Form],
     message: &'static str,
 }
 
 const LIMITS: [Limit; 3] = [
     Limit {
         bytes: 262_144,
-        targets: &[Target::Istio, Target::EnvoyGateway],
+        forms: &[Form::Istio, Form::EnvoyGateway],
         message: "more than the 262,144 of the annotation in which `kubectl apply` keeps a copy: \
                   use `kubectl apply --server-side`",
     },
     Limit {
         bytes: 3 << 19,
-        targets: &[Target::Istio, Target::EnvoyGateway],
+        forms: &[Form::Istio, Form::EnvoyGateway],
         message: "more than the 1.5 MiB that etcd takes by default: hand the policy over as a \
                   file, with `--to ecds`",
     },
     Limit {
         bytes: 4 << 20,
-        targets: &[Target::Ecds, Target::Istio, Target::EnvoyGateway],
+        forms: &[Form::Ecds, Form::Istio, Form::EnvoyGateway],
         message: "more than the 4 MiB that gRPC, as Istio's agent uses it, takes by default: have \
                   Envoy watch a file",
     },
 ];
 
 impl Limit {
-    fn ends(&self, target: Target, bytes: usize) -> bool {
-        bytes > self.bytes && self.targets.contains(&target)
+    fn ends(&self, form: Form, bytes: usize) -> bool {
+        bytes > self.bytes && self.forms.contains(&form)
     }
 }
 
@@ -222,6 +315,14 @@ fn write_lines(policy: &Document, indent: usize, output: &mut dyn Write) -> Resu
 
 fn comma(index: usize, length: usize) -> &'static str {
     if index + 1 < length { "," } else { "" }
+}
+
+/// Writes lines, each after `indent` blanks.
+fn write_indented(text: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
+    for line in text.lines() {
+        writeln!(output, "{:indent$}{line}", "")?;
+    }
+    Ok(())
 }
 
 /// A text as a YAML scalar.

@@ -137,11 +137,19 @@ fn envoy_accepts(directory: &Directory, bootstrap: &str) {
 fn envoy_accepts_every_system_as_a_bootstrap() {
     for policy in systems() {
         let directory = directory();
-        let policy = policy.display();
-        let command = format!("render {policy} --to envoy --wasm {}", wasm());
+        let policy = policy.display().to_string();
+        let is_with_sessions = policy.contains("flowyte");
+        let sessions = if is_with_sessions { SESSIONS } else { "" };
+        let command = format!("render {policy} --to envoy --wasm {}{sessions}", wasm());
+        let command = command
+            .replace("JWKS", &repository("envoy/systems/flowyte.jwks.json").display().to_string());
         let bootstrap = TestCommand::new(&directory, &command).output();
         let parsed: Value = yaml_serde::from_str(&bootstrap).unwrap();
-        assert_eq!(filters(&parsed)[..2], ["latchkey", "guard"], "{policy}");
+        let mut filters = filters(&parsed);
+        if is_with_sessions {
+            assert_eq!(filters.remove(0), "envoy.filters.http.jwt_authn");
+        }
+        assert_eq!(filters[..2], ["latchkey", "guard"], "{policy}");
         assert!(!bootstrap.contains("config_discovery"), "{policy}");
         directory.write("envoy.yaml", &bootstrap);
         envoy_accepts(&directory, "envoy.yaml");
@@ -196,13 +204,21 @@ fn render(arguments: &str) -> TestCommand {
     command.keeping(directory)
 }
 
+/// What `--to envoy`, `istio` and `envoy-gateway` are told of flowyte's sessions.
+const SESSIONS: &str =
+    " --issuer https://auth.flowyte.example --audience https://api.flowyte.example --jwks JWKS";
+
+/// The resources for a target, rendered of an image with the digest.
+fn rendered(arguments: &str) -> Vec<Value> {
+    let digest = "0".repeat(64);
+    let image = format!("--wasm oci://example.com/latchkey:1 --sha256 {digest}");
+    documents(&render(&format!("{arguments} {image}")).output())
+}
+
 #[test]
 fn istio_gets_a_plugin_and_the_guard() {
-    let digest = "0".repeat(64);
-    let yaml = render(&format!(
-        "--to istio --wasm oci://example.com/latchkey:1 --sha256 {digest} --gateway front"
-    ));
-    let [plugin, filter] = documents(&yaml.output()).try_into().unwrap();
+    let [plugin, filter] =
+        rendered("--to istio --target ingress:istio=front,a.b/c=d_e").try_into().unwrap();
     assert_eq!(
         plugin,
         json!({
@@ -210,11 +226,11 @@ fn istio_gets_a_plugin_and_the_guard() {
             "kind": "WasmPlugin",
             "metadata": {"name": "latchkey", "namespace": "istio-system"},
             "spec": {
-                "selector": {"matchLabels": {"istio": "front"}},
+                "selector": {"matchLabels": {"istio": "front", "a.b/c": "d_e"}},
                 "url": "oci://example.com/latchkey:1",
-                "sha256": digest,
+                "sha256": "0".repeat(64),
                 "phase": "AUTHN",
-                "failStrategy": "FAIL_CLOSE",
+                "failStrategy": "FAIL_RELOAD",
                 "pluginName": "latchkey",
                 "vmConfig": {"env": [{"name": "LATCHKEY_PEPPER", "valueFrom": "HOST"}]},
                 "pluginConfig": policy(),
@@ -222,52 +238,374 @@ fn istio_gets_a_plugin_and_the_guard() {
         })
     );
     assert_eq!(filter["kind"], "EnvoyFilter");
-    assert_eq!(filter["spec"]["workloadSelector"], json!({"labels": {"istio": "front"}}));
+    assert_eq!(filter["metadata"]["name"], "latchkey-guard");
+    let labels = json!({"labels": {"istio": "front", "a.b/c": "d_e"}});
+    assert_eq!(filter["spec"]["workloadSelector"], labels);
     let patch = &filter["spec"]["configPatches"][0];
     assert_eq!(patch["patch"], json!({"operation": "INSERT_BEFORE", "value": guard()}));
-    let before = &patch["match"]["listener"]["filterChain"]["filter"]["subFilter"]["name"];
-    assert_eq!(before, "envoy.filters.http.router");
+    assert_eq!(patch["match"], guard_match("GATEWAY", None));
+}
+
+/// Where the guard stands in Istio's proxies.
+fn guard_match(context: &str, listener: Option<&str>) -> Value {
+    let manager = "envoy.filters.network.http_connection_manager";
+    let router = json!({"name": "envoy.filters.http.router"});
+    let mut place = json!({"filterChain": {"filter": {"name": manager, "subFilter": router}}});
+    if let Some(listener) = listener {
+        place["name"] = json!(listener);
+    }
+    json!({"context": context, "listener": place})
+}
+
+#[test]
+fn each_target_of_istio_is_named_on_plugin_and_guard() {
+    let of_gateway =
+        json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}]);
+    for (target, context, listener) in [
+        ("gateway/web", "GATEWAY", None),
+        ("waypoint/web", "SIDECAR_INBOUND", Some("main_internal")),
+    ] {
+        let [plugin, filter] =
+            rendered(&format!("--to istio --target {target} --name orders --namespace shop"))
+                .try_into()
+                .unwrap();
+        for (resource, name) in [(&plugin, "orders"), (&filter, "orders-guard")] {
+            assert_eq!(
+                resource["metadata"],
+                json!({"name": name, "namespace": "shop"}),
+                "{target}"
+            );
+            assert_eq!(resource["spec"]["targetRefs"], of_gateway, "{target}");
+        }
+        let place = &filter["spec"]["configPatches"][0]["match"];
+        assert_eq!(*place, guard_match(context, listener), "{target}");
+        assert!(plugin["spec"].get("match").is_none(), "{target}");
+    }
+    let [plugin, filter] = rendered("--to istio --target sidecar:app=orders").try_into().unwrap();
+    assert_eq!(plugin["metadata"]["namespace"], "default");
+    assert_eq!(plugin["spec"]["selector"], json!({"matchLabels": {"app": "orders"}}));
+    assert_eq!(plugin["spec"]["match"], json!([{"mode": "SERVER"}]));
+    assert_eq!(filter["spec"]["workloadSelector"], json!({"labels": {"app": "orders"}}));
+    let place = &filter["spec"]["configPatches"][0]["match"];
+    assert_eq!(*place, guard_match("SIDECAR_INBOUND", None));
+}
+
+#[test]
+fn an_older_istio_gets_what_it_knows() {
+    let of = |target: &str, version: &str| -> [Value; 2] {
+        let command = format!("--to istio --target {target} --mesh-version {version}");
+        rendered(&command).try_into().unwrap()
+    };
+    for (version, strategy) in [
+        ("1.26.4", "FAIL_CLOSE"),
+        ("1.27", "FAIL_RELOAD"),
+        ("v1.27.0-rc.1", "FAIL_RELOAD"),
+        ("2.0", "FAIL_RELOAD"),
+    ] {
+        let [plugin, _] = of("sidecar:app=a", version);
+        assert_eq!(plugin["spec"]["failStrategy"], strategy, "{version}");
+    }
+    let [plugin, filter] = of("gateway/web", "1.24");
+    assert!(
+        plugin["spec"].get("targetRefs").is_some() && filter["spec"].get("targetRefs").is_some()
+    );
+    let [plugin, filter] = of("gateway/web", "1.23");
+    let labels = json!({"gateway.networking.k8s.io/gateway-name": "web"});
+    assert_eq!(plugin["spec"]["selector"]["matchLabels"], labels);
+    assert_eq!(filter["spec"]["workloadSelector"]["labels"], labels);
+    render("--to istio --target waypoint/web --mesh-version 1.23 --wasm x/y@sha256:00")
+        .prints_error(1, "error: a waypoint takes the guard from Istio 1.24 on, not in 1.23\n");
 }
 
 #[test]
 fn envoy_gateway_gets_an_extension_and_the_guard() {
-    for (url, code) in [
+    let reference = |kind: &str, name: &str| json!({"group": "gateway.networking.k8s.io", "kind": kind, "name": name});
+    let mut of_listener = reference("Gateway", "eg");
+    of_listener["sectionName"] = json!("https");
+    for (target, reference) in [
+        ("gateway/eg", reference("Gateway", "eg")),
+        ("gateway/eg/https", of_listener),
+        ("route/orders", reference("HTTPRoute", "orders")),
+    ] {
+        for (url, code) in [
+            (
+                "oci://example.com/latchkey@sha256:00",
+                json!({"type": "Image", "image": {"url": "example.com/latchkey@sha256:00"}}),
+            ),
+            (
+                "example.com/latchkey@sha256:00",
+                json!({"type": "Image", "image": {"url": "example.com/latchkey@sha256:00"}}),
+            ),
+            (
+                "https://example.com/latchkey.wasm",
+                json!({"type": "HTTP", "http": {"url": "https://example.com/latchkey.wasm"}}),
+            ),
+        ] {
+            let command =
+                format!("--to envoy-gateway --wasm {url} --namespace web --target {target}");
+            let [extension, security] = documents(&render(&command).output()).try_into().unwrap();
+            assert_eq!(
+                extension,
+                json!({
+                    "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+                    "kind": "EnvoyExtensionPolicy",
+                    "metadata": {"name": "latchkey", "namespace": "web"},
+                    "spec": {
+                        "targetRefs": [reference],
+                        "wasm": [{
+                            "name": "latchkey",
+                            "failOpen": false,
+                            "code": code,
+                            "env": {"hostKeys": ["LATCHKEY_PEPPER"]},
+                            "config": policy(),
+                        }],
+                    },
+                })
+            );
+            assert_eq!(
+                security,
+                json!({
+                    "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+                    "kind": "SecurityPolicy",
+                    "metadata": {"name": "latchkey-guard", "namespace": "web"},
+                    "spec": {"targetRefs": [reference], "authorization": expression()},
+                })
+            );
+        }
+    }
+}
+
+fn expression() -> Value {
+    json!({
+        "defaultAction": "Deny",
+        "rules": [{
+            "name": "latchkey-allowed",
+            "action": "Allow",
+            "cel": "filter_state['wasm.latchkey'] >= b'allow ' && filter_state['wasm.latchkey'] < b'allow!'",
+        }],
+    })
+}
+
+#[test]
+fn the_guard_of_envoy_gateway_can_be_a_patch_or_a_rule() {
+    for older in ["--guard patch", "--mesh-version 1.8"] {
+        let command = format!("--to envoy-gateway --target gateway/eg/web --port 8080 {older}");
+        let [_, patch] = rendered(&command).try_into().unwrap();
+        assert_eq!(patch["kind"], "EnvoyPatchPolicy");
+        let patches = patch["spec"]["jsonPatches"].as_array().unwrap();
+        let names: Vec<&Value> = patches.iter().step_by(2).map(|patch| &patch["name"]).collect();
+        assert_eq!(names, ["default/eg/web", "default/eg/web-quic", "tcp-8080", "udp-8080"]);
+        for patch in patches.iter().step_by(2) {
+            assert_eq!(patch["operation"]["value"], guard());
+        }
+        for patch in patches.iter().skip(1).step_by(2) {
+            assert_eq!(patch["operation"]["value"], "FAIL_RELOAD");
+        }
+    }
+    let image = "--wasm x/y@sha256:00";
+    let text =
+        render(&format!("--to envoy-gateway --target route/a --guard rule {image}")).output();
+    let (resource, rule) = text.split_once("# spec:\n").unwrap();
+    assert_eq!(documents(resource).len(), 1);
+    let rule = rule.replace("# ", "");
+    assert_eq!(yaml_serde::from_str::<Value>(&rule).unwrap()["authorization"], expression());
+    for (arguments, code, message) in [
         (
-            "oci://example.com/latchkey@sha256:00",
-            json!({"type": "Image", "image": {"url": "example.com/latchkey@sha256:00"}}),
+            "--guard patch --target gateway/eg --port 80",
+            2,
+            "`--guard patch` needs the listener: `--target gateway/NAME/LISTENER`",
         ),
         (
-            "https://example.com/latchkey.wasm",
-            json!({"type": "HTTP", "http": {"url": "https://example.com/latchkey.wasm"}}),
+            "--guard patch --target gateway/eg/a",
+            2,
+            "`--guard patch` needs `--port`, the listener's, by which newer versions name it",
+        ),
+        ("--target gateway/eg/a --port 80", 2, "`--port` is for `--guard patch`"),
+        (
+            "--mesh-version 1.8 --guard policy --target gateway/eg",
+            1,
+            "a rule of a SecurityPolicy is an expression from Envoy Gateway 1.9 on, not in 1.8: `--guard patch`",
+        ),
+        (
+            "--mesh-version 1.8 --target route/a",
+            1,
+            "`--guard patch` stands in a whole listener and would refuse what belongs to other routes: protect a Gateway's listener, or use Envoy Gateway 1.9",
         ),
     ] {
-        let command = format!("--to envoy-gateway --wasm {url} --namespace web --listener https");
-        let [extension, patch] = documents(&render(&command).output()).try_into().unwrap();
-        assert_eq!(
-            extension,
-            json!({
-                "apiVersion": "gateway.envoyproxy.io/v1alpha1",
-                "kind": "EnvoyExtensionPolicy",
-                "metadata": {"name": "latchkey", "namespace": "web"},
-                "spec": {
-                    "targetRefs": [
-                        {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "eg"}
-                    ],
-                    "wasm": [{
-                        "name": "latchkey",
-                        "failOpen": false,
-                        "code": code,
-                        "env": {"hostKeys": ["LATCHKEY_PEPPER"]},
-                        "config": policy(),
-                    }],
-                },
-            })
-        );
-        assert_eq!(patch["kind"], "EnvoyPatchPolicy");
-        let patch = &patch["spec"]["jsonPatches"][0];
-        assert_eq!(patch["name"], "web/eg/https");
-        assert_eq!(patch["operation"]["value"], guard());
+        let error = render(&format!("--to envoy-gateway {arguments} {image}")).complaint(code);
+        assert_eq!(error.lines().next(), Some(&*format!("error: {message}")));
     }
+}
+
+#[test]
+fn what_is_protected_has_to_be_said() {
+    let workloads = "  a gateway of Istio's own, by labels:  --target ingress:istio=ingressgateway
+  a Gateway of the Gateway API:         --target gateway/web
+  pods with a sidecar, by labels:       --target sidecar:app=orders,version=v1
+  a waypoint of ambient mode:           --target waypoint/orders
+";
+    let attachments = "  a Gateway:              --target gateway/eg
+  one of its listeners:   --target gateway/eg/https
+  an HTTPRoute:           --target route/orders
+  each of several Gateways that are merged, in place of class/NAME:  --target gateway/eg
+";
+    for (to, list) in [("istio", workloads), ("envoy-gateway", attachments)] {
+        render(&format!("--to {to} --wasm x/y@sha256:00")).prints_error(
+            2,
+            &format!("error: `--to {to}` needs `--target`, which says what is protected\n{list}"),
+        );
+        for target in [
+            "web",
+            "gateway/",
+            "gateway:a=b",
+            "ingress:a",
+            "sidecar:a=b,",
+            "route/a/b",
+            "ingress:=b",
+            "gateway/a b",
+        ] {
+            let directory = directory();
+            TestCommand::new(&directory, "")
+                .arguments(&[
+                    "render",
+                    "policy.yaml",
+                    "--keys",
+                    "keys.yaml",
+                    "--to",
+                    to,
+                    "--wasm",
+                    "x/y@sha256:00",
+                    "--target",
+                    target,
+                ])
+                .prints_error(2, &format!("error: `--target {target}` is not a target\n{list}"));
+        }
+    }
+    let error = render("--to envoy-gateway --target class/eg --wasm x/y").complaint(2);
+    assert!(error.starts_with("error: `--target class/eg` is not possible: "), "{error}");
+    for (option, instead) in
+        [("--gateway", "--target gateway/NAME`"), ("--listener", "--target gateway/NAME/LISTENER`")]
+    {
+        let error = render(&format!("--to istio --wasm x/y {option} x")).complaint(2);
+        assert!(
+            error.contains("this option is gone: write ") && error.contains(instead),
+            "{error}"
+        );
+    }
+    let error =
+        render("--to istio --target gateway/a --guard patch --wasm x/y@sha256:00").complaint(2);
+    assert_eq!(error, "error: `--guard` is for `--to envoy-gateway`\n");
+}
+
+/// flowyte, with what says who issues its sessions.
+fn with_sessions(arguments: &str) -> TestCommand {
+    let directory = directory();
+    let jwks = repository("envoy/systems/flowyte.jwks.json").display().to_string();
+    let policy = repository("envoy/systems/flowyte.yaml");
+    let wasm = if arguments.contains("envoy-gateway") { "x/y@sha256:00" } else { "/x.wasm" };
+    let command = format!("render {} {arguments} --wasm {wasm}", policy.display());
+    TestCommand::new(&directory, &command.replace("JWKS", &jwks)).keeping(directory)
+}
+
+#[test]
+fn sessions_need_their_issuer() {
+    for to in
+        ["--to envoy", "--to istio --target gateway/a", "--to envoy-gateway --target gateway/a"]
+    {
+        for given in ["", " --issuer https://a.example", " --jwks JWKS"] {
+            with_sessions(&format!("{to}{given}")).prints_error(
+                2,
+                "error: the policy has `sessions`, which need `--issuer` and `--jwks`\n  \
+                 --issuer https://auth.example.com --jwks jwks.json, or --jwks https://auth.example.com/.well-known/jwks.json\n",
+            );
+        }
+        for (jwks, message) in [
+            ("none.json", "cannot read `none.json`: No such file or directory (os error 2)"),
+            ("policy.yaml", "`policy.yaml` is not JSON: "),
+            ("ftp://x/y", "`--jwks` is a file or an https:// URL, not `ftp://x/y`"),
+        ] {
+            let error = with_sessions(&format!("{to} --issuer https://a.example --jwks {jwks}"))
+                .complaint(1);
+            assert!(error.starts_with(&format!("error: {message}")), "{error}");
+        }
+    }
+    for option in ["--issuer", "--jwks", "--audience", "--session-header"] {
+        let error = render(&format!("--to envoy --wasm /x {option} x")).complaint(2);
+        assert_eq!(
+            error,
+            format!("error: `{option}` is for a policy with `sessions`, and this has none\n")
+        );
+    }
+}
+
+#[test]
+fn what_verifies_sessions_is_rendered() {
+    let text = with_sessions(&format!("--to istio --target gateway/a{SESSIONS}")).output();
+    let [plugin, _, filter] = documents(&text).try_into().unwrap();
+    // Behind what verifies them.
+    assert_eq!(plugin["spec"]["phase"], "AUTHZ");
+    assert_eq!(filter["metadata"]["name"], "latchkey-sessions");
+    let patch = &filter["spec"]["configPatches"][0]["patch"];
+    assert_eq!(patch["operation"], "INSERT_FIRST");
+    let authn = &patch["value"]["typed_config"];
+    let provider = &authn["providers"]["sessions"];
+    assert_eq!(provider["issuer"], "https://auth.flowyte.example");
+    assert_eq!(provider["audiences"], json!(["https://api.flowyte.example"]));
+    assert_eq!(provider["payload_in_metadata"], "session");
+    let any = &authn["rules"][0]["requires"]["requires_any"]["requirements"];
+    assert_eq!(*any, json!([{"provider_name": "sessions"}, {"allow_missing_or_failed": {}}]));
+
+    let text = with_sessions(&format!("--to envoy-gateway --target gateway/a{SESSIONS}")).output();
+    let [_, security] = documents(&text).try_into().unwrap();
+    let jwt = &security["spec"]["jwt"];
+    assert_eq!(jwt["failOpen"], true);
+    assert_eq!(jwt["providers"][0]["name"], "session");
+    assert_eq!(security["spec"]["authorization"], expression());
+
+    // Keys that are fetched.
+    let directory = directory();
+    let policy = repository("envoy/systems/flowyte.yaml");
+    let command = format!(
+        "render {} --to envoy --wasm {} --issuer https://a.example --jwks https://a.example/keys",
+        policy.display(),
+        wasm()
+    );
+    let bootstrap = TestCommand::new(&directory, &command).output();
+    let parsed: Value = yaml_serde::from_str(&bootstrap).unwrap();
+    assert_eq!(parsed["static_resources"]["clusters"][1]["name"], "latchkey-jwks");
+    directory.write("envoy.yaml", &bootstrap);
+    envoy_accepts(&directory, "envoy.yaml");
+}
+
+#[test]
+fn istio_verifies_sessions_in_a_header_of_their_own_itself() {
+    let directory = directory();
+    let render = |payload: &str| {
+        let policy = format!(
+            "credentials: [{{header: authorization}}]\nkeys: []\nsessions: {{payload: {payload}, id: sub}}\n"
+        );
+        directory.write("sessions.yaml", &policy);
+        let command = "render sessions.yaml --to istio --target gateway/a --wasm /x --session-header X-Session \
+                       --issuer https://a.example --jwks https://a.example/keys";
+        TestCommand::new(&directory, command)
+    };
+    let [plugin, _, sessions] = documents(&render("payload").output()).try_into().unwrap();
+    assert_eq!(plugin["spec"]["phase"], "AUTHZ");
+    assert_eq!(sessions["kind"], "RequestAuthentication");
+    assert_eq!(sessions["spec"]["targetRefs"][0]["name"], "a");
+    assert_eq!(
+        sessions["spec"]["jwtRules"],
+        json!([{
+            "issuer": "https://a.example",
+            "jwksUri": "https://a.example/keys",
+            "fromHeaders": [{"name": "x-session", "prefix": "Bearer "}],
+        }])
+    );
+    render("session").prints_error(
+        1,
+        "error: `/sessions/payload` is `session`, and Istio's RequestAuthentication leaves claims under `payload` only: \
+         write `payload`, or leave `--session-header` out\n",
+    );
 }
 
 #[test]
@@ -282,27 +620,42 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "Envoy opens the filter as a file: `--wasm` must be a path, not `https://x/y`",
         ),
         (
-            "--to envoy-gateway --wasm /x",
-            "Envoy Gateway fetches the filter: `--wasm` must be an oci:// or https:// URL, not `/x`",
+            "--to envoy-gateway --target gateway/a --wasm /x",
+            "Envoy Gateway fetches the filter: `--wasm` must be an image or an https:// URL, not `/x`",
         ),
         (
-            "--to istio --wasm ftp://x",
-            "`--wasm` is a path or an oci:// or https:// URL, not `ftp://x`",
+            "--to istio --target gateway/a --wasm ftp://x",
+            "`--wasm` is a path, an image or an https:// URL, not `ftp://x`",
         ),
-        ("--to istio --wasm oci://x --sha256 00", "`--sha256` is 64 hex digits"),
+        ("--to istio --target gateway/a --wasm oci://x --sha256 00", "`--sha256` is 64 hex digits"),
         (
-            "--to istio --wasm /none.wasm",
-            "cannot read `/none.wasm` for its hash; give it with `--sha256`: No such file or directory (os error 2)",
+            "--to istio --target gateway/a --wasm dist/x.wasm",
+            "`--wasm` is a path in the proxy's container: it must be absolute, not `dist/x.wasm`",
         ),
     ] {
         render(arguments).prints_error(1, &format!("error: {message}\n"));
     }
-    render("--to istio --wasm https://x/y")
-        .prints_error(0, "warning: without `--sha256` the proxy runs whatever that URL serves\n");
-    let yaml = render(&format!("--to istio --wasm {}", wasm())).output();
-    let plugin = &documents(&yaml)[0]["spec"];
-    assert_eq!(plugin["url"], format!("file://{}", wasm()));
-    assert_eq!(plugin["sha256"].as_str().unwrap().len(), 64);
+    let digest = "0".repeat(64);
+    render(&format!("--to istio --target gateway/a --wasm /x.wasm --sha256 {digest}"))
+        .prints_error(
+            1,
+            "error: `--sha256` is for what is fetched: Istio does not compare it with a file\n",
+        );
+    for wasm in ["https://x/y", "x.example:5000/y:1"] {
+        render(&format!("--to istio --target gateway/a --wasm {wasm}")).prints_error(
+            0,
+            "warning: without `--sha256` the proxy runs whatever is served there\n",
+        );
+    }
+    for (wasm, url) in [
+        ("/x.wasm", "file:///x.wasm"),
+        ("file:///x.wasm", "file:///x.wasm"),
+        ("x.example:5000/y:1", "oci://x.example:5000/y:1"),
+        ("latchkey", "oci://latchkey"),
+    ] {
+        let yaml = render(&format!("--to istio --target gateway/a --wasm {wasm}")).output();
+        assert_eq!(documents(&yaml)[0]["spec"]["url"], url);
+    }
 }
 
 #[test]
@@ -310,10 +663,10 @@ fn sizes_at_which_a_road_ends_are_named() {
     let directory = directory();
     let image = format!("oci://x/y --sha256 {}", "0".repeat(64));
     for (keys, to, wasm, ends) in [
-        (3_000, "istio", image.as_str(), &["kubectl"][..]),
+        (3_000, "istio --target gateway/a", image.as_str(), &["kubectl"][..]),
         (3_000, "ecds", "x.wasm", &[]),
-        (15_000, "envoy-gateway", &image, &["kubectl", "etcd"]),
-        (40_000, "istio", &image, &["kubectl", "etcd", "gRPC"]),
+        (15_000, "envoy-gateway --target gateway/a", &image, &["kubectl", "etcd"]),
+        (40_000, "istio --target gateway/a", &image, &["kubectl", "etcd", "gRPC"]),
         (40_000, "ecds", "x.wasm", &["gRPC"]),
         (40_000, "envoy", "x.wasm", &[]),
     ] {
@@ -346,7 +699,8 @@ fn a_rule_that_would_hang_is_not_rendered_for_proxies_without_the_switch() {
     directory.write("headers.yaml", &policy("headers"));
     directory.write("body.yaml", &policy("body"));
     for to in ["istio", "envoy-gateway"] {
-        let with = format!("--to {to} --wasm oci://x --sha256 {}", "0".repeat(64));
+        let with =
+            format!("--to {to} --target gateway/a --wasm oci://x --sha256 {}", "0".repeat(64));
         TestCommand::new(&directory, &format!("render body.yaml {with}")).output();
         TestCommand::new(&directory, &format!("render headers.yaml {with}")).prints_error(
             1,

@@ -57,6 +57,15 @@ impl TestCommand {
         assert_eq!((complaint.as_str(), ran.status.code()), (error, Some(code)));
     }
 
+    /// Runs it and compares its exit code; what it complains of.
+    #[track_caller]
+    pub(crate) fn complaint(mut self, code: i32) -> String {
+        let ran = self.0.output().unwrap();
+        let complaint = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(code), "{complaint}");
+        complaint
+    }
+
     /// Runs it and returns what it complains of.
     pub(crate) fn error(mut self) -> String {
         String::from_utf8(self.0.output().unwrap().stderr).unwrap()

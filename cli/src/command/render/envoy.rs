@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::session::Issuer;
 use super::{quoted, write_lines};
 use crate::filter;
 use crate::policy::Served;
@@ -58,12 +59,19 @@ impl Write for Hashing<'_> {
 }
 
 /// Writes the bootstrap that the repository ships, with the plugin in it in place of its
-/// discovery.
-pub(super) fn write_bootstrap(policy: &Served, wasm: &str, output: &mut dyn Write) -> Result<()> {
+/// discovery, and with what verifies sessions before it.
+pub(super) fn write_bootstrap(
+    policy: &Served,
+    wasm: &str,
+    issuer: Option<&Issuer>,
+    output: &mut dyn Write,
+) -> Result<()> {
     const BOOTSTRAP: &str = include_str!("../../../../envoy/envoy.yaml");
     const DISCOVERY: &str = "                    config_discovery:\n";
-    let changed = "the shipped bootstrap has no `config_discovery`";
+    const LATCHKEY: &str = "                  - name: latchkey\n";
+    let changed = "the shipped bootstrap has changed";
     let (before, after) = BOOTSTRAP.split_once(DISCOVERY).context(changed)?;
+    let before = before.strip_suffix(LATCHKEY).context(changed)?;
     output.write_all(
         b"# Envoy with Latchkey and its policy before one upstream. Change the route, the \
           cluster and the addresses.\n\
@@ -73,10 +81,23 @@ pub(super) fn write_bootstrap(policy: &Served, wasm: &str, output: &mut dyn Writ
     for line in before.lines().skip_while(|line| line.starts_with('#')) {
         writeln!(output, "{line}")?;
     }
+    if let Some(issuer) = issuer {
+        output.write_all(
+            b"                  # Verifies sessions, and leaves the claims of a good one for Latchkey.\n                  \
+              - name: envoy.filters.http.jwt_authn\n                    typed_config:\n",
+        )?;
+        issuer.write_filter(22, output)?;
+        writeln!(output)?;
+    }
+    output.write_all(LATCHKEY.as_bytes())?;
     write_plugin(policy, wasm, 20, output)?;
     let inside = " ".repeat(22);
     for line in after.lines().skip_while(|line| line.starts_with(&inside)) {
         writeln!(output, "{line}")?;
+    }
+    if let Some(issuer) = issuer {
+        // The clusters are the bootstrap's last list.
+        issuer.write_cluster("    - ", 6, output)?;
     }
     Ok(())
 }

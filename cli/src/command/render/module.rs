@@ -1,0 +1,52 @@
+//! Where a control plane gets the filter from.
+
+use anyhow::{Result, bail, ensure};
+
+use super::Arguments;
+use crate::style::warn;
+
+/// Where a control plane gets the filter from, and what it must hash to.
+pub(super) struct Module {
+    pub(super) source: Source,
+    /// A path, the name of an image without scheme, or a URL.
+    pub(super) url: String,
+    pub(super) sha256: Option<String>,
+}
+
+pub(super) enum Source {
+    /// A path in the proxy's container.
+    File,
+    /// An OCI image.
+    Image,
+    /// An address of the web.
+    Web,
+}
+
+impl Module {
+    pub(super) fn new(arguments: &Arguments) -> Result<Module> {
+        let wasm = arguments.wasm.as_deref().unwrap_or_default();
+        let (source, url) = match wasm.split_once("://") {
+            Some(("file", path)) => (Source::File, path),
+            Some(("oci", image)) => (Source::Image, image),
+            Some(("http" | "https", _)) => (Source::Web, wasm),
+            Some(_) => {
+                bail!("`--wasm` is a path, an image or an https:// URL, not `{wasm}`")
+            }
+            None if wasm.starts_with(['/', '.']) || wasm.ends_with(".wasm") => (Source::File, wasm),
+            None => (Source::Image, wasm),
+        };
+        ensure!(!url.is_empty(), "`--wasm` is empty");
+        let sha256 = arguments.sha256.as_deref().map(checked).transpose()?;
+        let is_fetched = !matches!(source, Source::File);
+        if is_fetched && sha256.is_none() && !url.contains("@sha256:") {
+            warn(format_args!("without `--sha256` the proxy runs whatever is served there"));
+        }
+        Ok(Module { source, url: url.to_owned(), sha256 })
+    }
+}
+
+fn checked(digits: &str) -> Result<String> {
+    let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(is_hash, "`--sha256` is 64 hex digits");
+    Ok(digits.to_ascii_lowercase())
+}
