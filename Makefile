@@ -10,12 +10,13 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test differential bench lint deny fuzz demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
 	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
+	@echo 'make mesh-test      what render prints, on the real control planes of Istio and Envoy Gateway, as root'
 	@echo 'make fuzz           any bytes as policies and as requests, SECONDS=10 for each'
 	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
@@ -66,6 +67,15 @@ differential: tools wasm
 	@envoy/install-tools rust node python3 ruby go java
 	@envoy/install-tools httpd lighttpd nginx php
 	cargo test --test differential -- --ignored --nocapture
+
+# The control planes come from the Go module proxy, at the versions and sums of each go.mod and go.sum.
+mesh-test: tools wasm
+	@envoy/install-tools go iptables
+	cd tests/mesh/istio && GOTOOLCHAIN=local go test -c -o $(abspath $(target))/mesh/pilot .
+	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o $(abspath $(target))/mesh/envoy-gateway \
+	    github.com/envoyproxy/gateway/cmd/envoy-gateway
+	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go test -c -o $(abspath $(target))/mesh/crds ./crds
+	cargo test --test mesh -- --ignored --nocapture --test-threads=1
 
 # How long each fuzz target runs.
 SECONDS ?= 10

@@ -439,7 +439,7 @@ fn with_system(bootstrap: &str, system: &str) -> String {
 
 /// `envoy/upstream.yaml` with this run's port, an admin port, and a log of its reports: the answer
 /// to a HEAD has no body that could hold one.
-fn upstream_bootstrap(scratch: &Scratch) -> String {
+pub fn upstream_bootstrap(scratch: &Scratch) -> String {
     const FILTERS: &str = "                http_filters:\n";
     let log = format!(
         r#"                access_log:

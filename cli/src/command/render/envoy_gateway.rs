@@ -257,10 +257,6 @@ spec:
         quoted(gateway)?
     )?;
     let old = format!("{}/{gateway}/{listener}", place.namespace);
-    let filter = format!(
-        "envoy.filters.http.wasm/envoyextensionpolicy/{}/{}/wasm/0",
-        place.namespace, place.name
-    );
     for name in [old.clone(), format!("{old}-quic"), format!("tcp-{port}"), format!("udp-{port}")] {
         let start = format!(
             "  - type: type.googleapis.com/envoy.config.listener.v3.Listener\n    name: {}\n    operation:\n      op: add\n",
@@ -278,7 +274,7 @@ spec:
         // A plugin that has trapped is started anew, in place of answering 503 for good.
         write!(
             output,
-            "{start}      jsonPath: \"$..http_filters[?(@.name=='{filter}')].typed_config.config\"
+            "{start}      jsonPath: \"$..http_filters[?(@.typed_config.config.name=='latchkey')].typed_config.config\"
       path: /failure_policy
       value: FAIL_RELOAD
 "

@@ -1,0 +1,21 @@
+//! What `render` prints, on the real control planes: Istio's pilot and Envoy Gateway, each driving a real Envoy.
+//! `make mesh-test` builds them and runs this, one test at a time: their ports are fixed.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test helper fails by panicking"
+)]
+
+#[path = "mesh/crds.rs"]
+mod crds;
+#[path = "mesh/envoy_gateway.rs"]
+mod envoy_gateway;
+#[path = "mesh/istio.rs"]
+mod istio;
+#[path = "mesh/process.rs"]
+mod process;
+#[path = "mesh/site.rs"]
+mod site;
