@@ -9,14 +9,21 @@ use crate::reading::Reading;
 use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
 /// The headers that tell of a URL, of which the page or the proxy before may have had a credential:
-/// `referer` (RFC 9110 section 10.1.3), and those of Envoy, Traefik, nginx, IIS and Symfony.
-const URL_HEADERS: [&str; 6] = [
+/// `referer` (RFC 9110 section 10.1.3), those of htmx and of a link's `ping` (HTML section 4.6.5), and those of
+/// Envoy, Traefik, nginx, IIS, Symfony and Azure.
+const URL_HEADERS: [&str; 12] = [
+    "hx-current-url",
+    "ping-from",
+    "ping-to",
     "referer",
     "x-envoy-original-path",
     "x-forwarded-uri",
+    "x-ms-original-url",
     "x-original-uri",
     "x-original-url",
+    "x-replaced-path",
     "x-rewrite-url",
+    "x-waws-unencoded-url",
 ];
 
 /// The places where a token may stand.
@@ -126,8 +133,8 @@ impl Sources {
         self.headers.iter().any(is_misspelt)
             || (!self.query.is_empty() && reading.query().misspells(&self.query))
             || self.cookies(reading).iter().any(|pair| {
-                !self.is_credential_cookie(pair)
-                    && is_like_one(&decode(cookie_name(pair)), &self.cookies)
+                let is_whole = !self.is_credential_cookie(pair) && self.is_cookie_like_ours(pair);
+                is_whole || parts_of_cookie(pair).skip(1).any(|part| self.is_cookie_like_ours(part))
             })
     }
 
@@ -178,10 +185,30 @@ impl Sources {
         &self,
         reading: &Reading<'r>,
     ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
+        self.values_without_any_like_ours(reading, |name| {
+            URL_HEADERS.iter().any(|own| is_same_header(own, name))
+        })
+    }
+
+    /// The headers that hold a URL's query with a credential, whatever they are for, without it. What is cut
+    /// too much does no harm to a request that goes no further.
+    pub(crate) fn texts_without_any_like_ours<'r>(
+        &self,
+        reading: &Reading<'r>,
+    ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
+        self.values_without_any_like_ours(reading, |name| {
+            !name.starts_with(':') && name != "cookie"
+        })
+    }
+
+    fn values_without_any_like_ours<'r>(
+        &self,
+        reading: &Reading<'r>,
+        is_looked_at: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
         let headers = reading.headers().iter().filter(|_| !self.query.is_empty());
-        let urls =
-            headers.filter(|(name, _)| URL_HEADERS.iter().any(|own| is_same_header(own, name)));
-        urls.filter_map(|(name, url)| Some((*name, url_without(url, &self.query)?)))
+        let looked_at = headers.filter(move |(name, _)| is_looked_at(name));
+        looked_at.filter_map(|(name, value)| Some((*name, url_without(value, &self.query)?)))
     }
 
     /// The request target without what some upstream takes for a credential in its query, or `None` if
@@ -192,7 +219,10 @@ impl Sources {
 
     /// The cookie header without what some upstream takes for a credential, or `None` if nothing in it is.
     pub(crate) fn cookies_without_any_like_ours(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
-        self.cookies_but(reading, |pair| is_like_one(&decode(cookie_name(pair)), &self.cookies))
+        self.cookies_but(reading, |pair| {
+            self.is_cookie_like_ours(pair)
+                || parts_of_cookie(pair).any(|part| self.is_cookie_like_ours(part))
+        })
     }
 
     fn cookies_but(
@@ -210,9 +240,20 @@ impl Sources {
         if self.cookies.is_empty() { &[] } else { reading.cookies() }
     }
 
+    fn is_cookie_like_ours(&self, pair: &[u8]) -> bool {
+        is_like_one(&decode(cookie_name(pair)), &self.cookies)
+    }
+
     fn is_credential_cookie(&self, pair: &[u8]) -> bool {
         self.cookies.iter().any(|cookie| cookie.as_bytes() == cookie_name(pair))
     }
+}
+
+/// What some upstream takes for cookies of their own: Python's parsers end one at a blank, those of Perl and of
+/// Rack 1 at a comma.
+fn parts_of_cookie(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let parts = pair.split(|byte| *byte == b',' || byte.is_ascii_whitespace());
+    parts.filter(|part| !part.is_empty())
 }
 
 fn cookie_name(pair: &[u8]) -> &[u8] {

@@ -346,8 +346,10 @@ impl Engine {
             .remove
             .extend(sources.headers_like_ours(reading).map(|(own, name)| spelt(own, name)));
         changes.replace("cookie", sources.cookies_without_any_like_ours(reading));
-        for (name, url) in sources.urls_without_any_like_ours(reading) {
-            changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(url)));
+        for (name, text) in sources.texts_without_any_like_ours(reading) {
+            if !changes.remove.iter().any(|own| *own == name) {
+                changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(text)));
+            }
         }
         changes.path = sources.target_without_any_like_ours(reading);
         changes
