@@ -78,3 +78,24 @@ pub(crate) fn grpc_status(status: u16) -> u8 {
         _ => UNKNOWN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_has_its_grpc_code() {
+        for (status, code) in
+            [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (500, 2), (503, 14), (418, 2)]
+        {
+            assert_eq!(grpc_status(status), code, "{status}");
+        }
+    }
+
+    #[test]
+    fn changes_show_nothing_that_a_client_sent() {
+        let set = vec![(Cow::Borrowed("cookie"), Cow::Borrowed(&b"secret"[..]))];
+        let changes = Changes { set, path: Some(b"/secret".to_vec()), ..Changes::default() };
+        assert_eq!(format!("{changes:?}"), "Changes(1 headers)");
+    }
+}

@@ -1,12 +1,13 @@
 //! Latchkey's core: API-key authentication and authorization as one pure call.
 //!
 //! A configuration becomes an [`Engine`], or a list of [`Finding`]s. The engine takes a [`Request`]
-//! and gives a [`Decision`], and for a decision the [`Effect`] that the proxy carries out. There is
-//! no other evaluator: the filter, the command line and the tests all read the same decision.
+//! and gives a [`Decision`], which holds the [`Effect`] that the proxy carries out and the [`Step`] at
+//! which it ended. There is no other evaluator: the filter, the command line and the tests all read
+//! the same decision.
 //!
 //! ```text
-//! headers (bytes) -> Request -> preflight? -> path -> rule -> credential -> key ring
-//!                 -> key state -> conditions -> scopes -> body -> Decision -> Effect
+//! headers (bytes) -> Request -> preflight? -> path, host, query -> rule -> session, or credential -> key ring
+//!                 -> key state -> origin -> conditions -> scopes -> body -> Decision with its Effect
 //! ```
 //!
 //! This crate calls no host, reads no clock, file or environment, draws no randomness and writes no
