@@ -75,6 +75,7 @@ mesh-test: tools wasm
 	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o $(abspath $(target))/mesh/envoy-gateway \
 	    github.com/envoyproxy/gateway/cmd/envoy-gateway
 	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go test -c -o $(abspath $(target))/mesh/crds ./crds
+	cd tests/mesh/helm && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
 	cargo test --test mesh -- --ignored --nocapture --test-threads=1
 
 # How long each fuzz target runs.

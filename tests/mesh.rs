@@ -13,6 +13,8 @@
 mod crds;
 #[path = "mesh/envoy_gateway.rs"]
 mod envoy_gateway;
+#[path = "mesh/helm.rs"]
+mod helm;
 #[path = "mesh/istio.rs"]
 mod istio;
 #[path = "mesh/process.rs"]
