@@ -325,6 +325,39 @@ fn headers_may_come_from_a_file() {
 }
 
 #[test]
+fn a_command_of_curl_is_taken_as_it_was_copied() {
+    let directory = super::directory();
+    directory.write("body", "text");
+    let explain = ["explain", "policy.yaml", "--keys", "keys.yaml"];
+    for (pasted, request) in [
+        (
+            "curl -sS --proto =https --tlsv1.2 --oauth2-bearer demo-token https://a.org/x",
+            "GET https://a.org/x\n",
+        ),
+        (
+            "$ /usr/bin/curl -n --oauth2-bearer demo-token -r 0-99 -I a.org/curl",
+            "HEAD a.org/curl\n",
+        ),
+        ("curl --oauth2-bearer demo-token a.org/curl", "GET a.org/curl\n"),
+    ] {
+        let arguments: Vec<&str> = explain.into_iter().chain(pasted.split(' ')).collect();
+        let output = TestCommand::new(&directory, "").arguments(&arguments).output();
+        assert!(output.starts_with(request), "{output}");
+        assert!(output.contains("allow key:a\n"), "{output}");
+        assert!(!output.contains("demo-token"), "{output}");
+    }
+    let whole = [&explain[..], &["curl -X POST https://a.org/x"]].concat();
+    TestCommand::new(&directory, "").arguments(&whole).prints(
+        1,
+        "",
+        "error: a URL has no spaces: paste a command as it is, without quotes around all of it\n",
+    );
+    let upload = [&explain[..], &["-T", "body", "https://a.org/x"]].concat();
+    let output = TestCommand::new(&directory, "").arguments(&upload).everything();
+    assert!(output.contains("PUT https://a.org/x\n"), "{output}");
+}
+
+#[test]
 fn a_policy_with_errors_is_a_failure() {
     TestCommand::new(&super::directory(), "explain broken.yaml a.org").prints(
         1,

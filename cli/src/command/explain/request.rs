@@ -42,6 +42,9 @@ pub(super) struct RequestArguments {
     /// A part of a form, `name=value`; its body is not made up
     #[arg(short = 'F', long = "form", alias = "form-string", value_name = "PART")]
     form: Vec<String>,
+    /// A file to upload with PUT, as the body
+    #[arg(short = 'T', long, value_name = "FILE")]
+    upload_file: Option<String>,
     /// Ask with GET, what -d says behind the URL's `?`
     #[arg(short = 'G', long = "get")]
     get: bool,
@@ -54,6 +57,12 @@ pub(super) struct RequestArguments {
     /// User and password, for a Basic `authorization`
     #[arg(short = 'u', long = "user", value_name = "USER:PASSWORD", allow_hyphen_values = true)]
     user: Option<String>,
+    /// A token for a Bearer `authorization`
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    oauth2_bearer: Option<String>,
+    /// The header `range`, without `bytes=`
+    #[arg(short = 'r', long, value_name = "RANGE", allow_hyphen_values = true)]
+    range: Option<String>,
     /// The header `user-agent`
     #[arg(short = 'A', long = "user-agent", value_name = "NAME")]
     user_agent: Option<String>,
@@ -74,12 +83,7 @@ pub(super) struct RequestArguments {
 impl RequestArguments {
     /// The URL and the request for it.
     pub(super) fn request(&self) -> Result<(String, CaseRequest)> {
-        let mut urls = self.urls.as_slice();
-        if let [first, rest @ ..] = urls
-            && ["curl", "curl.exe"].contains(&first.as_str())
-        {
-            urls = rest;
-        }
+        let urls = without_prompt(&self.urls);
         let mut urls = urls.iter().chain(&self.url_option);
         let mut url = urls.next().context("there is no URL")?.clone();
         ensure!(urls.next().is_none(), "there is more than one URL: one request is explained");
@@ -92,6 +96,10 @@ impl RequestArguments {
                 url = format!("{address}{mark}{data}");
             }
         }
+        ensure!(
+            !without_prompt(&self.urls).iter().any(|word| word.contains(char::is_whitespace)),
+            "a URL has no spaces: paste a command as it is, without quotes around all of it"
+        );
         let (authority, path) = split_url(&url)?;
         let mut request = CaseRequest {
             authority: authority.to_owned(),
@@ -99,7 +107,10 @@ impl RequestArguments {
             ..CaseRequest::default()
         };
         let mut headers = self.headers()?;
-        if body.is_some() {
+        if let Some(file) = &self.upload_file {
+            ensure!(body.is_none(), "`-T` and a body exclude each other");
+            body = Some(read(file)?);
+        } else if body.is_some() {
             let (form, json) = ("application/x-www-form-urlencoded", "application/json");
             if !self.form.is_empty() {
                 add(&mut headers, "content-type", "multipart/form-data; boundary=latchkey");
@@ -117,6 +128,7 @@ impl RequestArguments {
         request.method = match &self.method {
             Some(method) => method.clone(),
             None if self.head => "HEAD".to_owned(),
+            None if self.upload_file.is_some() => "PUT".to_owned(),
             None if request.body.is_some() => "POST".to_owned(),
             None => "GET".to_owned(),
         };
@@ -155,7 +167,14 @@ impl RequestArguments {
             let basic = format!("Basic {}", BASE64_STANDARD.encode(user));
             add(&mut headers, "authorization", &basic);
         }
-        for (name, value) in [("user-agent", &self.user_agent), ("referer", &self.referer)] {
+        let bearer = self.oauth2_bearer.as_ref().map(|token| format!("Bearer {token}"));
+        let range = self.range.as_ref().map(|range| format!("bytes={range}"));
+        for (name, value) in [
+            ("authorization", &bearer),
+            ("range", &range),
+            ("user-agent", &self.user_agent),
+            ("referer", &self.referer),
+        ] {
             if let Some(value) = value {
                 ensure!(
                     !value.contains(['\r', '\n', '\0']),
@@ -200,8 +219,9 @@ impl RequestArguments {
 struct Ignored;
 
 /// Long and short names of switches.
-const IGNORED: [(&str, Option<char>); 22] = [
+const IGNORED: [(&str, Option<char>); 29] = [
     ("compressed", None),
+    ("disable", Some('q')),
     ("fail", Some('f')),
     ("fail-with-body", None),
     ("globoff", Some('g')),
@@ -215,23 +235,36 @@ const IGNORED: [(&str, Option<char>); 22] = [
     ("ipv4", Some('4')),
     ("ipv6", Some('6')),
     ("location", Some('L')),
+    ("netrc", Some('n')),
     ("no-buffer", Some('N')),
     ("no-progress-meter", None),
+    ("parallel", Some('Z')),
     ("path-as-is", None),
     ("progress-bar", Some('#')),
     ("remote-name", Some('O')),
     ("show-error", Some('S')),
     ("silent", Some('s')),
+    ("ssl-reqd", None),
+    ("tlsv1.2", None),
+    ("tlsv1.3", None),
+    ("trace-time", None),
     ("verbose", Some('v')),
 ];
 
 /// Long and short names of options with a value.
-const IGNORED_VALUES: [(&str, Option<char>); 9] = [
+const IGNORED_VALUES: [(&str, Option<char>); 16] = [
     ("cacert", None),
+    ("cert", Some('E')),
     ("connect-timeout", None),
+    ("connect-to", None),
+    ("cookie-jar", Some('c')),
+    ("dump-header", Some('D')),
+    ("interface", None),
+    ("key", None),
     ("max-redirs", None),
     ("max-time", Some('m')),
     ("output", Some('o')),
+    ("proto", None),
     ("proxy", Some('x')),
     ("resolve", None),
     ("retry", None),
@@ -261,6 +294,20 @@ impl clap::FromArgMatches for Ignored {
 
     fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
         Ok(())
+    }
+}
+
+/// What stands behind the word `curl`, and behind the prompt before it.
+fn without_prompt(words: &[String]) -> &[String] {
+    let is_curl = |word: &str| {
+        matches!(word, "curl" | "curl.exe") || (word.starts_with('/') && word.ends_with("/curl"))
+    };
+    match words {
+        [curl, rest @ ..] if is_curl(curl) => rest,
+        [prompt, curl, rest @ ..] if ["$", "#", "%", ">"].contains(&&**prompt) && is_curl(curl) => {
+            rest
+        }
+        words => words,
     }
 }
 
