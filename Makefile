@@ -69,13 +69,16 @@ differential: tools wasm
 	cargo test --test differential -- --ignored --nocapture
 
 # The control planes come from the Go module proxy, at the versions and sums of each go.mod and go.sum.
+# Those say which Go, which a Go of 1.21 or newer fetches itself.
+mesh-test: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
+mesh-test: export GOTOOLCHAIN := auto
 mesh-test: tools wasm
 	@envoy/install-tools go iptables
-	cd tests/mesh/istio && GOTOOLCHAIN=local go test -c -o $(abspath $(target))/mesh/pilot .
-	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o $(abspath $(target))/mesh/envoy-gateway \
+	cd tests/mesh/istio && go test -c -o $(abspath $(target))/mesh/pilot .
+	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/envoy-gateway \
 	    github.com/envoyproxy/gateway/cmd/envoy-gateway
-	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 GOTOOLCHAIN=local go test -c -o $(abspath $(target))/mesh/crds ./crds
-	cd tests/mesh/helm && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
+	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go test -c -o $(abspath $(target))/mesh/crds ./crds
+	cd tests/mesh/helm && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
 	cargo test --test mesh -- --ignored --nocapture --test-threads=1
 
 # How long each fuzz target runs.
