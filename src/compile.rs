@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::http::is_token;
 use crate::limits;
+use crate::memory::{Memory, find_room};
 use crate::method;
 use crate::path::{Normalization, PathTemplate};
 use crate::query::QueryNames;
@@ -81,6 +82,16 @@ impl Engine {
     }
 }
 
+/// What pieces that are not full take, and the room that is looked for while keys are read, in bytes.
+const SLACK: usize = 8 * 1024 * 1024;
+
+/// What no room is looked for, in bytes.
+const SMALL: usize = 2 * 1024 * 1024;
+
+/// What the metrics of a key take, in bytes: three names of 64 bytes and what stands around a key's id, their
+/// places, and what is counted.
+const METRICS_OF_A_KEY: usize = 3 * (limits::IDENTIFIER_BYTES + 80) + 40;
+
 /// What conditions, rules and headers must know of the rest of the policy.
 #[derive(Debug)]
 struct Known {
@@ -111,6 +122,12 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         return None;
     }
 
+    let rest = json.len().saturating_sub(keys).saturating_mul(limits::POLICY_GROWTH);
+    if rest > SMALL && !find_room(rest, place) {
+        return None;
+    }
+    let memory = Memory { text: json.len(), work: SLACK, policy: rest };
+
     let name = name(&policy);
     let realm = realm(&policy);
     let sources = credentials(&policy);
@@ -118,8 +135,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let methods = method_table(&policy);
     let types = keys::key_types(&policy);
     let every_type_has_a_prefix = !types.is_empty() && types.iter().all(|own| own.prefix.is_some());
-    let keys::Keys { ring, every_key_has_a_type, attributes } =
-        keys::keys(&policy, types, environment);
+    let keys::Keys { ring, every_key_has_a_type, attributes, mut memory } =
+        keys::keys(&policy, types, environment, memory)?;
     let known = Known { methods, attributes };
     let conditions = known.conditions(&policy, &[]);
     let mut query_names = QueryNames::default();
@@ -135,7 +152,14 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let upstream_headers = known.headers(&policy, "upstream_headers");
     let response_headers = known.headers(&policy, "response_headers");
     let wordings = responses::errors(&policy, &realm, &sources);
-    let metrics_per_key = metrics(&policy);
+    let metrics_per_key = metrics(&policy).unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS);
+    // Keys that took too much were told of.
+    if metrics_per_key && memory.to_replace() <= limits::VM_BYTES {
+        let names = name.as_deref().map_or(0, str::len).saturating_mul(3);
+        let of_keys = names.saturating_add(METRICS_OF_A_KEY).saturating_mul(ring.len());
+        memory.policy = memory.policy.saturating_add(of_keys);
+        memory.fits(place.field("metrics"));
+    }
 
     let of_sources = sources.headers.iter().map(|source| &*source.name);
     let of_cookies = (!sources.cookies.is_empty()).then_some("cookie");
@@ -156,7 +180,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         name,
         conditions_read,
         forward_credential: forward_credential.unwrap_or(false),
-        metrics_per_key: metrics_per_key.unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS),
+        metrics_per_key,
+        memory,
         authenticator: Authenticator {
             sources,
             ring,

@@ -12,6 +12,7 @@ use crate::decision::{Access, Decision, Found, Hold, Refusal, Verdict};
 use crate::effect::{Changes, Effect, Reply};
 use crate::finding::Finding;
 use crate::key_type::KeyType;
+use crate::memory::Memory;
 use crate::method;
 use crate::path::{Normalization, Path};
 use crate::query::QueryNames;
@@ -48,6 +49,7 @@ pub struct Engine {
     pub(crate) response_headers: Vec<(Box<str>, Template)>,
     pub(crate) wordings: Wordings,
     pub(crate) metrics_per_key: bool,
+    pub(crate) memory: Memory,
     pub(crate) warnings: Vec<Finding>,
 }
 
@@ -60,6 +62,11 @@ impl Engine {
     /// What the policy calls itself in metrics and logs.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// What it takes of a VM's memory, its metrics included.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// The number of keys.

@@ -112,6 +112,8 @@ codes! {
     MissingOrigins = "missing_origins",
     /// A key uses `hmac-sha256` and the VM has no `LATCHKEY_PEPPER`.
     MissingPepper = "missing_pepper",
+    /// There is no memory left for the policy where it is to serve.
+    OutOfMemory = "out_of_memory",
     /// More of something than there may be; see [`limits`].
     TooLarge = "too_large",
     /// A condition or a header names an attribute that no key has.

@@ -6,6 +6,7 @@
 //! attacker cannot choose; each is compared in constant time.
 
 mod key;
+mod texts;
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 use std::num::NonZeroU32;
@@ -23,6 +24,7 @@ use crate::origin::Origin;
 use crate::scope::Scope;
 
 pub use key::Key;
+use texts::{End, Texts};
 
 /// The digest of a token.
 pub(crate) type TokenDigest = [u8; 32];
@@ -45,11 +47,11 @@ pub(crate) struct KeyRing {
     hmac_sha256: HashTable<u32>,
     pepper: Option<Hmac<Sha256>>,
     pub(crate) types: Vec<KeyType>,
-    /// All ids, one behind the other.
-    pub(crate) ids: String,
-    /// All shared strings, one behind the other, and where each ends.
-    strings: String,
-    string_ends: Vec<u32>,
+    /// All ids.
+    pub(crate) ids: Texts,
+    /// All shared strings, and where each ends.
+    strings: Texts,
+    string_ends: Vec<End>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) scope_sets: Vec<Box<[u32]>>,
     pub(crate) origin_sets: Vec<Box<[Origin]>>,
@@ -64,7 +66,7 @@ pub(crate) struct Record {
     pub(crate) not_before: i64,
     /// First second after it.
     pub(crate) expires_at: i64,
-    pub(crate) id_end: u32,
+    pub(crate) id_end: End,
     pub(crate) attributes_end: u32,
     pub(crate) account: Option<Index>,
     pub(crate) scopes: Option<Index>,
@@ -140,14 +142,17 @@ fn hash_of_digest(digest: &TokenDigest) -> u64 {
     words.iter().fold(0, |hash, word| hash ^ u64::from_be_bytes(*word))
 }
 
-/// What a key takes, its entries in the tables of digests and ids included, in bytes.
-const KEY: usize = size_of::<Record>() + size_of::<TokenDigest>() + 16;
+/// What a key takes, its entry in the table of digests included, in bytes.
+const KEY: usize = size_of::<Record>() + size_of::<TokenDigest>() + 10;
+
+/// What an entry of a table of indices takes at most, beside the table that it grew out of.
+const ENTRY: usize = 18;
 
 /// What an allocation takes beside what is in it, and where it is told of, in bytes.
 const ALLOCATION: usize = 32;
 
-/// What an origin takes, its texts included, in bytes.
-const ORIGIN: usize = size_of::<Origin>() + 48;
+/// What an origin takes, its texts included, in bytes: as a VM counts, whose pointers are short.
+const ORIGIN: usize = 80;
 
 /// Builds a [`KeyRing`], sharing what keys have in common.
 #[derive(Default)]
@@ -160,6 +165,7 @@ pub(crate) struct Builder {
     /// About how many keys there will be.
     expected: usize,
     bytes: usize,
+    work: usize,
 }
 
 /// What a new key has in common with an earlier one, and may not.
@@ -170,6 +176,11 @@ pub(crate) enum Clash {
 }
 
 impl Builder {
+    /// What is reserved for so many keys, in bytes.
+    pub(crate) fn reserves(keys: usize) -> usize {
+        KEY.saturating_add(ENTRY).saturating_mul(keys)
+    }
+
     pub(crate) fn new(types: Vec<KeyType>, pepper: Option<&[u8]>, keys: usize) -> Builder {
         let mut builder = Builder::default();
         builder.ring.types = types;
@@ -190,6 +201,12 @@ impl Builder {
         self.bytes
     }
 
+    /// What building it takes besides: tables that find what is there, and lists that are copied as they
+    /// grow.
+    pub(crate) fn work(&self) -> usize {
+        self.work
+    }
+
     /// Adds a key. Its record's `id_end` and `attributes_end` are set here.
     pub(crate) fn add(
         &mut self,
@@ -202,6 +219,9 @@ impl Builder {
         // What does not fit an index is refused before: `KEYS` and `CONFIGURATION_BYTES` see to it.
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the limits on keys")]
         let index = self.ring.records.len() as u32;
+        if index as usize == self.expected {
+            self.works(KEY.saturating_mul(2), self.expected);
+        }
         let ring = &mut self.ring;
         let table = match algorithm {
             Algorithm::HmacSha256 => &mut ring.hmac_sha256,
@@ -227,10 +247,7 @@ impl Builder {
         insert(&mut self.ids, hash, index, &|index| hash_of(id_at(index)));
         insert(table, hash_of_digest(&digest), index, &hash_at);
         ring.digests.push(digest);
-        ring.ids.push_str(id);
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
-        let end = ring.ids.len() as u32;
-        record.id_end = end;
+        record.id_end = ring.ids.push(id);
         for (name, value) in attributes {
             let pair = (self.string_index(name.as_ref()), self.string_index(value.as_ref()));
             self.ring.attributes.push(pair);
@@ -241,7 +258,8 @@ impl Builder {
         self.ring.records.push(record);
         self.takes(KEY, 1);
         self.takes(1, id.len());
-        self.takes(size_of::<(u32, u32)>(), attributes.len());
+        self.works(ENTRY, 1);
+        self.takes_in_list(size_of::<(u32, u32)>(), attributes.len());
         Ok(())
     }
 
@@ -260,11 +278,10 @@ impl Builder {
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
         let index = ends.len() as u32;
         insert(&mut self.strings, hash, index, &|index| hash_of(string_at(index)));
-        strings.push_str(text);
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
-        ends.push(strings.len() as u32);
+        ends.push(strings.push(text));
         self.takes(1, text.len());
-        self.takes(size_of::<u32>(), 1);
+        self.takes_in_list(size_of::<End>(), 1);
+        self.works(ENTRY, 1);
         index
     }
 
@@ -276,7 +293,8 @@ impl Builder {
                 intern(&mut self.scopes, &mut self.ring.scopes, &scope, Clone::clone);
             if is_new {
                 self.takes(1, scope.as_str().len());
-                self.takes(ALLOCATION, 1);
+                self.takes_in_list(ALLOCATION, 1);
+                self.works(ENTRY, 1);
             }
             set.push(index);
         }
@@ -284,7 +302,8 @@ impl Builder {
             intern(&mut self.scope_sets, &mut self.ring.scope_sets, &set[..], |set| set.into());
         if is_new {
             self.takes(size_of::<u32>(), set.len());
-            self.takes(ALLOCATION, 1);
+            self.takes_in_list(ALLOCATION, 1);
+            self.works(ENTRY, 1);
         }
         Index::new(index as usize)
     }
@@ -298,7 +317,7 @@ impl Builder {
             let count = origins.len();
             sets.push(origins);
             self.takes(ORIGIN, count);
-            self.takes(ALLOCATION, 1);
+            self.takes_in_list(ALLOCATION, 1);
         }
         Index::new(self.ring.origin_sets.len().saturating_sub(1))
     }
@@ -306,6 +325,34 @@ impl Builder {
     /// Counts memory: so many times so many bytes.
     fn takes(&mut self, bytes: usize, times: usize) {
         self.bytes = self.bytes.saturating_add(bytes.saturating_mul(times));
+    }
+
+    /// The same in a list, which is up to three times as large while it grows.
+    fn takes_in_list(&mut self, bytes: usize, times: usize) {
+        self.takes(bytes, times);
+        self.works(bytes.saturating_mul(2), times);
+    }
+
+    /// The largest piece that may be taken next, in bytes: a list or a table twice as large as now.
+    pub(crate) fn next_piece(&self) -> usize {
+        let ring = &self.ring;
+        let full =
+            if ring.records.len() == ring.records.capacity() { ring.records.len() } else { 0 };
+        let pieces = [
+            (full, size_of::<Record>()),
+            (ring.attributes.capacity(), size_of::<(u32, u32)>()),
+            (ring.string_ends.capacity(), size_of::<End>()),
+            (ring.scope_sets.capacity(), size_of::<Box<[u32]>>()),
+            (ring.origin_sets.capacity(), size_of::<Box<[Origin]>>()),
+            (self.strings.capacity(), ENTRY / 3),
+            (self.scope_sets.capacity(), ENTRY / 3),
+        ];
+        let twice = |(count, bytes): (usize, usize)| count.saturating_mul(bytes).saturating_mul(2);
+        pieces.map(twice).into_iter().max().unwrap_or_default()
+    }
+
+    fn works(&mut self, bytes: usize, times: usize) {
+        self.work = self.work.saturating_add(bytes.saturating_mul(times));
     }
 
     pub(crate) fn finish(self) -> KeyRing {
@@ -321,18 +368,18 @@ impl Builder {
     }
 }
 
-/// The id of the key at an index: ids stand one behind the other.
-pub(crate) fn id_at<'a>(records: &[Record], ids: &'a str, index: usize) -> &'a str {
-    let end = |index: usize| records.get(index).map_or(0, |record| record.id_end as usize);
-    let start = index.checked_sub(1).map_or(0, end);
-    ids.get(start..end(index)).unwrap_or_default()
+/// The id of the key at an index.
+pub(crate) fn id_at<'a>(records: &[Record], ids: &'a Texts, index: usize) -> &'a str {
+    let end = |index: usize| records.get(index).map_or(0, |record| record.id_end);
+    let before = index.checked_sub(1).map_or(0, end);
+    ids.get(before, end(index)).unwrap_or_default()
 }
 
-/// The text at an index of those that stand one behind the other and end where `ends` says.
-fn text_at<'a>(texts: &'a str, ends: &[u32], index: usize) -> Option<&'a str> {
-    let end = |index: usize| ends.get(index).map(|end| *end as usize);
-    let start = index.checked_sub(1).map_or(Some(0), end)?;
-    texts.get(start..end(index)?)
+/// The text at an index of those that end where `ends` says.
+fn text_at<'a>(texts: &'a Texts, ends: &[End], index: usize) -> Option<&'a str> {
+    let end = |index: usize| ends.get(index).copied();
+    let before = index.checked_sub(1).map_or(Some(0), end)?;
+    texts.get(before, end(index)?)
 }
 
 /// The index of the value in `values` that equals `borrowed`, and whether it is new there.

@@ -6,19 +6,24 @@ pub const CONFIGURATION_BYTES: usize = 256 * 1024 * 1024;
 /// Largest key ring, in keys.
 pub const KEYS: usize = 1_000_000;
 
-/// Most memory that one compiled key ring may take, in bytes, by its own count.
-///
-/// An update keeps the old and the new key ring in one VM of at most 1 GiB, beside the new
-/// configuration's text; a ring that could not live beside its successor is refused where refusing
-/// is safe, when it is configured.
-pub const KEY_RING_BYTES: usize = 256 * 1024 * 1024;
+/// The memory of a VM, in bytes: Envoy lets none have more (1.40.0).
+pub const VM_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Most bytes of headers that are held at a time in a VM, of all requests whose bodies are awaited: a part of
+/// what a VM may have, which many clients that never end their bodies would fill.
+pub const HELD_BYTES: usize = 64 * 1024 * 1024;
+
+/// What is left for all else that requests take in a VM, bodies that are judged say, in bytes.
+pub const REQUEST_BYTES: usize = 32 * 1024 * 1024;
 
 /// Most rules.
 pub const RULES: usize = 10_000;
 
-/// Largest part of a configuration besides its `keys`, in bytes: what it is compiled to takes up to
-/// about thirty times that, and two generations live side by side.
+/// Largest part of a configuration besides its `keys`, in bytes.
 pub const POLICY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many times its size that part takes at most once it is compiled.
+pub(crate) const POLICY_GROWTH: usize = 30;
 
 /// Most key types.
 pub const KEY_TYPES: usize = 10_000;

@@ -20,6 +20,8 @@ mod corpus;
 mod guard;
 #[path = "envoy/held.rs"]
 mod held;
+#[path = "envoy/memory.rs"]
+mod memory;
 #[path = "envoy/metrics.rs"]
 mod metrics;
 #[path = "envoy/preflights.rs"]

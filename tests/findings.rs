@@ -1735,7 +1735,8 @@ fn an_engine_and_a_debug_text_show_no_secret() {
     }
 }
 
-/// Every code is met in one of the tables above.
+/// Every code is met in one of the tables above; `out_of_memory /`, where memory is short, in
+/// `filter/tests/memory.rs`.
 #[test]
 fn every_code_is_named_here() {
     let source = include_str!("findings.rs");

@@ -4,7 +4,7 @@
 //! received it, in protobuf's wire form (measured on Envoy 1.40.0), though its documentation speaks
 //! of JSON. It is rewritten as JSON here.
 
-use latchkey::{Code, Finding, Severity, limits};
+use latchkey::{Code, Finding, Severity, has_room, limits};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// Largest `Struct` that is read, in bytes: its tree takes several times as much, beside what serves. A `StringValue` may be as large as any configuration.
 const STRUCT_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many times its size a `Struct` takes as a tree, at most.
+const TREE: usize = 12;
 
 /// The first byte of a `Struct`'s wire form: its one field, of length-delimited type.
 const FIRST_BYTE: u8 = 0x0a;
@@ -33,12 +36,26 @@ pub(crate) fn as_json(bytes: Vec<u8>) -> Result<Vec<u8>, Finding> {
             help: Some("hand it over as a StringValue".to_owned()),
         });
     }
+    if !has_room(bytes.len() * TREE) {
+        return Err(no_room());
+    }
     let Ok(tree) = Struct::decode(&*bytes) else { return Ok(bytes) };
     let mut json = Vec::with_capacity(bytes.len());
     drop(bytes);
     // Every part of a Struct has its JSON, and memory takes all that is written.
     let _ = serde_json::to_writer(&mut json, &Fields(&tree));
     Ok(json)
+}
+
+/// There is no room for the configuration's text.
+pub(crate) fn no_room() -> Finding {
+    Finding {
+        code: Code::OutOfMemory,
+        severity: Severity::Error,
+        pointer: String::new(),
+        message: "there is no memory left for the configuration".to_owned(),
+        help: None,
+    }
 }
 
 /// What a configuration calls its policy, good or not, where that can be told.

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::rc::Rc;
 
-use latchkey::{Engine, Environment, Finding, Severity};
+use latchkey::{Code, Engine, Environment, Finding, Severity, has_room};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::policy::{Generation, Identity, Label, Policy};
 use crate::stream::Stream;
-use crate::{configuration, host};
+use crate::{configuration, host, policy};
 
 // What the proxy calls once a VM is there.
 proxy_wasm::main! {{
@@ -29,30 +29,37 @@ impl RootContext for Plugin {
     ///
     /// This must come out the same in every VM. Envoy tries a configuration in a VM of its own, and
     /// refuses it if this returns false there; if only a worker's VM failed, Envoy would serve that
-    /// worker's requests without the filter. So nothing here depends on anything but the bytes of the
-    /// configuration and the environment, which all VMs share.
-    fn on_configure(&mut self, _size: usize) -> bool {
+    /// worker's requests without the filter, and take no further configuration. So nothing here depends on
+    /// anything but the bytes of the configuration and the environment, which all VMs share, and a worker
+    /// that has no room for what was accepted takes it without its policy: nobody is let in until the next.
+    fn on_configure(&mut self, size: usize) -> bool {
         host::log_as_the_proxy_does();
-        let pepper = std::env::var_os("LATCHKEY_PEPPER");
-        let environment = Environment { pepper: pepper.as_deref().map(OsStr::as_encoded_bytes) };
-        let json = match configuration::as_json(host::configuration()) {
-            Ok(json) => json,
-            Err(finding) => return refuse(None, &[finding]),
-        };
+        let is_first = policy::is_first();
         let plugin = host::plugin();
-        self.generation.give_up_older(&plugin, || configuration::name(&json));
-        let engine = match Engine::compile(&json, &environment) {
-            Ok(engine) => engine,
-            Err(findings) => return refuse(configuration::name(&json), &findings),
+        let name = match self.policy(size) {
+            Ok(policy) => {
+                let (engine, label) = (&policy.engine, policy.label());
+                engine.warnings().iter().for_each(|finding| log(label, finding));
+                let (keys, rules) = (engine.key_count(), engine.rule_count());
+                log::info!("{label}configured: {keys} keys, {rules} rules");
+                let identity = Identity { plugin, policy: engine.name().map(Into::into) };
+                self.generation.put(identity, Some(policy));
+                host::start_ticking();
+                return !host::fails_in_worker();
+            }
+            Err(Refusal { name, findings }) => {
+                let label = Label(name.as_deref());
+                findings.iter().for_each(|finding| log(label, finding));
+                if is_first || !lacks_memory(&findings) {
+                    log::error!("{label}configuration refused, findings: {}", findings.len());
+                    return false;
+                }
+                log::error!("{label}every request is answered 503 until the next push");
+                name
+            }
         };
-        let policy = Policy::new(engine);
-        let (engine, label) = (&policy.engine, policy.label());
-        engine.warnings().iter().for_each(|finding| log(label, finding));
-        log::info!("{label}configured: {} keys, {} rules", engine.key_count(), engine.rule_count());
-        let identity = Identity { plugin, policy: engine.name().map(Into::into) };
-        self.generation.put(identity, Some(policy));
-        host::start_ticking();
-        !host::fails_in_worker()
+        self.generation.put(Identity { plugin, policy: name }, None);
+        true
     }
 
     /// Hands over what was counted.
@@ -71,11 +78,44 @@ impl RootContext for Plugin {
     }
 }
 
-fn refuse(name: Option<&str>, findings: &[Finding]) -> bool {
-    let label = Label(name);
-    findings.iter().for_each(|finding| log(label, finding));
-    log::error!("{label}configuration refused, findings: {}", findings.len());
-    false
+impl Plugin {
+    /// Compiles the configuration, of so many bytes. Where there is no room for it, it is tried once more
+    /// without any policy that another has taken over from.
+    fn policy(&self, size: usize) -> Result<Policy, Refusal> {
+        self.generation.give_up_older(KEPT);
+        if !has_room(size) {
+            self.generation.give_up_older(0);
+        }
+        if !has_room(size) {
+            return Err(Refusal { name: None, findings: vec![configuration::no_room()] });
+        }
+        let json = configuration::as_json(host::configuration())
+            .map_err(|finding| Refusal { name: None, findings: vec![finding] })?;
+        let pepper = std::env::var_os("LATCHKEY_PEPPER");
+        let environment = Environment { pepper: pepper.as_deref().map(OsStr::as_encoded_bytes) };
+        let mut engine = Engine::compile(&json, &environment);
+        if engine.as_ref().is_err_and(|findings| lacks_memory(findings)) {
+            self.generation.give_up_older(0);
+            engine = Engine::compile(&json, &environment);
+        }
+        let name = || configuration::name(&json).map(Into::into);
+        let refusal = |findings| Refusal { name: name(), findings };
+        engine.map(Policy::new).map_err(refusal)
+    }
+}
+
+/// Most bytes of policies that are over and kept, should one be pushed again while its streams are open.
+const KEPT: usize = 256 * 1024;
+
+/// Why a configuration is not served.
+struct Refusal {
+    /// What it calls its policy.
+    name: Option<Box<str>>,
+    findings: Vec<Finding>,
+}
+
+fn lacks_memory(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.code == Code::OutOfMemory)
 }
 
 fn log(label: Label<'_>, finding: &Finding) {

@@ -7,6 +7,7 @@
 //! without a call that says so.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::cmp::Reverse;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
@@ -146,30 +147,30 @@ impl Generation {
         Some(Judges { policy: self.policy()?, others })
     }
 
-    /// Gives up the policies that another than the last one configured has taken over from, before the
-    /// next of that plugin and that name is made: their streams that are still open were decided, or will
-    /// be by [`Generation::judges`]. One without a stream is somebody's still, or the proxy would have
-    /// ended it.
-    pub(crate) fn give_up_older<'a>(
-        self: &Rc<Self>,
-        plugin: &[Vec<u8>; 2],
-        name: impl FnOnce() -> Option<&'a str>,
-    ) {
-        let mut kin = self.others(|identity| identity.plugin == *plugin);
-        kin.retain(|own| own.policy.borrow().is_some());
-        // Finding the name takes a while.
-        if kin.len() < 2 {
-            return;
+    /// Gives up the policies that others have taken over from, except the last one of each identity, before
+    /// the next is made: their streams that are still open were decided, or will be by
+    /// [`Generation::judges`]. One without a stream is somebody's still, or the proxy would have ended it.
+    /// The newest are kept, in so many bytes, should one be pushed again.
+    pub(crate) fn give_up_older(self: &Rc<Self>, kept: usize) {
+        let mut all = self.others(|_| true);
+        all.sort_by_key(|own| Reverse(own.configured.get()));
+        let mut bytes: usize = 0;
+        for own in &all {
+            let is_kin =
+                |other: &&Rc<Generation>| *other.identity.borrow() == *own.identity.borrow();
+            let is_over = all.iter().find(is_kin).is_some_and(|last| {
+                !Rc::ptr_eq(own, last)
+                    && own.streams.get() > 0
+                    && own.newest_stream.get() < last.configured.get()
+                    && !own.is_elsewhere(last)
+            });
+            if let Some(policy) = own.policy().filter(|_| is_over) {
+                bytes = bytes.saturating_add(policy.engine.memory().policy);
+                if bytes > kept {
+                    own.policy.take();
+                }
+            }
         }
-        let name = name();
-        kin.retain(|own| own.identity.borrow().policy.as_deref() == name);
-        let Some(last) = kin.iter().max_by_key(|own| own.configured.get()).cloned() else { return };
-        kin.retain(|own| {
-            own.streams.get() > 0
-                && own.newest_stream.get() < last.configured.get()
-                && !own.is_elsewhere(&last)
-        });
-        kin.iter().for_each(|own| drop(own.policy.take()));
     }
 
     /// When it was configured, or its newest stream began.
@@ -190,4 +191,9 @@ impl Generation {
         others.retain(|own| !Rc::ptr_eq(own, self) && is_such(&own.identity.borrow()));
         others
     }
+}
+
+/// Whether no configuration was accepted in this VM before, as in the one in which the proxy tries each.
+pub(crate) fn is_first() -> bool {
+    GENERATIONS.with_borrow(Vec::is_empty)
 }

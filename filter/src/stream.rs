@@ -3,7 +3,9 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use latchkey::{Access, Body, Changes, Claims, Decision, Effect, Hold, Reply, Request, Verdict};
+use latchkey::{
+    Access, Body, Changes, Claims, Decision, Effect, Hold, Reply, Request, Verdict, limits,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -15,10 +17,6 @@ const CALLS: usize = 4;
 
 /// How many of them take the credential out of a refused one.
 const CALLS_OF_REFUSAL: Option<usize> = Some(1);
-
-/// Most bytes of headers that are held at a time, of all requests: a part of what a VM may have, which
-/// many clients that never end their bodies would fill.
-const MOST_HELD: usize = 64 << 20;
 
 /// Most preflights at a time whose headers have gone ahead and whose body is not known to be none: they are
 /// nobody's, and each takes a request of the upstream's.
@@ -47,7 +45,7 @@ pub(crate) struct Stream {
 struct Held {
     generation: Rc<Generation>,
     headers: Headers,
-    /// What the headers take, of [`MOST_HELD`].
+    /// What the headers take, of [`limits::HELD_BYTES`].
     bytes: usize,
     /// Those that the proxy told when the headers came.
     claims: Option<Rc<Claims>>,
@@ -269,7 +267,7 @@ impl HttpContext for Stream {
             let decision = policy.engine.decide(&request);
             return self.carry_out(&policy, &request, &decision, HeadersAre::Here);
         }
-        let is_full = HELD.get() + size(&all) > MOST_HELD;
+        let is_full = HELD.get() + size(&all) > limits::HELD_BYTES;
         // The proxy may answer itself, when the body takes too long say, and log what it has.
         let changes = match decision.effect() {
             Effect::Hold { stripped, .. } if is_full || hold.headers => Some(stripped),
@@ -343,7 +341,7 @@ fn borrowed<N: AsRef<str>, V: AsRef<[u8]>>(headers: &[(N, V)]) -> Vec<(&str, &[u
     headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect()
 }
 
-/// What headers take of [`MOST_HELD`].
+/// What headers take of [`limits::HELD_BYTES`].
 fn size(headers: &Headers) -> usize {
     let texts = |(name, value): &(String, Vec<u8>)| name.len() + value.len();
     size_of_val(&**headers) + headers.iter().map(texts).sum::<usize>()

@@ -12,6 +12,7 @@ use crate::http::is_field_value;
 use crate::key_type::{Format, KeyType};
 use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Record, TokenDigest};
 use crate::limits;
+use crate::memory::{Memory, find_room};
 use crate::origin::Origin;
 use crate::scope::Scope;
 
@@ -108,17 +109,25 @@ pub(super) struct Keys {
     pub(super) every_key_has_a_type: bool,
     /// The attributes that some key has; `None` if there are no keys.
     pub(super) attributes: Option<BTreeSet<Box<str>>>,
+    /// What the policy takes with them.
+    pub(super) memory: Memory,
 }
 
+/// Compiles the keys of a policy that takes `memory` besides; `None` where there is no room for them.
 pub(super) fn keys(
     policy: &Object<'_, '_>,
     types: Vec<KeyType>,
     environment: &Environment<'_>,
-) -> Keys {
+    memory: Memory,
+) -> Option<Keys> {
     let Some(node) = policy.node("keys") else {
         policy.missing("keys").help("a policy without keys says `keys: []`");
-        return Keys::default();
+        return Some(Keys { memory, ..Keys::default() });
     };
+    let expected = estimated_keys(node.raw.get());
+    if !find_room(Builder::reserves(expected), node.place) {
+        return None;
+    }
     let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
     let names = types.iter().enumerate();
     let mut reader = Reader {
@@ -127,7 +136,10 @@ pub(super) fn keys(
         origins_required: types.iter().map(|own| own.origins_required).collect(),
         every_key_has_a_type: true,
         attributes: BTreeSet::new(),
-        builder: Builder::new(types, pepper, estimated_keys(node.raw.get())),
+        builder: Builder::new(types, pepper, expected),
+        besides: memory,
+        next_probe: PROBED,
+        is_full: false,
     };
     let mut count: usize = 0;
     let mut more = true;
@@ -151,12 +163,20 @@ pub(super) fn keys(
     if count > limits::KEYS {
         node.place.too_many("keys", limits::KEYS);
     }
-    Keys {
+    let memory = reader.memory();
+    (!reader.is_full).then(|| Keys {
         ring: reader.builder.finish(),
         every_key_has_a_type: reader.every_key_has_a_type,
         attributes: (count > 0).then_some(reader.attributes),
-    }
+        memory,
+    })
 }
+
+/// How often it is tried whether there is room for more, in bytes of a ring.
+const PROBED: usize = 1024 * 1024;
+
+/// What an attribute's name takes until all are known, in bytes.
+const ATTRIBUTE_NAME: usize = limits::IDENTIFIER_BYTES + 64;
 
 /// Reads keys one by one.
 struct Reader<'p> {
@@ -169,6 +189,11 @@ struct Reader<'p> {
     every_key_has_a_type: bool,
     attributes: BTreeSet<Box<str>>,
     builder: Builder,
+    /// What the policy takes besides the keys.
+    besides: Memory,
+    /// The bytes of the ring at which the next room is looked for.
+    next_probe: usize,
+    is_full: bool,
 }
 
 impl Reader<'_> {
@@ -178,13 +203,26 @@ impl Reader<'_> {
         let place = list.item(index);
         self.every_key_has_a_type &= key.key_type.is_some();
         self.key(key, place);
-        let fits = self.builder.bytes() <= limits::KEY_RING_BYTES;
-        if !fits {
-            let message =
-                format!("the keys take more than {} bytes of memory", limits::KEY_RING_BYTES);
-            place.error(Code::TooLarge, message);
+        if !self.memory().fits(place) {
+            return false;
         }
-        fits
+        if self.builder.bytes() >= self.next_probe {
+            self.next_probe = self.builder.bytes().saturating_add(PROBED);
+            let piece = self.builder.next_piece().saturating_add(PROBED);
+            self.is_full = !find_room(piece, place);
+        }
+        !self.is_full
+    }
+
+    /// What the policy takes with the keys so far.
+    fn memory(&self) -> Memory {
+        let Memory { text, work, policy } = self.besides;
+        let names = self.attributes.len().saturating_mul(ATTRIBUTE_NAME);
+        Memory {
+            text,
+            work: work.saturating_add(self.builder.work()).saturating_add(names),
+            policy: policy.saturating_add(self.builder.bytes()),
+        }
     }
 
     fn key(&mut self, raw: RawKey<'_>, place: Place<'_>) {

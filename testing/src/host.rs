@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use latchkey::{Claim, Claims};
-use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, Val};
+use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, StoreLimitsBuilder, Val};
 
 use headers::HeaderMap;
 use imports::Stage;
@@ -291,6 +291,12 @@ impl Host {
         }
         stream.exchange.request = stream.request.entries().to_vec();
         stream.exchange
+    }
+
+    /// From now on the VM gets no more memory than so many bytes.
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.store.data_mut().limits = StoreLimitsBuilder::new().memory_size(bytes).build();
+        self.store.limiter(|stage| &mut stage.limits);
     }
 
     /// Sets the clock, in Unix seconds. It stands until it is set again; at first it says 0.

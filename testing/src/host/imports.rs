@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wasmi::{Caller, Error, Extern, ExternType, Linker, Memory, Module, Val};
+use wasmi::{Caller, Error, Extern, ExternType, Linker, Memory, Module, StoreLimits, Val};
 
 use super::headers::HeaderMap;
 use super::{LogLine, Metric, Outcome};
@@ -33,6 +33,7 @@ pub(crate) struct Stage {
     pub(crate) response: HeaderMap,
     pub(crate) reply: Option<Outcome>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
+    pub(crate) limits: StoreLimits,
 }
 
 impl Stage {
@@ -58,6 +59,7 @@ impl Stage {
             response: HeaderMap::default(),
             reply: None,
             filter_state: BTreeMap::new(),
+            limits: StoreLimits::default(),
         }
     }
 }
