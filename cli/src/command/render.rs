@@ -175,7 +175,7 @@ impl Arguments {
 ///
 /// # Errors
 /// A file cannot be read or parsed, the filter is not where that form can take it from, or the
-/// output cannot be written; or it was called in a way that makes no sense, as [`Usage`](crate::exit::Usage).
+/// output cannot be written; or it was called in a way that makes no sense.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let progress = Progress::start();
     progress.step("reading the policy");
