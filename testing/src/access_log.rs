@@ -43,8 +43,18 @@ impl LogLine {
 }
 
 /// The headers in which a credential may be left.
-pub const LEFT: [&str; 7] =
-    [":path", "authorization", "cookie", "referer", "x-api-key", "x-auth-token", "x_auth_token"];
+pub const LEFT: [&str; 10] = [
+    ":path",
+    "authorization",
+    "cookie",
+    "hx-current-url",
+    "referer",
+    "x-api-key",
+    "x-auth-token",
+    "x-forwarded-url",
+    "x-note",
+    "x_auth_token",
+];
 
 /// What the upstream saw of one request. Bytes that are not ASCII stand as the characters of the
 /// same numbers.
