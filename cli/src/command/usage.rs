@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::Exit;
 use crate::admin::Admin;
 use crate::document::{self, Document};
+use crate::finding::count;
 use crate::style::{BOLD, WARNING};
 use crate::{table, time};
 
@@ -244,8 +245,9 @@ impl Usage {
         let denied: u64 = self.denied.values().sum();
         writeln!(
             output,
-            "\n{served} keys served; {} requests allowed, {denied} refused",
-            self.allowed
+            "\n{} served; {} allowed, {denied} refused",
+            count(served, "key"),
+            count(self.allowed, "request")
         )?;
         let width = self.denied.keys().map(String::len).max().unwrap_or_default();
         let mut denied: Vec<(&String, &u64)> = self.denied.iter().collect();

@@ -148,6 +148,11 @@ nothing is counted per key: the policy needs `metrics: {per_key: true}`
 ",
         "",
     );
+    let stats = r#"{"stats": [
+        {"name": "wasmcustom.latchkey.allowed", "value": 1}, {"name": "wasmcustom.latchkey.keys", "value": 1}
+    ]}"#;
+    let output = TestCommand::new(&keys(), &format!("usage --admin {}", admin(stats))).output();
+    assert!(output.ends_with("\n1 key served; 1 request allowed, 0 refused\n"), "{output}");
     TestCommand::new(&keys(), &format!("usage --admin {}", admin(r#"{"stats": []}"#))).prints(
         0,
         "this Envoy serves no Latchkey policy\n",
