@@ -218,9 +218,13 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         Form::Envoy => {
             envoy::write_bootstrap(&policy, local(wasm)?, issuer.as_ref(), &mut output)?;
         }
-        Form::Istio => istio::write(&policy, arguments, issuer.as_ref(), &mut output)?,
-        Form::EnvoyGateway => {
-            envoy_gateway::write(&policy, arguments, issuer.as_ref(), &mut output)?;
+        Form::Istio | Form::EnvoyGateway => {
+            let write =
+                if arguments.to == Form::Istio { istio::write } else { envoy_gateway::write };
+            // All or nothing: a cluster that takes what is printed must not get the plugin without its guard.
+            let mut resources = Vec::new();
+            write(&policy, arguments, issuer.as_ref(), &mut resources)?;
+            output.write_all(&resources)?;
         }
     }
     drop(progress);

@@ -204,6 +204,10 @@ fn render(arguments: &str) -> TestCommand {
     command.keeping(directory)
 }
 
+/// A pinned image.
+const IMAGE: &str =
+    "example.com/latchkey@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
 /// What `--to envoy`, `istio` and `envoy-gateway` are told of flowyte's sessions.
 const SESSIONS: &str =
     " --issuer https://auth.flowyte.example --audience https://api.flowyte.example --jwks JWKS";
@@ -313,7 +317,7 @@ fn an_older_istio_gets_what_it_knows() {
     let labels = json!({"gateway.networking.k8s.io/gateway-name": "web"});
     assert_eq!(plugin["spec"]["selector"]["matchLabels"], labels);
     assert_eq!(filter["spec"]["workloadSelector"]["labels"], labels);
-    render("--to istio --target waypoint/web --mesh-version 1.23 --wasm x/y@sha256:00")
+    render(&format!("--to istio --target waypoint/web --mesh-version 1.23 --wasm {IMAGE}"))
         .prints_error(1, "error: a waypoint takes the guard from Istio 1.24 on, not in 1.23\n");
 }
 
@@ -328,14 +332,8 @@ fn envoy_gateway_gets_an_extension_and_the_guard() {
         ("route/orders", reference("HTTPRoute", "orders")),
     ] {
         for (url, code) in [
-            (
-                "oci://example.com/latchkey@sha256:00",
-                json!({"type": "Image", "image": {"url": "example.com/latchkey@sha256:00"}}),
-            ),
-            (
-                "example.com/latchkey@sha256:00",
-                json!({"type": "Image", "image": {"url": "example.com/latchkey@sha256:00"}}),
-            ),
+            (format!("oci://{IMAGE}").as_str(), json!({"type": "Image", "image": {"url": IMAGE}})),
+            (IMAGE, json!({"type": "Image", "image": {"url": IMAGE}})),
             (
                 "https://example.com/latchkey.wasm",
                 json!({"type": "HTTP", "http": {"url": "https://example.com/latchkey.wasm"}}),
@@ -402,7 +400,7 @@ fn the_guard_of_envoy_gateway_can_be_a_patch_or_a_rule() {
             assert_eq!(patch["operation"]["value"], "FAIL_RELOAD");
         }
     }
-    let image = "--wasm x/y@sha256:00";
+    let image = format!("--wasm {IMAGE}");
     let text =
         render(&format!("--to envoy-gateway --target route/a --guard rule {image}")).output();
     let (resource, rule) = text.split_once("# spec:\n").unwrap();
@@ -450,7 +448,7 @@ fn what_is_protected_has_to_be_said() {
   each of several Gateways that are merged, in place of class/NAME:  --target gateway/eg
 ";
     for (to, list) in [("istio", workloads), ("envoy-gateway", attachments)] {
-        render(&format!("--to {to} --wasm x/y@sha256:00")).prints_error(
+        render(&format!("--to {to} --wasm {IMAGE}")).prints_error(
             2,
             &format!("error: `--to {to}` needs `--target`, which says what is protected\n{list}"),
         );
@@ -474,7 +472,7 @@ fn what_is_protected_has_to_be_said() {
                     "--to",
                     to,
                     "--wasm",
-                    "x/y@sha256:00",
+                    IMAGE,
                     "--target",
                     target,
                 ])
@@ -493,7 +491,7 @@ fn what_is_protected_has_to_be_said() {
         );
     }
     let error =
-        render("--to istio --target gateway/a --guard patch --wasm x/y@sha256:00").complaint(2);
+        render(&format!("--to istio --target gateway/a --guard patch --wasm {IMAGE}")).complaint(2);
     assert_eq!(error, "error: `--guard` is for `--to envoy-gateway`\n");
 }
 
@@ -502,7 +500,7 @@ fn with_sessions(arguments: &str) -> TestCommand {
     let directory = directory();
     let jwks = repository("envoy/systems/flowyte.jwks.json").display().to_string();
     let policy = repository("envoy/systems/flowyte.yaml");
-    let wasm = if arguments.contains("envoy-gateway") { "x/y@sha256:00" } else { "/x.wasm" };
+    let wasm = if arguments.contains("envoy-gateway") { IMAGE } else { "/x.wasm" };
     let command = format!("render {} {arguments} --wasm {wasm}", policy.display());
     TestCommand::new(&directory, &command.replace("JWKS", &jwks)).keeping(directory)
 }
@@ -601,8 +599,9 @@ fn istio_verifies_sessions_in_a_header_of_their_own_itself() {
             "fromHeaders": [{"name": "x-session", "prefix": "Bearer "}],
         }])
     );
-    render("session").prints_error(
+    render("session").prints(
         1,
+        "",
         "error: `/sessions/payload` is `session`, and Istio's RequestAuthentication leaves claims under `payload` only: \
          write `payload`, or leave `--session-header` out\n",
     );
@@ -627,7 +626,14 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "--to istio --target gateway/a --wasm ftp://x",
             "`--wasm` is a path, an image or an https:// URL, not `ftp://x`",
         ),
-        ("--to istio --target gateway/a --wasm oci://x --sha256 00", "`--sha256` is 64 hex digits"),
+        (
+            "--to istio --target gateway/a --wasm oci://x --sha256 DIGEST",
+            "`--sha256` must be 64 hex digits, not `DIGEST`",
+        ),
+        (
+            "--to envoy-gateway --target gateway/a --wasm x/y@sha256:DIGEST",
+            "the digest of `--wasm` must be 64 hex digits, not `DIGEST`",
+        ),
         (
             "--to istio --target gateway/a --wasm dist/x.wasm",
             "`--wasm` is a path in the proxy's container: it must be absolute, not `dist/x.wasm`",
@@ -642,8 +648,8 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "error: `--sha256` is for what is fetched: Istio does not compare it with a file\n",
         );
     for wasm in ["https://x/y", "x.example:5000/y:1"] {
-        render(&format!("--to istio --target gateway/a --wasm {wasm}")).prints_error(
-            0,
+        assert_eq!(
+            render(&format!("--to istio --target gateway/a --wasm {wasm}")).complaint(0),
             "warning: without `--sha256` the proxy runs whatever is served there\n",
         );
     }

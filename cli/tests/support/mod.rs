@@ -49,20 +49,24 @@ impl TestCommand {
         );
     }
 
-    /// Runs it and compares its exit code and what it complains of.
+    /// Runs it and compares its exit code and what it complains of, which is all that it prints.
     #[track_caller]
     pub(crate) fn prints_error(mut self, code: i32, error: &str) {
         let ran = self.0.output().unwrap();
         let complaint = String::from_utf8(ran.stderr).unwrap();
         assert_eq!((complaint.as_str(), ran.status.code()), (error, Some(code)));
+        assert_eq!(String::from_utf8(ran.stdout).unwrap(), "");
     }
 
-    /// Runs it and compares its exit code; what it complains of.
+    /// Runs it and compares its exit code; what it complains of. That is all that it prints, if it fails.
     #[track_caller]
     pub(crate) fn complaint(mut self, code: i32) -> String {
         let ran = self.0.output().unwrap();
         let complaint = String::from_utf8(ran.stderr).unwrap();
         assert_eq!(ran.status.code(), Some(code), "{complaint}");
+        if code != 0 {
+            assert_eq!(String::from_utf8(ran.stdout).unwrap(), "");
+        }
         complaint
     }
 

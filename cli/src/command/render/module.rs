@@ -36,17 +36,25 @@ impl Module {
             None => (Source::Image, wasm),
         };
         ensure!(!url.is_empty(), "`--wasm` is empty");
-        let sha256 = arguments.sha256.as_deref().map(checked).transpose()?;
+        let sha256 = arguments.sha256.as_deref();
+        if let Some(digits) = sha256 {
+            ensure!(is_hash(digits), "`--sha256` must be 64 hex digits, not `{digits}`");
+        }
+        let pinned = matches!(source, Source::Image).then(|| url.split_once("@sha256:")).flatten();
+        if let Some((_, digits)) = pinned {
+            ensure!(
+                is_hash(digits),
+                "the digest of `--wasm` must be 64 hex digits, not `{digits}`"
+            );
+        }
         let is_fetched = !matches!(source, Source::File);
-        if is_fetched && sha256.is_none() && !url.contains("@sha256:") {
+        if is_fetched && sha256.is_none() && pinned.is_none() {
             warn(format_args!("without `--sha256` the proxy runs whatever is served there"));
         }
-        Ok(Module { source, url: url.to_owned(), sha256 })
+        Ok(Module { source, url: url.to_owned(), sha256: sha256.map(str::to_ascii_lowercase) })
     }
 }
 
-fn checked(digits: &str) -> Result<String> {
-    let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    ensure!(is_hash, "`--sha256` is 64 hex digits");
-    Ok(digits.to_ascii_lowercase())
+fn is_hash(digits: &str) -> bool {
+    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
