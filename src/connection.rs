@@ -5,6 +5,8 @@
 //! Apache httpd ends a name at a blank and at a `;` as well: `Upgrade, x x-account-id` loses it
 //! `x-account-id`.
 
+use crate::http::is_token_character;
+
 /// The values of `connection` in one, without the elements that name a header which `is_ours`, or could; `None` if
 /// none does.
 pub(crate) fn without<'r>(
@@ -17,15 +19,10 @@ pub(crate) fn without<'r>(
         .collect();
     let all = kept.len();
     kept.retain(|element| {
-        let mut names = element.split(|byte| !is_of_name(*byte));
+        let mut names = element.split(|byte| !is_token_character(*byte));
         !names.any(|name| is_ours(&String::from_utf8_lossy(name).to_ascii_lowercase()))
     });
     (kept.len() < all).then(|| kept.join(&b", "[..]))
-}
-
-/// Whether a header's name may hold a character: a `tchar` (RFC 9110 section 5.6.2).
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 /// Whether `text` is an HTTP token (RFC 9110 section 5.6.2).
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_character)
+}
+
+/// Whether a token, such as a header's name, may hold a character: a `tchar` (RFC 9110 section 5.6.2).
+pub(crate) fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether `text` can stand in a header: no control characters, no spaces at its ends (RFC 9110

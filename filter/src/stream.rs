@@ -153,13 +153,14 @@ impl Stream {
         let claims = |_: &str| held.claims.clone();
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
         let decision = policy.engine.decide(&request);
-        let denies = |own: &&Rc<Policy>| own.engine.decide(&request).reason().is_some();
-        let refused_by =
-            if decision.reason().is_none() { others.iter().find(denies) } else { None };
-        let (policy, decision) = match refused_by {
-            Some(other) => (other, other.engine.decide(&request)),
-            None => (&policy, decision),
+        let refused_by = match decision.reason() {
+            None => others.iter().find_map(|other| {
+                let decision = other.engine.decide(&request);
+                decision.reason().is_some().then_some((other, decision))
+            }),
+            Some(_) => None,
         };
+        let (policy, decision) = refused_by.unwrap_or((&policy, decision));
         let is_preflight = matches!(decision.verdict, Verdict::Allow(Access::Preflight));
         if goes_ahead_as_preflight(held.hold) && decision.reason().is_none() && !is_preflight {
             // Its headers are gone without an identity.
