@@ -54,13 +54,6 @@ pub struct Reply<'e> {
     pub grpc_status: Option<u8>,
 }
 
-impl<'e> Reply<'e> {
-    /// A bare status.
-    pub(crate) fn bare(status: u16) -> Reply<'e> {
-        Reply { status, headers: Vec::new(), body: Cow::Borrowed(""), grpc_status: None }
-    }
-}
-
 /// The gRPC code that stands for an HTTP status (gRPC, `http-grpc-status-mapping.md`).
 pub(crate) fn grpc_status(status: u16) -> u8 {
     const INTERNAL: u8 = 13;

@@ -9,7 +9,7 @@ use crate::authorize::{Authorizer, Match};
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::connection;
 use crate::decision::{Access, Decision, Found, Hold, Refusal, Verdict};
-use crate::effect::{Changes, Effect, Reply};
+use crate::effect::{Changes, Effect};
 use crate::finding::Finding;
 use crate::key_type::KeyType;
 use crate::memory::Memory;
@@ -152,9 +152,7 @@ impl Engine {
                 ahead: (!headers).then(|| self.changes(&reading, access, &found)),
             },
             Verdict::Deny(reason) => {
-                // Every reason has its wording; a bare 403 stands for one that had none.
                 let reply = self.wordings.reply(&reading, &found, reason);
-                let reply = reply.unwrap_or_else(|| Reply::bare(403));
                 Effect::Reply(self.without_credentials(&reading), reply)
             }
         };

@@ -9,7 +9,7 @@ mod key;
 mod texts;
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use hashbrown::HashTable;
 use std::fmt;
@@ -59,19 +59,25 @@ pub(crate) struct KeyRing {
     pub(crate) attributes: Vec<(u32, u32)>,
 }
 
-/// A key as it is kept. Indices lead into the ring's shared parts.
+/// A key as it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
+    id_end: End,
+    attributes_end: u32,
+    terms: Terms,
+}
+
+/// For whom a key is, when, from where, and for what. Indices lead into the ring's shared parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
     /// First second of validity.
     pub(crate) not_before: i64,
     /// First second after it.
     pub(crate) expires_at: i64,
-    pub(crate) id_end: End,
-    pub(crate) attributes_end: u32,
     pub(crate) account: Option<Index>,
     pub(crate) scopes: Option<Index>,
     pub(crate) origins: Option<Index>,
-    pub(crate) key_type: Option<std::num::NonZeroU16>,
+    pub(crate) key_type: Option<NonZeroU16>,
     pub(crate) disabled: bool,
 }
 
@@ -207,14 +213,14 @@ impl Builder {
         self.work
     }
 
-    /// Adds a key. Its record's `id_end` and `attributes_end` are set here.
+    /// Adds a key.
     pub(crate) fn add(
         &mut self,
         id: &str,
         algorithm: Algorithm,
         digest: TokenDigest,
         attributes: &[(impl AsRef<str>, impl AsRef<str>)],
-        mut record: Record,
+        terms: Terms,
     ) -> Result<(), Clash> {
         // What does not fit an index is refused before: `KEYS` and `CONFIGURATION_BYTES` see to it.
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the limits on keys")]
@@ -247,15 +253,14 @@ impl Builder {
         insert(&mut self.ids, hash, index, &|index| hash_of(id_at(index)));
         insert(table, hash_of_digest(&digest), index, &hash_at);
         ring.digests.push(digest);
-        record.id_end = ring.ids.push(id);
+        let id_end = ring.ids.push(id);
         for (name, value) in attributes {
             let pair = (self.string_index(name.as_ref()), self.string_index(value.as_ref()));
             self.ring.attributes.push(pair);
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
-        let end = self.ring.attributes.len() as u32;
-        record.attributes_end = end;
-        self.ring.records.push(record);
+        let attributes_end = self.ring.attributes.len() as u32;
+        self.ring.records.push(Record { id_end, attributes_end, terms });
         self.takes(KEY, 1);
         self.takes(1, id.len());
         self.works(ENTRY, 1);
@@ -444,19 +449,15 @@ mod tests {
 
     const NONE: &[(&str, &str)] = &[];
 
-    fn record() -> Record {
-        Record {
-            not_before: i64::MIN,
-            expires_at: i64::MAX,
-            id_end: 0,
-            attributes_end: 0,
-            account: None,
-            scopes: None,
-            origins: None,
-            key_type: None,
-            disabled: false,
-        }
-    }
+    const ANY: Terms = Terms {
+        not_before: i64::MIN,
+        expires_at: i64::MAX,
+        account: None,
+        scopes: None,
+        origins: None,
+        key_type: None,
+        disabled: false,
+    };
 
     fn digest(token: &[u8]) -> TokenDigest {
         Sha256::digest(token).into()
@@ -469,7 +470,7 @@ mod tests {
             let attributes = [("n".to_owned(), number.to_string())];
             let id = format!("key-{number}");
             let digest = digest(format!("token-{number}").as_bytes());
-            builder.add(&id, Algorithm::Sha256, digest, &attributes, record()).unwrap();
+            builder.add(&id, Algorithm::Sha256, digest, &attributes, ANY).unwrap();
         }
         let ring = builder.finish();
         for number in 0..100 {
@@ -484,10 +485,10 @@ mod tests {
     #[test]
     fn ids_and_hashes_are_unique() {
         let mut builder = Builder::new(Vec::new(), None, 2);
-        builder.add("a", Algorithm::Sha256, digest(b"1"), NONE, record()).unwrap();
-        let again = builder.add("a", Algorithm::Sha256, digest(b"2"), NONE, record());
+        builder.add("a", Algorithm::Sha256, digest(b"1"), NONE, ANY).unwrap();
+        let again = builder.add("a", Algorithm::Sha256, digest(b"2"), NONE, ANY);
         assert_eq!(again, Err(Clash::Id));
-        let again = builder.add("b", Algorithm::Sha256, digest(b"1"), NONE, record());
+        let again = builder.add("b", Algorithm::Sha256, digest(b"1"), NONE, ANY);
         assert_eq!(again, Err(Clash::Hash));
     }
 
@@ -498,7 +499,7 @@ mod tests {
         let mut hmac = TokenDigest::default();
         let digits = "d06900724f36b88d7f0b2d77004645b24578b2629a5d666200fa5ab3f509b45e";
         hex::decode_to_slice(digits, &mut hmac).unwrap();
-        builder.add("a", Algorithm::HmacSha256, hmac, NONE, record()).unwrap();
+        builder.add("a", Algorithm::HmacSha256, hmac, NONE, ANY).unwrap();
         let ring = builder.finish();
         assert_eq!(ring.find(b"token").unwrap().id(), "a");
         assert!(ring.find(b"pepper").is_none());

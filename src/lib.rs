@@ -92,7 +92,7 @@ pub use key_type::{Charset, Format, KeyType};
 pub use keyring::Key;
 pub use lint::{Remark, lint};
 pub use memory::{Memory, has_room};
-pub use reason::{Class, Reason};
+pub use reason::{Class, PerReason, Reason};
 pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};

@@ -1,5 +1,7 @@
 //! Why a request is refused.
 
+use std::ops::{Index, IndexMut};
+
 use crate::step::Step;
 
 /// What kind of refusal a reason is; it says which of the configuration's wordings the client gets.
@@ -22,7 +24,7 @@ macro_rules! reasons {
 
         impl Reason {
             /// Every reason, in alphabetical order, which is also the order of `as usize`.
-            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+            pub const ALL: [Reason; [$(Reason::$name),+].len()] = [$(Reason::$name),+];
 
             /// The reason's name in filter state, logs, metrics and `errors.reasons`.
             pub fn as_str(self) -> &'static str {
@@ -40,6 +42,38 @@ macro_rules! reasons {
             }
         }
     };
+}
+
+/// One `T` for each reason.
+#[derive(Clone, Debug)]
+pub struct PerReason<T>([T; Reason::ALL.len()]);
+
+impl<T> PerReason<T> {
+    /// Makes each of its reason.
+    pub fn new(of: impl FnMut(Reason) -> T) -> PerReason<T> {
+        PerReason(Reason::ALL.map(of))
+    }
+
+    /// All of them, in the order of [`Reason::ALL`].
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut()
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "a reason's number is its place in `Reason::ALL`")]
+impl<T> Index<Reason> for PerReason<T> {
+    type Output = T;
+
+    fn index(&self, reason: Reason) -> &T {
+        &self.0[reason as usize]
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "a reason's number is its place in `Reason::ALL`")]
+impl<T> IndexMut<Reason> for PerReason<T> {
+    fn index_mut(&mut self, reason: Reason) -> &mut T {
+        &mut self.0[reason as usize]
+    }
 }
 
 reasons! {
@@ -87,6 +121,13 @@ mod tests {
     fn reasons_stand_in_order() {
         let names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert!(names.is_sorted());
-        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+    }
+
+    #[test]
+    fn each_reason_has_its_own() {
+        let mut names = PerReason::new(Reason::as_str);
+        assert!(Reason::ALL.iter().all(|reason| names[*reason] == reason.as_str()));
+        names[Reason::UnknownKey] = "other";
+        assert_eq!(names.iter_mut().filter(|name| **name == "other").count(), 1);
     }
 }

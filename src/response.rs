@@ -6,7 +6,7 @@ use crate::decision::Found;
 use crate::effect::{Reply, grpc_status};
 use crate::limits;
 use crate::reading::Reading;
-use crate::reason::{Class, Reason};
+use crate::reason::{Class, PerReason, Reason};
 use crate::rule::RuleWording;
 use crate::template::{Template, Variable};
 
@@ -14,17 +14,28 @@ use crate::template::{Template, Variable};
 #[derive(Clone, Debug)]
 pub(crate) struct Wordings {
     content_type: Box<str>,
-    body: Template,
-    /// Whether the body is JSON, so that what placeholders stand for must be escaped.
-    json: bool,
-    /// One for each of [`Reason::ALL`], in its order.
-    reasons: Vec<Wording>,
-    /// The body of each reason, where it is the same for every request.
-    bodies: Vec<Option<Box<str>>>,
+    body: Body,
+    refusals: PerReason<Refusal>,
     /// What a client is told who presented nothing: scheme and realm (RFC 6750 section 3).
     challenge: Box<str>,
     /// What one is told whose credential is not good.
     invalid_token: Box<str>,
+}
+
+/// The body of refusals.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub(crate) template: Template,
+    /// Whether it is JSON, so that what placeholders stand for must be escaped.
+    pub(crate) is_json: bool,
+}
+
+/// What a request gets that is refused for one reason.
+#[derive(Clone, Debug)]
+struct Refusal {
+    wording: Wording,
+    /// The body, where it is the same for every request.
+    body: Option<Box<str>>,
 }
 
 /// What one kind of refusal says.
@@ -36,30 +47,22 @@ pub(crate) struct Wording {
 }
 
 impl Wordings {
-    /// `scheme` is that of challenges, `Bearer` or `ApiKey`; `reasons` has one wording for each of
-    /// [`Reason::ALL`].
+    /// `scheme` is that of challenges, `Bearer` or `ApiKey`.
     pub(crate) fn new(
         scheme: &str,
         realm: &str,
         content_type: Box<str>,
-        (body, json): (Template, bool),
-        reasons: Vec<Wording>,
+        body: Body,
+        wordings: &PerReason<Wording>,
     ) -> Wordings {
         let challenge = [scheme, " realm=\"", realm, "\""].concat();
         let invalid_token = [&challenge, ", error=\"invalid_token\""].concat().into();
-        let bodies = Vec::new();
-        let challenge = challenge.into();
-        let mut wordings =
-            Wordings { content_type, body, json, reasons, bodies, challenge, invalid_token };
-        let body = |(wording, reason): (&Wording, &Reason)| {
-            let said = Said { wording, own: None, reason: *reason, scopes: "", request_id: "" };
-            let parts = || wordings.body.variables().chain(wording.message.variables());
-            let is_fixed = !parts().any(Variable::depends_on_request);
-            is_fixed.then(|| wordings.body(&said).into_owned().into())
-        };
-        let bodies = wordings.reasons.iter().zip(Reason::ALL).map(body).collect();
-        wordings.bodies = bodies;
-        wordings
+        let refusals = PerReason::new(|reason| {
+            let wording = wordings[reason].clone();
+            let body = body.fixed(&wording, reason);
+            Refusal { wording, body }
+        });
+        Wordings { content_type, body, refusals, challenge: challenge.into(), invalid_token }
     }
 
     /// The response in the proxy's own name.
@@ -68,39 +71,28 @@ impl Wordings {
         reading: &Reading<'_>,
         found: &Found<'_>,
         reason: Reason,
-    ) -> Option<Reply<'a>> {
-        let wording = self.reasons.get(reason as usize)?;
-        let own = found.rule.filter(|_| found.own_wording).and_then(|rule| rule.wording.as_ref());
+    ) -> Reply<'a> {
+        let Refusal { wording, body: fixed } = &self.refusals[reason];
+        let of_rule =
+            found.rule.filter(|_| found.own_wording).and_then(|rule| rule.wording.as_ref());
         let scopes: Vec<&str> = found.required.iter().map(|scope| scope.as_str()).collect();
         let scopes = scopes.join(" ");
         let request_id = reading.id().unwrap_or_default();
-        let said = Said { wording, own, reason, scopes: &scopes, request_id };
+        let said = Said { wording, of_rule, reason, scopes: &scopes, request_id };
 
         let mut headers = vec![("content-type", Cow::Borrowed(&*self.content_type))];
         if let Some(challenge) = self.challenge(said.status(), found, reason, &scopes) {
             headers.push(("www-authenticate", challenge));
         }
         let is_grpc = reading.is_grpc();
-        let fixed = self.bodies.get(reason as usize).and_then(Option::as_deref);
         let body = match fixed {
             _ if reading.method == "HEAD" => Cow::Borrowed(""),
             _ if is_grpc => Cow::Owned(said.message().into_owned()),
-            Some(body) if own.is_none() => Cow::Borrowed(body),
-            _ => Cow::Owned(self.body(&said).into_owned()),
+            Some(body) if of_rule.is_none() => Cow::Borrowed(&**body),
+            _ => Cow::Owned(self.body.of(&said).into_owned()),
         };
         let grpc_status = is_grpc.then(|| grpc_status(said.status()));
-        Some(Reply { status: said.status(), headers, body, grpc_status })
-    }
-
-    fn body<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {
-        let word = |variable: &Variable| {
-            let word = match variable {
-                Variable::Message => said.message(),
-                variable => said.word(variable)?,
-            };
-            Some(if self.json { Cow::Owned(json_escaped(&word)) } else { word })
-        };
-        self.body.render(word).unwrap_or_default()
+        Reply { status: said.status(), headers, body, grpc_status }
     }
 
     /// The `WWW-Authenticate` of a refusal (RFC 6750 section 3).
@@ -130,12 +122,35 @@ impl Wordings {
     }
 }
 
+impl Body {
+    fn of<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {
+        let word = |variable: &Variable| {
+            let word = match variable {
+                Variable::Message => said.message(),
+                variable => said.word(variable)?,
+            };
+            Some(if self.is_json { Cow::Owned(json_escaped(&word)) } else { word })
+        };
+        self.template.render(word).unwrap_or_default()
+    }
+
+    /// The body of refusals for a reason, if it is the same for every request.
+    fn fixed(&self, wording: &Wording, reason: Reason) -> Option<Box<str>> {
+        let mut variables = self.template.variables().chain(wording.message.variables());
+        if variables.any(Variable::depends_on_request) {
+            return None;
+        }
+        let said = Said { wording, of_rule: None, reason, scopes: "", request_id: "" };
+        Some(self.of(&said).into())
+    }
+}
+
 /// What a refusal's placeholders stand for.
 #[derive(Debug)]
 struct Said<'a> {
     wording: &'a Wording,
-    /// The rule's own wording.
-    own: Option<&'a RuleWording>,
+    /// The rule's own wording, which goes before.
+    of_rule: Option<&'a RuleWording>,
     reason: Reason,
     scopes: &'a str,
     request_id: &'a str,
@@ -143,20 +158,20 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn status(&self) -> u16 {
-        self.own.and_then(|own| own.status).unwrap_or(self.wording.status)
+        self.of_rule.and_then(|rule| rule.status).unwrap_or(self.wording.status)
     }
 
     fn message(&self) -> Cow<'_, str> {
-        let own = self.own.and_then(|own| own.message.as_ref());
-        let message = own.unwrap_or(&self.wording.message);
+        let of_rule = self.of_rule.and_then(|rule| rule.message.as_ref());
+        let message = of_rule.unwrap_or(&self.wording.message);
         message.render(|variable| self.word(variable)).unwrap_or_default()
     }
 
     fn word(&self, variable: &Variable) -> Option<Cow<'a, str>> {
         let word = match variable {
             Variable::Code => {
-                let own = self.own.and_then(|own| own.code.as_deref());
-                own.unwrap_or(&self.wording.code)
+                let of_rule = self.of_rule.and_then(|rule| rule.code.as_deref());
+                of_rule.unwrap_or(&self.wording.code)
             }
             Variable::Reason => self.reason.as_str(),
             Variable::RequestId => self.request_id,

@@ -1,10 +1,12 @@
-//! What README.md and docs/systems.md show of the demos is what the demos show, and README's figures are
-//! those of the benchmark.
+//! What README.md and docs/systems.md show of the demos is what the demos show, README's figures are
+//! those of the benchmark, and docs/configuration.md has every reason.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper fails by panicking")]
 
 use std::fs;
 use std::process::Command;
+
+use latchkey::{Class, Reason};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -53,6 +55,24 @@ fn the_readmes_figures_are_those_of_the_benchmark() {
         let added: Vec<String> =
             measured.map(|row| row.split(" | ").nth(2).unwrap().to_owned()).collect();
         assert_eq!(figures.collect::<Vec<_>>(), added, "{name}");
+    }
+}
+
+#[test]
+fn each_reason_stands_in_the_order_of_decision_with_its_status() {
+    let document = document("docs/configuration.md");
+    let mut sections = document.split("\n## ");
+    let order = sections.find(|section| section.starts_with("Order of decision")).unwrap();
+    for reason in Reason::ALL {
+        let status = match reason.class() {
+            Class::BadRequest => "400",
+            Class::Forbidden => "403",
+            Class::Unauthorized => "401",
+        };
+        let name = format!("`{}`", reason.as_str());
+        let mut rows = order.lines().filter(|line| line.starts_with('|') && line.contains(&name));
+        let statuses = |row: &str| row.rsplit('|').nth(1).unwrap().to_owned();
+        assert!(rows.any(|row| statuses(row).contains(status)), "{name} {status}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Metrics, counted here and handed to the proxy by the tick, so that a request makes no call for
 //! them. Their names hold configured ids only, never anything that a client sent.
 
-use latchkey::{Decision, Engine, Reason, Verdict};
+use latchkey::{Decision, Engine, PerReason, Verdict};
 use proxy_wasm::types::MetricType;
 
 use crate::host;
@@ -9,8 +9,7 @@ use crate::host;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     allowed: Counter,
-    /// One for each of [`Reason::ALL`], in its order.
-    denied: Vec<Counter>,
+    denied: PerReason<Counter>,
     undecided: Counter,
     /// One for each key; none where metrics are not kept per key.
     keys: Vec<KeyMetrics>,
@@ -38,15 +37,15 @@ impl Metrics {
             Some(name) => format!("latchkey.policy.{name}"),
             None => "latchkey".to_owned(),
         };
-        let denied =
-            |reason: &Reason| Counter::new(&format!("{prefix}.denied.{}", reason.as_str()));
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
         if let Some(keys) = host::metric(MetricType::Gauge, &format!("{prefix}.keys")) {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
             allowed: Counter::new(&format!("{prefix}.allowed")),
-            denied: Reason::ALL.iter().map(denied).collect(),
+            denied: PerReason::new(|reason| {
+                Counter::new(&format!("{prefix}.denied.{}", reason.as_str()))
+            }),
             undecided: Counter::new(&format!("{prefix}.undecided")),
             keys: (0..per_key)
                 .filter_map(|index| engine.key_id(index))
@@ -61,11 +60,7 @@ impl Metrics {
             Verdict::Allow(_) => self.allowed.pending += 1,
             // Nothing is decided yet.
             Verdict::Hold(_) => return,
-            Verdict::Deny(reason) => {
-                if let Some(counter) = self.denied.get_mut(reason as usize) {
-                    counter.pending += 1;
-                }
-            }
+            Verdict::Deny(reason) => self.denied[reason].pending += 1,
         }
         let Some(index) = decision.key().map(|key| key.index()) else { return };
         let Some(key) = self.keys.get_mut(index) else { return };

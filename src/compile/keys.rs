@@ -10,7 +10,7 @@ use crate::config::{Instant, Node, Object, RawKey, Text, Whole, each_item};
 use crate::finding::{Code, Place, is_identifier};
 use crate::http::is_field_value;
 use crate::key_type::{Format, KeyType};
-use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Record, TokenDigest};
+use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Terms, TokenDigest};
 use crate::limits;
 use crate::memory::{Memory, find_room};
 use crate::origin::Origin;
@@ -260,11 +260,9 @@ impl Reader<'_> {
         self.attributes(&attributes, place.field("attributes"));
 
         let Some((algorithm, digest)) = hash else { return };
-        let record = Record {
+        let terms = Terms {
             not_before,
             expires_at,
-            id_end: 0,
-            attributes_end: 0,
             account,
             scopes,
             origins,
@@ -273,7 +271,7 @@ impl Reader<'_> {
                 .and_then(NonZeroU16::new),
             disabled: raw.disabled || raw.suspended,
         };
-        match self.builder.add(&raw.id, algorithm, digest, &attributes, record) {
+        match self.builder.add(&raw.id, algorithm, digest, &attributes, terms) {
             Ok(()) => {}
             Err(Clash::Hash) => {
                 let message = "another key has the same hash, so the same token";

@@ -6,8 +6,8 @@ use crate::credential::Sources;
 use crate::finding::{Code, Place};
 use crate::http::{is_field_value, is_token};
 use crate::limits;
-use crate::reason::{Class, Reason};
-use crate::response::{Wording, Wordings, json_escaped};
+use crate::reason::{Class, PerReason, Reason};
+use crate::response::{Body, Wording, Wordings, json_escaped};
 use crate::rule::RuleWording;
 use crate::template::{Part, Template, Variable, Vocabulary};
 
@@ -85,32 +85,27 @@ pub(super) fn errors(policy: &Object<'_, '_>, realm: &str, sources: &Sources) ->
     let unauthorized = class(errors, Class::Unauthorized);
     let forbidden = class(errors, Class::Forbidden);
     let bad_request = class(errors, Class::BadRequest);
-    let mut reasons: Vec<Wording> = Reason::ALL
-        .iter()
-        .map(|reason| match reason.class() {
-            Class::BadRequest => bad_request.clone(),
-            Class::Forbidden => forbidden.clone(),
-            Class::Unauthorized => unauthorized.clone(),
-        })
-        .collect();
+    let mut wordings = PerReason::new(|reason| match reason.class() {
+        Class::BadRequest => bad_request.clone(),
+        Class::Forbidden => forbidden.clone(),
+        Class::Unauthorized => unauthorized.clone(),
+    });
     if let Some(fields) = errors.and_then(|errors| errors.entries("reasons")) {
-        reword_reasons(&fields, &mut reasons);
+        reword_reasons(&fields, &mut wordings);
     }
     let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
-    Wordings::new(scheme, realm, content_type.into(), body, reasons)
+    Wordings::new(scheme, realm, content_type.into(), body, &wordings)
 }
 
-fn reword_reasons(fields: &Fields<'_, '_>, wordings: &mut [Wording]) {
+fn reword_reasons(fields: &Fields<'_, '_>, wordings: &mut PerReason<Wording>) {
     for (name, node) in fields.iter() {
-        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == name);
-        let wording = reason.and_then(|reason| wordings.get_mut(*reason as usize));
-        let Some(wording) = wording else {
+        let Some(reason) = Reason::ALL.into_iter().find(|reason| reason.as_str() == name) else {
             let known = Reason::ALL.iter().map(|reason| reason.as_str());
             let message = format!("`{name}` is not a reason for a refusal");
             node.place.error(Code::UnknownReason, message).did_you_mean(name, known);
             continue;
         };
-        reword(wording, node);
+        reword(&mut wordings[reason], node);
     }
 }
 
@@ -176,8 +171,8 @@ fn wording(node: Node<'_, '_>, statuses: std::ops::RangeInclusive<u16>) -> Optio
     Some(RuleWording { status, code: code.map(Into::into), message })
 }
 
-/// The body of refusals, and whether it is JSON.
-fn body(node: Option<Node<'_, '_>>, content_type: &str) -> (Template, bool) {
+/// The body of refusals.
+fn body(node: Option<Node<'_, '_>>, content_type: &str) -> Body {
     let is_json = content_type.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"));
     let Some((json, place)) = node.and_then(|node| Some((node.read()?, node.place))) else {
         let literal = |text: &str| Part::Literal(text.into());
@@ -189,17 +184,17 @@ fn body(node: Option<Node<'_, '_>>, content_type: &str) -> (Template, bool) {
             placeholder(Variable::Message),
             literal("\"}"),
         ];
-        return (Template { parts }, true);
+        return Body { template: Template { parts }, is_json: true };
     };
     match json {
         Json::String(text) => {
             let template = template(&text, Vocabulary::Refusal, place, &[]);
-            (template.unwrap_or(Template { parts: Vec::new() }), is_json)
+            Body { template: template.unwrap_or(Template { parts: Vec::new() }), is_json }
         }
         json => {
             let mut parts = Vec::new();
             json_body(&json, place, &mut parts);
-            (Template { parts: merged(parts) }, true)
+            Body { template: Template { parts: merged(parts) }, is_json: true }
         }
     }
 }

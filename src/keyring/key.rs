@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Index, KeyRing, Record, id_at};
+use super::{Index, KeyRing, Record, Terms, id_at};
 use crate::key_type::KeyType;
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -34,7 +34,7 @@ impl<'e> Key<'e> {
 
     /// The tenant that the key belongs to.
     pub fn account(&self) -> Option<&'e str> {
-        self.string(self.record()?.account?.position())
+        self.string(self.terms()?.account?.position())
     }
 
     /// The name of the key's type.
@@ -59,23 +59,23 @@ impl<'e> Key<'e> {
     /// The scopes that the key names itself, in the order of the policy; `None` if it names none, so that
     /// those of its type count.
     pub fn scopes(self) -> Option<impl Iterator<Item = &'e Scope>> {
-        let set = self.ring.scope_sets.get(self.record()?.scopes?.position())?;
+        let set = self.ring.scope_sets.get(self.terms()?.scopes?.position())?;
         Some(set.iter().filter_map(move |scope| self.ring.scopes.get(*scope as usize)))
     }
 
     /// Whether the key is disabled or suspended.
     pub fn is_disabled(&self) -> bool {
-        self.record().is_none_or(|record| record.disabled)
+        self.terms().is_none_or(|terms| terms.disabled)
     }
 
     /// The first second at which the key is good, in Unix seconds, if it says one.
     pub fn not_before(&self) -> Option<i64> {
-        self.record().map(|record| record.not_before).filter(|opens| *opens > i64::MIN)
+        self.terms().map(|terms| terms.not_before).filter(|opens| *opens > i64::MIN)
     }
 
     /// The first second at which the key is good no more, in Unix seconds, if it says one.
     pub fn expires_at(&self) -> Option<i64> {
-        self.record().map(|record| record.expires_at).filter(|closes| *closes < i64::MAX)
+        self.terms().map(|terms| terms.expires_at).filter(|closes| *closes < i64::MAX)
     }
 
     /// Whether one of the key's scopes covers `required`.
@@ -92,28 +92,28 @@ impl<'e> Key<'e> {
 
     /// The origins that the key may be used from; `None` for any caller, browser or not.
     pub(crate) fn origins(&self) -> Option<&'e [Origin]> {
-        let set: Index = self.record()?.origins?;
+        let set: Index = self.terms()?.origins?;
         self.ring.origin_sets.get(set.position()).map(|set| &**set)
     }
 
     /// Why the key is not good now, whatever is asked. `clock` is asked only if the key has a window.
     pub(crate) fn refusal(&self, clock: &dyn Fn() -> Option<i64>) -> Option<Reason> {
-        let Some(record) = self.record() else { return Some(Reason::UnknownKey) };
-        if record.disabled {
+        let Some(terms) = self.terms() else { return Some(Reason::UnknownKey) };
+        if terms.disabled {
             return Some(Reason::RevokedKey);
         }
         if self.own_type().is_some_and(|own| !own.enabled) {
             return Some(Reason::KeyTypeDisabled);
         }
-        let (opens, closes) = (record.not_before > i64::MIN, record.expires_at < i64::MAX);
+        let (opens, closes) = (terms.not_before > i64::MIN, terms.expires_at < i64::MAX);
         if !opens && !closes {
             return None;
         }
         let now = clock();
-        if opens && now.is_none_or(|now| now < record.not_before) {
+        if opens && now.is_none_or(|now| now < terms.not_before) {
             return Some(Reason::NotYetValid);
         }
-        if closes && now.is_none_or(|now| now >= record.expires_at) {
+        if closes && now.is_none_or(|now| now >= terms.expires_at) {
             return Some(Reason::ExpiredKey);
         }
         None
@@ -121,6 +121,10 @@ impl<'e> Key<'e> {
 
     fn record(&self) -> Option<&'e Record> {
         self.ring.records.get(self.index)
+    }
+
+    fn terms(&self) -> Option<&'e Terms> {
+        self.record().map(|record| &record.terms)
     }
 
     /// Its attributes, as places of strings of the ring.
@@ -132,7 +136,7 @@ impl<'e> Key<'e> {
     }
 
     pub(crate) fn own_type(&self) -> Option<&'e KeyType> {
-        let number = self.record()?.key_type?;
+        let number = self.terms()?.key_type?;
         self.ring.types.get(usize::from(number.get()).checked_sub(1)?)
     }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use latchkey::Reason;
 
 use crate::Exit;
 
@@ -17,14 +18,21 @@ use crate::Exit;
     # yaml-language-server: $schema=latchkey.schema.json")]
 pub struct Arguments {}
 
-/// JSON Schema, draft 2020-12.
+/// JSON Schema, draft 2020-12, in which the reasons are to be filled in.
 const SCHEMA: &str = include_str!("../../policy.schema.json");
+const REASONS: &str = "\"properties\": {}";
 
 /// Prints the schema.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn run(_: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    output.write_all(SCHEMA.as_bytes())?;
+    let wording = |reason: Reason| {
+        let name = reason.as_str();
+        format!("{0}  \"{name}\": {{{0}    \"$ref\": \"#/$defs/wording\"{0}  }}", "\n          ")
+    };
+    let reasons = Reason::ALL.map(wording).join(",");
+    let reasons = format!("\"properties\": {{{reasons}\n          }}");
+    output.write_all(SCHEMA.replace(REASONS, &reasons).as_bytes())?;
     Ok(Exit::Fine)
 }

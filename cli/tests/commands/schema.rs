@@ -153,7 +153,6 @@ fn the_schema_refuses_what_the_core_refuses() {
     }
 }
 
-/// A reason or a code that the core gains belongs into the schema as well.
 #[test]
 fn the_schema_knows_every_reason() {
     let schema = schema();
