@@ -9,6 +9,7 @@ use crate::decision::{Access, Found, Hold, Verdict};
 use crate::graphql::{Asked, Position, is_introspection};
 use crate::identity::Identity;
 use crate::limits;
+use crate::path::PathTemplate;
 use crate::reading::Reading;
 use crate::reason::Reason;
 use crate::request::Body;
@@ -248,6 +249,13 @@ pub(crate) struct Match<'e, 'r> {
 impl<'e> Match<'e, '_> {
     pub(crate) fn is_public(&self) -> bool {
         self.rule.is_some_and(|rule| matches!(rule.access, RuleAccess::Public))
+    }
+
+    /// Whether each segment that holds a slash is one of which a parameter of the rule's takes that.
+    pub(crate) fn takes_slashes(&self) -> bool {
+        let segments = self.segments.unwrap_or_default();
+        let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
+        self.rule.is_some_and(|rule| rule.paths.iter().any(takes))
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.

@@ -20,7 +20,7 @@ use crate::http::is_token;
 use crate::limits;
 use crate::memory::{Memory, find_room};
 use crate::method;
-use crate::path::{Normalization, PathTemplate};
+use crate::path::{EncodedSlashes, Normalization, PathTemplate};
 use crate::query::QueryNames;
 use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
@@ -29,7 +29,7 @@ use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "name",
     "realm",
     "credentials",
@@ -43,6 +43,7 @@ const FIELDS: [&str; 18] = [
     "cors_preflight",
     "method_override",
     "path_normalization",
+    "encoded_slashes",
     "keep_target_headers",
     "upstream_headers",
     "response_headers",
@@ -148,6 +149,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let preflight = policy.word("cors_preflight");
     let method_override = policy.word("method_override");
     let normalization: Option<Normalization> = policy.word("path_normalization");
+    let encoded_slashes: Option<EncodedSlashes> = policy.word("encoded_slashes");
     let target_headers = target_headers(&policy);
     let upstream_headers = known.headers(&policy, "upstream_headers");
     let response_headers = known.headers(&policy, "response_headers");
@@ -198,6 +200,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         preflight: preflight.unwrap_or(RawPreflight::Allow),
         method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
         normalization: normalization.unwrap_or_default(),
+        encoded_slashes: encoded_slashes.unwrap_or_default(),
         target_headers,
         own_headers,
         upstream_headers,

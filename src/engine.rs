@@ -14,7 +14,7 @@ use crate::finding::Finding;
 use crate::key_type::KeyType;
 use crate::memory::Memory;
 use crate::method;
-use crate::path::{Normalization, Path};
+use crate::path::{EncodedSlashes, Normalization, Path};
 use crate::query::QueryNames;
 use crate::reading::Reading;
 use crate::reason::{Class, Reason};
@@ -41,6 +41,7 @@ pub struct Engine {
     pub(crate) preflight: RawPreflight,
     pub(crate) method_override: RawMethodOverride,
     pub(crate) normalization: Normalization,
+    pub(crate) encoded_slashes: EncodedSlashes,
     /// The headers that never reach an upstream from a client.
     pub(crate) target_headers: Vec<TargetHeader>,
     /// The headers that are set, removed or read: no next proxy may take one out because a client says so.
@@ -246,7 +247,8 @@ impl Engine {
     /// is refused.
     fn path<'r>(&self, reading: &Reading<'r>) -> Result<Option<Path<'r>>, Reason> {
         let path = reading.path().filter(|_| self.rules.look_at_paths());
-        let path = path.map(|path| Path::parse(path, self.normalization)).transpose();
+        let parse = |path| Path::parse(path, self.normalization, self.encoded_slashes);
+        let path = path.map(parse).transpose();
         path.map_err(|_| Reason::MalformedPath)
     }
 
@@ -300,6 +302,10 @@ impl Engine {
                 let found = self.rules.find(facts, segments, method, note);
                 found.map_err(|AmbiguousQuery| Reason::AmbiguousQuery)?;
             }
+        }
+        let has_slashes = path.is_some_and(|path| path.has_slashes);
+        if has_slashes && !matches.iter().all(Match::takes_slashes) {
+            return Err(Reason::MalformedPath);
         }
         Ok(matches)
     }

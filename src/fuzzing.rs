@@ -182,6 +182,8 @@ static PATHS: LazyLock<(Engine, Vec<Engine>)> = LazyLock::new(|| {
         json!({"paths": ["/x", "/%61/b", "/{a}/{b}/{c}"], "methods": ["GET"]}),
         json!({"paths": ["/graphql", "/x/*"]}),
         json!({"paths": ["/y/**", "/"]}),
+        json!({"paths": ["/{n}.json", "/v{n}/x", "/v{n}.json/**"]}),
+        json!({"paths": ["/v{n}", "/{n}:go", "/v%31{n}/{m}"]}),
     ];
     let public = |rule: &Value| {
         let mut rule = rule.clone();

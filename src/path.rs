@@ -10,14 +10,17 @@ use crate::limits;
 
 /// A request's path, split and decoded (RFC 3986 section 3.3).
 ///
-/// Segments are percent-decoded whole. That is unambiguous, because a path that holds an encoded
-/// `/`, `\`, `%` or control character is malformed here.
+/// Segments are percent-decoded whole. That is unambiguous, because a path that holds an encoded `/`, `\` or
+/// control character is malformed here, or an encoded `%` that could begin another encoding. Where
+/// [`EncodedSlashes::Keep`] lets the first two stand, they part no segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
     pub(crate) segments: Vec<Cow<'a, str>>,
     /// The segments as others read them where there is a `;`: without parameters, what follows it in each
     /// segment (RFC 3986 section 3.3), and up to the first only, as Fastify 4 does.
     pub(crate) others: Vec<Vec<Cow<'a, str>>>,
+    /// Whether a segment holds a slash or a backslash, which only a parameter may take.
+    pub(crate) has_slashes: bool,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
 }
@@ -37,6 +40,21 @@ impl Word for Normalization {
         &[("normalize", Normalization::Normalize), ("strict", Normalization::Strict)];
 }
 
+/// What becomes of a path with an encoded `/` or `\`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EncodedSlashes {
+    /// A parameter takes them as a part of its segment.
+    Keep,
+    /// The path is refused.
+    #[default]
+    Refuse,
+}
+
+impl Word for EncodedSlashes {
+    const WORDS: &'static [(&'static str, EncodedSlashes)] =
+        &[("keep", EncodedSlashes::Keep), ("refuse", EncodedSlashes::Refuse)];
+}
+
 /// Room for the segments of most paths.
 const SEGMENTS: usize = 8;
 
@@ -48,7 +66,11 @@ impl<'a> Path<'a> {
     /// Reads the path part of a `:path` header, without its query.
     ///
     /// One trailing slash makes no segment of its own, so it is ignored.
-    pub(crate) fn parse(raw: &'a [u8], mode: Normalization) -> Result<Path<'a>, MalformedPath> {
+    pub(crate) fn parse(
+        raw: &'a [u8],
+        mode: Normalization,
+        slashes: EncodedSlashes,
+    ) -> Result<Path<'a>, MalformedPath> {
         let raw = std::str::from_utf8(raw).map_err(|_| MalformedPath)?;
         if raw.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\' || byte == b'#') {
             return Err(MalformedPath);
@@ -60,25 +82,30 @@ impl<'a> Path<'a> {
         };
         if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
             let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
-            return Ok(Path { segments: Vec::new(), others: Vec::new(), rewritten });
+            let (segments, others) = (Vec::new(), Vec::new());
+            return Ok(Path { segments, others, has_slashes: false, rewritten });
         }
         let mut segments = Vec::with_capacity(SEGMENTS);
         // As they were spelled; asked for only where the path may have to be written anew.
         let mut spellings = Vec::new();
+        let mut has_slashes = false;
         for spelling in inner.as_bytes().split(|byte| *byte == b'/') {
             let spelling = std::str::from_utf8(spelling).map_err(|_| MalformedPath)?;
-            let segment = decode(spelling)?;
-            let before_parameters = before_parameters(&segment);
-            let is_dot = matches!(before_parameters, "." | "..");
+            let segment = decode(spelling, slashes)?;
+            if slashes == EncodedSlashes::Keep && holds_slash(&segment) {
+                // Each part must be what a segment may be, whoever takes it for one.
+                if !segment.split(SLASHES).all(is_safe) {
+                    return Err(MalformedPath);
+                }
+                has_slashes = true;
+            }
             match (mode, &*segment) {
                 (Normalization::Normalize, "" | ".") => {}
                 (Normalization::Normalize, "..") => {
                     segments.pop();
                     spellings.pop();
                 }
-                (Normalization::Strict, "") => return Err(MalformedPath),
-                // Parameters of nothing make an empty segment, or a dot segment, of what they follow.
-                _ if is_dot || before_parameters.is_empty() => return Err(MalformedPath),
+                _ if !is_safe(&segment) => return Err(MalformedPath),
                 _ => {
                     segments.push(segment);
                     if mode == Normalization::Normalize {
@@ -91,7 +118,7 @@ impl<'a> Path<'a> {
             .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
         let others = others(&segments);
-        Ok(Path { segments, others, rewritten })
+        Ok(Path { segments, others, has_slashes, rewritten })
     }
 }
 
@@ -129,26 +156,58 @@ fn before_parameters(segment: &str) -> &str {
     segment.get(..end).unwrap_or_default()
 }
 
+/// Whether a segment names something. Parameters of nothing make an empty segment, or a dot segment, of what
+/// they follow.
+fn is_safe(segment: &str) -> bool {
+    !matches!(before_parameters(segment), "" | "." | "..")
+}
+
+/// What parts segments, raw.
+const SLASHES: [char; 2] = ['/', '\\'];
+
+fn holds_slash(segment: &str) -> bool {
+    segment.bytes().any(|byte| matches!(byte, b'/' | b'\\'))
+}
+
 /// Decodes a segment, refusing what would not survive a second reading.
-fn decode(raw: &str) -> Result<Cow<'_, str>, MalformedPath> {
+fn decode(raw: &str, slashes: EncodedSlashes) -> Result<Cow<'_, str>, MalformedPath> {
     if !raw.bytes().any(|byte| byte == b'%') {
         return Ok(Cow::Borrowed(raw));
     }
     let mut pieces = raw.split('%');
     pieces.next();
+    let mut holds_percent = false;
     for piece in pieces {
         let digits = piece.as_bytes().get(..2).ok_or(MalformedPath)?;
         let mut byte = [0];
         hex::decode_to_slice(digits, &mut byte).map_err(|_| MalformedPath)?;
-        if matches!(byte, [b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f]) {
-            return Err(MalformedPath);
+        match byte {
+            [b'/' | b'\\'] if slashes == EncodedSlashes::Keep => {}
+            [b'/' | b'\\' | 0..=0x1f | 0x7f] => return Err(MalformedPath),
+            [b'%'] => holds_percent = true,
+            _ => {}
         }
     }
-    percent_decode(raw.as_bytes()).decode_utf8().map_err(|_| MalformedPath)
+    let decoded = percent_decode(raw.as_bytes()).decode_utf8().map_err(|_| MalformedPath)?;
+    if holds_percent && decoded.split('%').skip(1).any(|rest| is_encoding(rest.as_bytes())) {
+        return Err(MalformedPath);
+    }
+    Ok(decoded)
 }
 
-/// A path of a rule: literal segments, `{name}` or `*` for one segment, `{name...}` or `**` for
-/// the rest (zero or more segments, last position only).
+/// Whether what follows a `%` makes an encoding of it: two hexadecimal digits, or `u` and four, as IIS reads.
+fn is_encoding(rest: &[u8]) -> bool {
+    let are_digits = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    match rest {
+        [b'u' | b'U', one, two, three, four, ..] => are_digits(&[*one, *two, *three, *four]),
+        [one, two, ..] => are_digits(&[*one, *two]),
+        _ => false,
+    }
+}
+
+/// A path of a rule: literal segments, `{name}` or `*` for one segment, `before{name}after` for one that begins
+/// and ends so and has something between, `{name...}` or `**` for the rest (zero or more segments, last
+/// position only).
 #[derive(Clone, Debug)]
 pub(crate) struct PathTemplate {
     /// As it is written.
@@ -162,7 +221,24 @@ pub(crate) struct PathTemplate {
 pub(crate) enum Segment {
     Literal(Box<str>),
     One(Option<Box<str>>),
+    Part(Box<Part>),
     Rest(Option<Box<str>>),
+}
+
+/// A segment of which a parameter takes what stands between two literals, at least one character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) before: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) after: Box<str>,
+}
+
+impl Part {
+    /// What the parameter takes of a segment.
+    pub(crate) fn of<'s>(&self, segment: &'s str) -> Option<&'s str> {
+        let inner = segment.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
+        (!inner.is_empty()).then_some(inner)
+    }
 }
 
 impl PathTemplate {
@@ -191,10 +267,7 @@ impl PathTemplate {
 
     /// The names of the template's parameters.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().filter_map(|segment| match segment {
-            Segment::One(Some(name)) | Segment::Rest(Some(name)) => Some(&**name),
-            _ => None,
-        })
+        self.segments.iter().filter_map(Segment::name)
     }
 
     /// What `name` stands for in a path that this template matches.
@@ -203,22 +276,36 @@ impl PathTemplate {
         name: &str,
         path: &'p [Cow<'p, str>],
     ) -> Option<Cow<'p, str>> {
-        let is_named = |segment: &Segment| match segment {
-            Segment::One(Some(own)) | Segment::Rest(Some(own)) => &**own == name,
-            _ => false,
-        };
+        let is_named = |segment: &Segment| segment.name() == Some(name);
         let position = self.segments.iter().position(is_named)?;
         match self.segments.get(position)? {
             Segment::Rest(_) => {
                 let rest: Vec<&str> = path.get(position..)?.iter().map(|own| &**own).collect();
                 Some(Cow::Owned(rest.join("/")))
             }
+            Segment::Part(part) => part.of(path.get(position)?).map(Cow::Borrowed),
             _ => path.get(position).map(|segment| Cow::Borrowed(&**segment)),
         }
+    }
+
+    /// Whether each segment of a path that holds a slash is one of which a parameter takes that.
+    pub(crate) fn takes_slashes(&self, path: &[Cow<'_, str>]) -> bool {
+        path.iter().enumerate().filter(|(_, segment)| holds_slash(segment)).all(|(place, _)| {
+            matches!(self.segments.get(place), Some(Segment::One(_) | Segment::Part(_)))
+        })
     }
 }
 
 impl Segment {
+    /// The name of its parameter.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Segment::One(Some(name)) | Segment::Rest(Some(name)) => Some(name),
+            Segment::Part(part) => Some(&part.name),
+            Segment::Literal(_) | Segment::One(None) | Segment::Rest(None) => None,
+        }
+    }
+
     fn parse(text: &str) -> Result<Segment, PathTemplateError> {
         if text == "*" {
             return Ok(Segment::One(None));
@@ -226,47 +313,75 @@ impl Segment {
         if text == "**" {
             return Ok(Segment::Rest(None));
         }
-        if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            let (name, rest) = match name.strip_suffix("...") {
-                Some(name) => (name, true),
-                None => (name, false),
-            };
-            if !is_parameter_name(name) {
-                return Err(PathTemplateError::ParameterName);
-            }
-            if matches!(name, "action" | "method") {
-                return Err(PathTemplateError::Reserved);
-            }
-            let name = Some(name.into());
-            return Ok(if rest { Segment::Rest(name) } else { Segment::One(name) });
-        }
-        if text.contains(['{', '}', '*']) {
+        if text.contains('*') {
             return Err(PathTemplateError::PartOfSegment);
         }
-        if text.contains(['?', '#']) {
-            return Err(PathTemplateError::Query);
+        let Some((before, rest)) = text.split_once('{') else {
+            if text.contains('}') {
+                return Err(PathTemplateError::Brace);
+            }
+            let text = literal(text)?;
+            return match is_safe(&text) {
+                true => Ok(Segment::Literal(text.into())),
+                false => Err(PathTemplateError::NeverMatches),
+            };
+        };
+        let (name, after) = rest.split_once('}').ok_or(PathTemplateError::Brace)?;
+        if after.contains('{') {
+            return Err(PathTemplateError::TwoParameters);
         }
-        let decoded = decode(text).map_err(|_| PathTemplateError::NeverMatches)?;
-        let before_parameters = before_parameters(&decoded);
-        if decoded.is_empty()
-            || matches!(before_parameters, "." | "..")
-            || text.bytes().any(|byte| byte == b'\\' || byte.is_ascii_control() || byte == b' ')
-        {
+        if [before, name, after].iter().any(|text| text.contains(['{', '}'])) {
+            return Err(PathTemplateError::Brace);
+        }
+        let is_whole = before.is_empty() && after.is_empty();
+        let (name, is_rest) = match name.strip_suffix("...") {
+            Some(_) if !is_whole => return Err(PathTemplateError::PartOfSegment),
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        if !is_parameter_name(name) {
+            return Err(PathTemplateError::ParameterName);
+        }
+        if matches!(name, "action" | "method") {
+            return Err(PathTemplateError::Reserved);
+        }
+        let name: Box<str> = name.into();
+        if is_rest {
+            return Ok(Segment::Rest(Some(name)));
+        }
+        if is_whole {
+            return Ok(Segment::One(Some(name)));
+        }
+        let (before, after) = (literal(before)?, literal(after)?);
+        if !is_safe(&format!("{before}x{after}")) {
             return Err(PathTemplateError::NeverMatches);
         }
-        Ok(Segment::Literal(decoded.into_owned().into()))
+        let (before, after) = (before.into(), after.into());
+        Ok(Segment::Part(Box::new(Part { before, name, after })))
     }
 }
 
-/// Whether `text` can name a path parameter: a letter or `_`, then letters, digits and `_`.
+/// A literal, decoded.
+fn literal(text: &str) -> Result<Cow<'_, str>, PathTemplateError> {
+    if text.contains(['?', '#']) {
+        return Err(PathTemplateError::Query);
+    }
+    if text.bytes().any(|byte| matches!(byte, b'\\' | b' ') || byte.is_ascii_control()) {
+        return Err(PathTemplateError::NeverMatches);
+    }
+    decode(text, EncodedSlashes::Refuse).map_err(|_| PathTemplateError::NeverMatches)
+}
+
+/// Whether `text` can name a path parameter: a letter or `_`, then letters, digits, `_` and `-`.
 pub(crate) fn is_parameter_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// Why a text is no path template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PathTemplateError {
+    Brace,
     DuplicateParameter,
     NeverMatches,
     NotAbsolute,
@@ -276,21 +391,23 @@ pub(crate) enum PathTemplateError {
     Reserved,
     RestNotLast,
     TooLong,
+    TwoParameters,
 }
 
 impl fmt::Display for PathTemplateError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            PathTemplateError::Brace => "a brace has no partner",
             PathTemplateError::DuplicateParameter => "two parameters have one name",
             PathTemplateError::NeverMatches => {
                 "no safe request path has such a segment: empty, a dot segment, a space, a backslash or a broken or unsafe percent-encoding"
             }
             PathTemplateError::NotAbsolute => "a path starts with `/`",
             PathTemplateError::ParameterName => {
-                "a parameter is `{name}` or `{name...}`, its name of letters, digits and `_`"
+                "a parameter is `{name}` or `{name...}`, its name of letters, digits, `_` and `-`"
             }
             PathTemplateError::PartOfSegment => {
-                "`{…}` and `*` stand for whole segments, not for parts of one"
+                "`*`, `**` and `{name...}` stand for whole segments; a part of one is `{name}`"
             }
             PathTemplateError::Query => "a path has no query and no fragment; use `query`",
             PathTemplateError::Reserved => {
@@ -300,6 +417,7 @@ impl fmt::Display for PathTemplateError {
             PathTemplateError::TooLong => {
                 return write!(formatter, "a path has at most {} segments", limits::SEGMENTS);
             }
+            PathTemplateError::TwoParameters => "a segment has at most one parameter",
         })
     }
 }
@@ -308,12 +426,16 @@ impl fmt::Display for PathTemplateError {
 mod tests {
     use super::*;
 
+    fn parse(raw: &str, mode: Normalization) -> Result<Path<'_>, MalformedPath> {
+        Path::parse(raw.as_bytes(), mode, EncodedSlashes::Refuse)
+    }
+
     fn strict(raw: &str) -> Result<Vec<Cow<'_, str>>, MalformedPath> {
-        Path::parse(raw.as_bytes(), Normalization::Strict).map(|path| path.segments)
+        parse(raw, Normalization::Strict).map(|path| path.segments)
     }
 
     fn normalized(raw: &str) -> String {
-        let path = Path::parse(raw.as_bytes(), Normalization::Normalize).unwrap();
+        let path = parse(raw, Normalization::Normalize).unwrap();
         path.rewritten.unwrap_or_else(|| raw.to_owned())
     }
 
@@ -352,6 +474,9 @@ mod tests {
             "/a%5cb",
             "/a\\b",
             "/%252e",
+            "/%25%32%65",
+            "/a%25u002e",
+            "/a%25%2fb",
             "/a%00",
             "/a%0a",
             "/a%7f",
@@ -370,12 +495,12 @@ mod tests {
 
     #[test]
     fn parameters_make_other_readings() {
-        let path = Path::parse(b"/a;x=1/b%3By", Normalization::Strict).unwrap();
+        let path = parse("/a;x=1/b%3By", Normalization::Strict).unwrap();
         assert_eq!(path.segments, ["a;x=1", "b;y"]);
         assert_eq!(path.others, [vec!["a", "b"], vec!["a"]]);
-        assert_eq!(Path::parse(b"/a/b;x", Normalization::Strict).unwrap().others, [["a", "b"]]);
+        assert_eq!(parse("/a/b;x", Normalization::Strict).unwrap().others, [["a", "b"]]);
         assert_eq!(strict("/a/;x/b"), Err(MalformedPath));
-        assert!(Path::parse(b"/a", Normalization::Strict).unwrap().others.is_empty());
+        assert!(parse("/a", Normalization::Strict).unwrap().others.is_empty());
     }
 
     #[test]
@@ -403,7 +528,7 @@ mod tests {
     #[test]
     fn normalizing_refuses_what_cannot_be_resolved() {
         for raw in ["/..;/a", "/a%2fb", "/a%5cb", "/%zz", "/%00", "/a\\b", "/%c0%ae", "a"] {
-            let parsed = Path::parse(raw.as_bytes(), Normalization::Normalize);
+            let parsed = parse(raw, Normalization::Normalize);
             assert_eq!(parsed, Err(MalformedPath), "{raw}");
         }
     }
@@ -419,9 +544,22 @@ mod tests {
             ("/**/a", PathTemplateError::RestNotLast),
             ("/{x...}/a", PathTemplateError::RestNotLast),
             ("/{}", PathTemplateError::ParameterName),
-            ("/{a-b}", PathTemplateError::ParameterName),
+            ("/{-a}", PathTemplateError::ParameterName),
+            ("/{a b}", PathTemplateError::ParameterName),
+            ("/{a}.%2f", PathTemplateError::NeverMatches),
+            ("/%4{a}", PathTemplateError::NeverMatches),
+            ("/..;{a}", PathTemplateError::NeverMatches),
+            ("/;x", PathTemplateError::NeverMatches),
+            ("/100%2541", PathTemplateError::NeverMatches),
+            ("/{a}{b}", PathTemplateError::TwoParameters),
+            ("/v{a}.{b}x", PathTemplateError::TwoParameters),
+            ("/a{b...}", PathTemplateError::PartOfSegment),
+            ("/{a}.*", PathTemplateError::PartOfSegment),
+            ("/{a}?b", PathTemplateError::Query),
+            ("/a{b", PathTemplateError::Brace),
+            ("/a}b", PathTemplateError::Brace),
+            ("/{a}b}", PathTemplateError::Brace),
             ("/{action}", PathTemplateError::Reserved),
-            ("/a{b}", PathTemplateError::PartOfSegment),
             ("/a*", PathTemplateError::PartOfSegment),
             ("/{x}/{x}", PathTemplateError::DuplicateParameter),
             ("/a?b", PathTemplateError::Query),
@@ -437,5 +575,76 @@ mod tests {
         assert_eq!(template.parameter("id", &path).as_deref(), Some("a b"));
         assert_eq!(template.parameter("rest", &path).as_deref(), Some("c/d"));
         assert_eq!(template.parameter("other", &path), None);
+    }
+
+    #[test]
+    fn a_parameter_may_be_a_part_of_a_segment() {
+        for (template, name, path, value) in [
+            ("/Messages/{Sid}.json", "Sid", "/Messages/SM1.2.json", Some("SM1.2")),
+            ("/Messages/{Sid}.json", "Sid", "/Messages/.json", None),
+            ("/Messages/{Sid}.json", "Sid", "/Messages/SM1.JSON", None),
+            ("/{id}:activate", "id", "/a%3Aactivate", Some("a")),
+            ("/v{version}/x", "version", "/v12/x", Some("12")),
+            ("/v{version}/x", "version", "/v/x", None),
+            ("/a%62{x-y}c", "x-y", "/ab;c", Some(";")),
+            ("/aa{x}aa", "x", "/aaa", None),
+            ("/aa{x}aa", "x", "/aaaa", None),
+            ("/aa{x}aa", "x", "/aaaaa", Some("a")),
+        ] {
+            let template = PathTemplate::parse(template).unwrap();
+            let path = strict(path).unwrap();
+            assert_eq!(template.matches(&path), value.is_some(), "{path:?}");
+            assert_eq!(template.parameter(name, &path).as_deref(), value, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_percent_sign_that_begins_nothing_stands_for_itself() {
+        for (raw, value) in
+            [("/100%25", "100%"), ("/%25/41", "%"), ("/a%25u004", "a%u004"), ("/%25g1", "%g1")]
+        {
+            assert_eq!(strict(raw).unwrap().first().map(|own| &**own), Some(value));
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_that_is_kept_parts_nothing() {
+        let keep = |raw: &'static str| {
+            Path::parse(raw.as_bytes(), Normalization::Strict, EncodedSlashes::Keep)
+        };
+        let path = keep("/projects/group%2Fproject/a%5cb").unwrap();
+        assert_eq!(path.segments, ["projects", "group/project", "a\\b"]);
+        assert!(path.has_slashes && !keep("/a/b").unwrap().has_slashes);
+        for (template, takes) in [
+            ("/projects/{id}/{x}", true),
+            ("/projects/g{id}/*", true),
+            ("/projects/{id}/**", false),
+            ("/projects/{x...}", false),
+            ("/{a}/{id}", false),
+        ] {
+            let template = PathTemplate::parse(template).unwrap();
+            assert_eq!(template.takes_slashes(&path.segments), takes, "{}", template.text);
+        }
+        for raw in [
+            "/a%2F..%2Fb",
+            "/a%2f..",
+            "/..%2fa",
+            "/a%5C..%5Cb",
+            "/a%2F.%2Fb",
+            "/a%2F%2Fb",
+            "/a%2F",
+            "/%2Fa",
+            "/%2F",
+            "/a%2f..;x%2fb",
+            "/a%2F;x",
+            "/a%252Fb",
+            "/a%2F%252e",
+            "/a\\b",
+            "/a%2Fb/../c",
+            "/a%2Fb//c",
+            "/a%2F%00",
+        ] {
+            assert_eq!(keep(raw), Err(MalformedPath), "{raw}");
+        }
     }
 }

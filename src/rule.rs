@@ -10,7 +10,7 @@ use crate::condition::Condition;
 use crate::graphql;
 use crate::keyring::{hash_of, insert};
 use crate::limits;
-use crate::path::{PathTemplate, Segment};
+use crate::path::{Part, PathTemplate, Segment};
 use crate::query::Query;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
@@ -332,6 +332,8 @@ struct Tree {
     literals: Vec<Literal>,
     /// The literals, by node and text.
     index: HashTable<u32>,
+    /// The lengths of the literals around parameters that are a part of a segment, by node: each pair once.
+    around: BTreeMap<usize, Vec<(usize, usize)>>,
 }
 
 #[derive(Debug, Default)]
@@ -354,7 +356,12 @@ struct Literal {
 
 impl Default for Tree {
     fn default() -> Tree {
-        Tree { nodes: vec![Node::default()], literals: Vec::new(), index: HashTable::new() }
+        Tree {
+            nodes: vec![Node::default()],
+            literals: Vec::new(),
+            index: HashTable::new(),
+            around: BTreeMap::new(),
+        }
     }
 }
 
@@ -367,6 +374,7 @@ impl Tree {
             node = match segment {
                 Segment::Literal(text) => self.literal(node, text),
                 Segment::One(_) => self.one(node),
+                Segment::Part(part) => self.part(node, part),
                 Segment::Rest(_) => {
                     self.nodes.get_mut(node).into_iter().for_each(|node| node.rest.push(rule));
                     return;
@@ -403,6 +411,15 @@ impl Tree {
         known.unwrap_or_default()
     }
 
+    fn part(&mut self, node: usize, part: &Part) -> usize {
+        let lengths = (part.before.len(), part.after.len());
+        let around = self.around.entry(node).or_default();
+        if !around.contains(&lengths) {
+            around.push(lengths);
+        }
+        self.literal(node, &around_parameter(&part.before, &part.after))
+    }
+
     fn child(&self, node: usize, text: &str) -> Option<usize> {
         let literal = |index: &u32| self.literals.get(*index as usize);
         let is_same = |index: &u32| {
@@ -430,7 +447,20 @@ impl Tree {
         for child in [self.child(node, first), here.one].into_iter().flatten() {
             self.collect(child, rest, found);
         }
+        for (before, after) in self.around.get(&node).into_iter().flatten() {
+            let last = first.len().saturating_sub(*after);
+            let literals = first.get(..*before).zip(first.get(last..)).filter(|_| *before < last);
+            let text = literals.map(|(before, after)| around_parameter(before, after));
+            if let Some(child) = text.and_then(|text| self.child(node, &text)) {
+                self.collect(child, rest, found);
+            }
+        }
     }
+}
+
+/// The literals around a parameter as one text, which is no segment's: none holds a zero byte.
+fn around_parameter(before: &str, after: &str) -> String {
+    [before, "\0", after].concat()
 }
 
 impl PathTemplate {
@@ -442,6 +472,7 @@ impl PathTemplate {
                 Segment::Rest(_) => return true,
                 Segment::One(_) => path.next().is_some(),
                 Segment::Literal(text) => path.next().is_some_and(|own| **text == **own),
+                Segment::Part(part) => path.next().is_some_and(|own| part.of(own).is_some()),
             };
             if !matches {
                 return false;

@@ -444,6 +444,7 @@ fn a_word_of_a_few_is_a_string() {
         (r#""cors_preflight": VALUE"#, "/cors_preflight"),
         (r#""method_override": VALUE"#, "/method_override"),
         (r#""path_normalization": VALUE"#, "/path_normalization"),
+        (r#""encoded_slashes": VALUE"#, "/encoded_slashes"),
         (r#""rules": [{"access": VALUE}]"#, "/rules/0/access"),
         (
             r#""key_types": {"t": {"format": {"length": 1, "charset": VALUE}}}"#,
@@ -484,6 +485,10 @@ fn a_word_that_is_none_of_a_few_is_found() {
             (
                 r#""path_normalization": "none""#,
                 &["invalid_value /path_normalization: `none` is not one of `normalize`, `strict`"],
+            ),
+            (
+                r#""encoded_slashes": "allow""#,
+                &["invalid_value /encoded_slashes: `allow` is not one of `keep`, `refuse`"],
             ),
             (
                 r#""keep_target_headers": ["script-name", "x-original-url", "x-forwarded-prefix-url"]"#,
@@ -1115,8 +1120,11 @@ fn path_templates_are_templates() {
     const NEVER: &str = "no safe request path has such a segment: empty, a dot segment, a space, a \
                          backslash or a broken or unsafe percent-encoding";
     const NAME: &str =
-        "a parameter is `{name}` or `{name...}`, its name of letters, digits and `_`";
-    const PART: &str = "`{…}` and `*` stand for whole segments, not for parts of one";
+        "a parameter is `{name}` or `{name...}`, its name of letters, digits, `_` and `-`";
+    const PART: &str =
+        "`*`, `**` and `{name...}` stand for whole segments; a part of one is `{name}`";
+    const TWO: &str = "a segment has at most one parameter";
+    const BRACE: &str = "a brace has no partner";
     for (bad, message) in [
         ("", "a path starts with `/`"),
         ("v1", "a path starts with `/`"),
@@ -1133,11 +1141,31 @@ fn path_templates_are_templates() {
         ("/{a b}", NAME),
         ("/{1}", NAME),
         ("/{x..}", NAME),
-        ("/a{x}", PART),
-        ("/{x}a", PART),
+        ("/{-x}", NAME),
+        ("/a{}b", NAME),
+        ("/a{x...}", PART),
+        ("/{x...}.json", PART),
         ("/a*", PART),
+        ("/{x}.*", PART),
         ("/***", PART),
-        ("/{x", PART),
+        ("/{x", BRACE),
+        ("/a{x", BRACE),
+        ("/x}", BRACE),
+        ("/{x}}", BRACE),
+        ("/{{x}}", BRACE),
+        ("/{x}{y}", TWO),
+        ("/{x}.{y}", TWO),
+        ("/a{x}b{x}c", TWO),
+        ("/v{x}?a", "a path has no query and no fragment; use `query`"),
+        ("/v%2{x}", NEVER),
+        ("/{x}%2F", NEVER),
+        ("/..;{x}", NEVER),
+        ("/;x", NEVER),
+        ("/a%2541", NEVER),
+        (
+            "/{action}.json",
+            "`{action}` and `{method}` are what the request does, not parts of its path",
+        ),
         ("/{x}/{x}", "two parameters have one name"),
         ("/{x}/{x...}", "two parameters have one name"),
         ("/a?b=c", "a path has no query and no fragment; use `query`"),
@@ -1146,7 +1174,21 @@ fn path_templates_are_templates() {
         let found = findings(&rule(&format!(r#""paths": ["/good", "{bad}"]"#)));
         assert_eq!(found, [format!("invalid_path /rules/0/paths/1: `{bad}`: {message}")]);
     }
-    for good in ["/", "/a/", "/{x}", "/*/a/**", "/{a_1}/{rest...}", "/a%20b", "/a:b;c=d"] {
+    for good in [
+        "/",
+        "/a/",
+        "/{x}",
+        "/*/a/**",
+        "/{a_1}/{rest...}",
+        "/a%20b",
+        "/a:b;c=d",
+        "/{enterprise-team}",
+        "/{Sid}.json",
+        "/{id}:activate",
+        "/v{version}/{a}-x",
+        "/%7B{x}%2A",
+        "/100%25",
+    ] {
         assert_eq!(findings(&rule(&format!(r#""paths": ["{good}"]"#))), [""; 0], "{good}");
     }
 }

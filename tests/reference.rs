@@ -153,7 +153,8 @@ fn judge(
     let mut readings = vec![Vec::new()];
     if rules.iter().any(|rule| rule["paths"].is_array()) {
         let normalize = text(&policy["path_normalization"]) == "normalize";
-        let segments = safe_segments(&asked.path, normalize).ok_or("malformed_path")?;
+        let keep = text(&policy["encoded_slashes"]) == "keep";
+        let segments = safe_segments(&asked.path, normalize, keep).ok_or("malformed_path")?;
         let before = |segment: &String| segment.split(';').next().unwrap_or_default().to_owned();
         let without_parameters: Vec<String> = segments.iter().map(before).collect();
         let mut up_to_the_first = Vec::new();
@@ -199,6 +200,22 @@ fn judge(
                 decisive.push((segments, method, None));
             }
         }
+    }
+    // A slash that parts no segments is for parameters of one segment only.
+    let is_misplaced = |(segments, _, rule): &(&Vec<String>, &String, Option<&Value>)| {
+        let takes = |path: &Value| {
+            let mut parts = parts(text(path)).into_iter();
+            path_matches(text(path), segments)
+                && segments.iter().all(|segment| {
+                    let part = parts.next().unwrap_or("**");
+                    !segment.contains(['/', '\\']) || !(part == "**" || part.ends_with("...}"))
+                })
+        };
+        segments.iter().any(|segment| segment.contains(['/', '\\']))
+            && !rule.is_some_and(|rule| items(&rule["paths"]).iter().any(takes))
+    };
+    if decisive.iter().any(is_misplaced) {
+        return Err("malformed_path");
     }
     let is_public = |rule: &Option<&Value>| rule.is_some_and(|rule| rule["access"] == "public");
     if decisive.iter().all(|(.., rule)| is_public(rule)) {
@@ -416,20 +433,19 @@ impl Asks<'_> {
             return own.map(|(_, value)| value.clone()).collect();
         }
         let paths = self.rule.map(|rule| items(&rule["paths"])).unwrap_or_default();
-        let template = paths.iter().find(|path| path_matches(text(path), self.segments));
-        let Some(template) = template else { return Vec::new() };
-        let mut segments = self.segments.iter();
-        for part in parts(text(template)) {
-            if part == format!("{{{name}...}}") {
-                let rest: Vec<&str> = segments.map(String::as_str).collect();
-                return if rest.is_empty() { Vec::new() } else { vec![rest.join("/")] };
-            }
-            let value = segments.next();
-            if part == format!("{{{name}}}") {
-                return value.cloned().into_iter().collect();
+        let mut values = Vec::new();
+        for template in paths.iter().map(text).filter(|path| path_matches(path, self.segments)) {
+            let mut segments = self.segments.iter();
+            for part in parts(template) {
+                if part == format!("{{{name}...}}") {
+                    let rest: Vec<&str> = segments.clone().map(String::as_str).collect();
+                    values.extend((!rest.is_empty()).then(|| rest.join("/")));
+                }
+                let value = segments.next().and_then(|segment| taken(part, segment));
+                values.extend(value.filter(|_| part.contains(&format!("{{{name}}}"))));
             }
         }
-        Vec::new()
+        values
     }
 }
 
@@ -517,7 +533,7 @@ fn has_a_misspelt_credential(policy: &Value, asked: &Asked) -> bool {
 }
 
 /// The segments of a path that no upstream could read differently.
-fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
+fn safe_segments(path: &str, normalize: bool, keep: bool) -> Option<Vec<String>> {
     let inner = path.strip_prefix('/')?;
     let inner = inner.strip_suffix('/').unwrap_or(inner);
     if path.contains('\\') {
@@ -534,7 +550,7 @@ fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
             if bytes[0] == b'%' {
                 let digits = std::str::from_utf8(&bytes[1..]).ok()?;
                 let byte = u8::from_str_radix(digits, 16).ok()?;
-                if matches!(byte, b'/' | b'\\' | b'%' | 0x7f) || byte < 0x20 {
+                if matches!(byte, b'/' | b'\\') && !keep || byte == 0x7f || byte < 0x20 {
                     return None;
                 }
                 rest = rest.replace(&format!("%{digits}"), "");
@@ -544,6 +560,14 @@ fn safe_segments(path: &str, normalize: bool) -> Option<Vec<String>> {
             return None;
         }
         let segment = decoded(raw);
+        // What decodes to something else once more.
+        if decoded(&segment) != segment {
+            return None;
+        }
+        let parts = || segment.split(['/', '\\']).map(|part| part.split(';').next().unwrap_or(""));
+        if parts().count() > 1 && parts().any(|part| ["", ".", ".."].contains(&part)) {
+            return None;
+        }
         match segment.as_str() {
             "" | "." if normalize => {}
             ".." if normalize => {
@@ -596,12 +620,22 @@ fn path_matches(template: &str, segments: &[String]) -> bool {
             ([], []) => true,
             ([last], _) if *last == "**" || last.ends_with("...}") => true,
             ([part, parts @ ..], [segment, segments @ ..]) => {
-                (*part == "*" || part.starts_with('{') || part == segment) && fits(parts, segments)
+                taken(part, segment).is_some() && fits(parts, segments)
             }
             _ => false,
         }
     }
     fits(&parts(template), segments)
+}
+
+/// What the parameter of a template's segment takes of a path's, or nothing where a literal is that.
+fn taken(part: &str, segment: &str) -> Option<String> {
+    let Some((before, rest)) = part.split_once('{') else {
+        return (part == "*" || part == segment).then(String::new);
+    };
+    let (_, after) = rest.split_once('}')?;
+    let inner = segment.strip_prefix(before)?.strip_suffix(after)?;
+    (!inner.is_empty()).then(|| inner.to_owned())
 }
 
 fn parts(template: &str) -> Vec<&str> {
@@ -740,7 +774,7 @@ fn has(list: &Value, word: &str) -> bool {
 const SCOPES: [&str; 10] =
     ["read", "write", "*:*", "a:read", "a:write", "a:*", "b:read", "*:create", "a:delete", "b:GET"];
 const ORIGINS: [&str; 3] = ["https://a.example", "https://*.example", "http://a.example:81"];
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 16] = [
     "/",
     "/a",
     "/b",
@@ -754,6 +788,9 @@ const PATHS: [&str; 13] = [
     "/{rest...}",
     "/{x}/{rest...}",
     "/b/{x}",
+    "/a{x}",
+    "/p{x}o",
+    "/{x}b/{rest...}",
 ];
 
 fn key_types() -> impl Strategy<Value = Value> {
@@ -921,11 +958,19 @@ fn policy() -> impl Strategy<Value = Value> {
         prop::option::weighted(0.2, Just(json!({"plan": ["pro", "free"]}))),
         select(vec!["allow", "authenticate"]),
         select(vec!["authorize", "authorize", "ignore", "remove"]),
-        select(vec!["strict", "strict", "normalize"]),
+        (select(vec!["strict", "strict", "normalize"]), select(vec!["refuse", "keep"])),
         select(vec![json!({}), json!({"SEARCH": "read"}), json!({"POST": "write"})]),
     )
         .prop_map(
-            |((types, keys), rules, conditions, preflight, by_override, paths, methods)| {
+            |(
+                (types, keys),
+                rules,
+                conditions,
+                preflight,
+                by_override,
+                (paths, slashes),
+                methods,
+            )| {
                 let mut policy = json!({
                     "credentials": [
                         {"header": "authorization", "scheme": "Bearer"},
@@ -940,6 +985,7 @@ fn policy() -> impl Strategy<Value = Value> {
                     "cors_preflight": preflight,
                     "method_override": by_override,
                     "path_normalization": paths,
+                    "encoded_slashes": slashes,
                 });
                 if let Some(conditions) = conditions {
                     policy["where"] = conditions;
@@ -967,8 +1013,9 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]);
     let segment = select(vec![
         "a", "a", "b", "b", "pro", "%61", "%62", "A", "aa", "c%20d", "x;y", "a;", "b;z=1", "a;q=1",
-        "b%3BR", "a;K=t0", "...", "..", ".", "", "%2e%2e", "..;z", "a%2Fb", "%5c", "a\\b", "%25",
-        "%00", "%zz", "%4", "%",
+        "b%3BR", "a;K=t0", "...", "..", ".", "", "%2e%2e", "..;z", "a%2Fb", "a%2fpro", "pr%5Co",
+        "b%2F..", "a%2f;b", "%2Fa", "%5c", "a%2541", "100%25", "a\\b", "%25", "%00", "%zz", "%4",
+        "%",
     ]);
     let path =
         (prop::collection::vec(segment, 0..4), any::<bool>()).prop_map(|(segments, slash)| {

@@ -303,7 +303,7 @@ fn graphql_fields(rule: &Object<'_, '_>, field: &str) -> Option<BTreeMap<Box<str
     let entries = rule.entries(field)?;
     let mut fields = BTreeMap::new();
     for (name, node) in entries.iter() {
-        if !is_parameter_name(name) || name.starts_with("__") {
+        if !is_parameter_name(name) || name.contains('-') || name.starts_with("__") {
             let message = "a field's name is a GraphQL name, not an introspection field's";
             node.place.error(Code::InvalidValue, message);
         }

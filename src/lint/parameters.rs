@@ -69,10 +69,22 @@ fn share_path(one: &[Segment], other: &[Segment]) -> bool {
     match (one.split_first(), other.split_first()) {
         (Some((Segment::Rest(_), _)), _) | (_, Some((Segment::Rest(_), _))) | (None, None) => true,
         (Some((one, one_rest)), Some((other, other_rest))) => {
-            let differ = matches!((one, other), (Segment::Literal(one), Segment::Literal(other)) if one != other);
-            !differ && share_path(one_rest, other_rest)
+            share_segment(one, other) && share_path(one_rest, other_rest)
         }
         _ => false,
+    }
+}
+
+fn share_segment(one: &Segment, other: &Segment) -> bool {
+    match (one, other) {
+        (Segment::Literal(one), Segment::Literal(other)) => one == other,
+        (Segment::Part(part), Segment::Literal(text))
+        | (Segment::Literal(text), Segment::Part(part)) => part.of(text).is_some(),
+        (Segment::Part(one), Segment::Part(other)) => {
+            (one.before.starts_with(&*other.before) || other.before.starts_with(&*one.before))
+                && (one.after.ends_with(&*other.after) || other.after.ends_with(&*one.after))
+        }
+        _ => true,
     }
 }
 
@@ -176,6 +188,11 @@ mod tests {
             (json!({"paths": ["/a"]}), json!({"paths": ["/a/b", "/c"]}), 0),
             (json!({"paths": ["/a"]}), json!({"paths": ["/c", "/%61"]}), 1),
             (json!({"paths": ["/a/{x}"]}), json!({"paths": ["/{y}/b"]}), 1),
+            (json!({"paths": ["/{x}.json"]}), json!({"paths": ["/b.xml"]}), 0),
+            (json!({"paths": ["/{x}.json"]}), json!({"paths": ["/b.json"]}), 1),
+            (json!({"paths": ["/a{x}.json"]}), json!({"paths": ["/b{x}"]}), 0),
+            (json!({"paths": ["/a{x}.json"]}), json!({"paths": ["/ab{x}"]}), 1),
+            (json!({"paths": ["/{x}.json"]}), json!({"paths": ["/{x}"]}), 1),
             (json!({"paths": ["/a/**"]}), json!({"paths": ["/a"]}), 1),
             (json!({"paths": ["/a/**"]}), json!({"paths": ["/b/**"]}), 0),
             (json!({"paths": ["/a"]}), json!({}), 1),

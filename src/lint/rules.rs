@@ -130,11 +130,21 @@ fn first(path: &PathTemplate) -> Option<&str> {
 fn covers_path(own: &[Segment], other: &[Segment]) -> bool {
     match (own.split_first(), other.split_first()) {
         (Some((Segment::Rest(_), _)), _) | (None, None) => true,
-        (Some((Segment::One(_), own)), Some((Segment::One(_) | Segment::Literal(_), other))) => {
-            covers_path(own, other)
+        (Some((one, own)), Some((another, other))) => {
+            covers_segment(one, another) && covers_path(own, other)
         }
-        (Some((Segment::Literal(text), own)), Some((Segment::Literal(literal), other))) => {
-            text == literal && covers_path(own, other)
+        _ => false,
+    }
+}
+
+/// The same of one segment.
+fn covers_segment(own: &Segment, other: &Segment) -> bool {
+    match (own, other) {
+        (Segment::One(_), other) => !matches!(other, Segment::Rest(_)),
+        (Segment::Literal(own), Segment::Literal(other)) => own == other,
+        (Segment::Part(own), Segment::Literal(other)) => own.of(other).is_some(),
+        (Segment::Part(own), Segment::Part(other)) => {
+            other.before.starts_with(&*own.before) && other.after.ends_with(&*own.after)
         }
         _ => false,
     }
@@ -204,6 +214,11 @@ mod tests {
                 r#"[{"name": "r", "paths": ["/a"], "methods": ["GET"]}, {"name": "w", "paths": ["/a"], "methods": ["PUT"]}, {"paths": ["/a"], "methods": ["GET", "PUT"]}]"#,
                 "/rules/2 `r` and `w` before it",
             ),
+            (
+                r#"[{"paths": ["/{x}.json"]}, {"paths": ["/a{y}.json", "/b.json"]}]"#,
+                "/rules/1 `rules[0]` before it",
+            ),
+            (r#"[{"paths": ["/{x}"]}, {"paths": ["/v{y}"]}]"#, "/rules/1 `rules[0]` before it"),
             // As the filter compares them: decoded, hosts in any letter case.
             (r#"[{"paths": ["/a%62c"]}, {"paths": ["/abc/"]}]"#, "/rules/1 `rules[0]` before it"),
         ] {
@@ -220,6 +235,8 @@ mod tests {
             r#"[{"paths": ["/a"]}, {"paths": ["/a/b"]}, {"paths": ["/A"]}]"#,
             r#"[{"paths": ["/a"], "methods": ["GET"]}, {"paths": ["/a"], "methods": ["GET", "PUT"]}]"#,
             r#"[{"paths": ["/a"], "methods": ["GET"]}, {"paths": ["/a"]}]"#,
+            r#"[{"paths": ["/a{x}.json"]}, {"paths": ["/{x}.json"]}, {"paths": ["/{x}"]}]"#,
+            r#"[{"paths": ["/{x}.json"]}, {"paths": ["/.json", "/a"]}, {"paths": ["/**"]}]"#,
             r#"[{"hosts": ["*.x.org"]}, {"hosts": ["x.org"]}, {"hosts": ["ax.org"]}]"#,
             r#"[{"hosts": ["x.org"]}, {"hosts": ["*.x.org"]}]"#,
             r#"[{"query": {"a": ["1"]}}, {"query": {"a": ["1", "2"]}}, {"query": {"a": ["*"]}}, {}]"#,

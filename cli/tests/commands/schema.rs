@@ -130,6 +130,7 @@ fn the_schema_refuses_what_the_core_refuses() {
         json!({"cors_preflight": "deny"}),
         json!({"method_override": "x"}),
         json!({"path_normalization": "none"}),
+        json!({"encoded_slashes": "allow"}),
         json!({"keep_target_headers": "script_name"}),
         json!({"keep_target_headers": ["script-name"]}),
         json!({"keep_target_headers": ["script_name", "script_name"]}),
