@@ -51,11 +51,9 @@ impl Authenticator {
             Presented::Nothing => return Err(Reason::MissingCredential),
             Presented::Ambiguous(ambiguity) => return Err(ambiguous(ambiguity, found)),
             Presented::Malformed => return Err(Reason::MalformedCredential),
-            Presented::Token(_) if self.sources.are_misspelt(reading) => {
-                return Err(ambiguous(Ambiguity::Spelling, found));
-            }
             Presented::Token(token) => token,
         };
+        self.refuse_misspelt(reading, found)?;
         if !self.is_shaped(token.as_bytes()) {
             return Err(Reason::MalformedCredential);
         }
@@ -68,6 +66,18 @@ impl Authenticator {
             return Err(Reason::OriginNotAllowed);
         }
         Ok(Holder::Key(key))
+    }
+
+    /// Refuses what some upstream could read a credential in, and we do not: it would reach the upstream.
+    pub(crate) fn refuse_misspelt(
+        &self,
+        reading: &Reading<'_>,
+        found: &mut Found<'_>,
+    ) -> Result<(), Reason> {
+        match self.sources.are_misspelt(reading) {
+            true => Err(ambiguous(Ambiguity::Spelling, found)),
+            false => Ok(()),
+        }
     }
 
     /// Whether a token may be that of some key, by the prefixes and formats of the key types.
@@ -91,10 +101,10 @@ impl Authenticator {
             Presented::Token(token) if self.ring.find(token.as_bytes()).is_some() => {
                 Err(Reason::AmbiguousCredential)
             }
-            // It would reach the upstream.
-            _ if self.sources.are_misspelt(reading) => Err(ambiguous(Ambiguity::Spelling, found)),
             // What else was presented is the session's own token.
-            _ => sessions.read(&claims).ok_or(Reason::MalformedCredential),
+            _ => self
+                .refuse_misspelt(reading, found)
+                .and_then(|()| sessions.read(&claims).ok_or(Reason::MalformedCredential)),
         })
     }
 }

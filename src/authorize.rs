@@ -95,8 +95,7 @@ impl Authorizer {
         }
         let requirement = match access {
             None => Some(&self.default_requirement),
-            Some(RuleAccess::Key(requirement)) => Some(requirement),
-            Some(RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public) => None,
+            Some(access) => access.requirement(),
         };
         let is_covered =
             requirement.is_none_or(|requirement| found.need(requirement, values, identity));
@@ -256,6 +255,12 @@ impl<'e> Match<'e, '_> {
         let segments = self.segments.unwrap_or_default();
         let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
         self.rule.is_some_and(|rule| rule.paths.iter().any(takes))
+    }
+
+    /// Whether it lets anybody through who presents no credential.
+    pub(crate) fn is_open(&self) -> bool {
+        let access = self.rule.map(|rule| &rule.access);
+        matches!(access, Some(RuleAccess::Optional(_) | RuleAccess::Public))
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.

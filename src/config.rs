@@ -342,6 +342,7 @@ pub(crate) enum RawAccess {
     Authenticated,
     Deny,
     Key,
+    Optional,
     Public,
 }
 
@@ -350,6 +351,7 @@ impl Word for RawAccess {
         ("authenticated", RawAccess::Authenticated),
         ("deny", RawAccess::Deny),
         ("key", RawAccess::Key),
+        ("optional", RawAccess::Optional),
         ("public", RawAccess::Public),
     ];
 }
@@ -766,7 +768,7 @@ mod tests {
         assert_eq!(
             findings(r#"{"access": "pubic"}"#, access),
             [
-                "/here/access: `pubic` is not one of `authenticated`, `deny`, `key`, `public` (did you mean `public`?)"
+                "/here/access: `pubic` is not one of `authenticated`, `deny`, `key`, `optional`, `public` (did you mean `public`?)"
             ]
         );
         assert_eq!(

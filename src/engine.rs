@@ -146,11 +146,13 @@ impl Engine {
         let reading = Reading::new(*request, if reads_query { Some(&is_read) } else { None });
         let mut found = Found::default();
         let (verdict, step) = self.verdict(&reading, &mut found);
+        // Before the rule has decided, nobody looked for a credential.
+        let is_cut = step != Step::Rule && !self.forward_credential;
         let effect = match verdict {
-            Verdict::Allow(access) => Effect::Continue(self.changes(&reading, access, &found)),
-            Verdict::Hold(Hold { access, headers, .. }) => Effect::Hold {
+            Verdict::Allow(_) => Effect::Continue(self.changes(&reading, is_cut, &found)),
+            Verdict::Hold(Hold { headers, .. }) => Effect::Hold {
                 stripped: self.without_credentials(&reading),
-                ahead: (!headers).then(|| self.changes(&reading, access, &found)),
+                ahead: (!headers).then(|| self.changes(&reading, is_cut, &found)),
             },
             Verdict::Deny(reason) => {
                 let reply = self.wordings.reply(&reading, &found, reason);
@@ -167,8 +169,7 @@ impl Engine {
             return (verdict, Step::Preflight);
         }
         match (self.judge(reading, found), preflight) {
-            (Ok(verdict @ Verdict::Allow(Access::Public)), _) => (verdict, Step::Rule),
-            (Ok(verdict), _) => (verdict, Step::Body),
+            (Ok(judged), _) => judged,
             // It is nobody's until it is known to be none.
             (Err(_), Some(hold)) => {
                 *found = Found::default();
@@ -183,7 +184,7 @@ impl Engine {
         &'e self,
         reading: &Reading<'_>,
         found: &mut Found<'e>,
-    ) -> Result<Verdict, Refusal> {
+    ) -> Result<(Verdict, Step), Refusal> {
         let path = self.path(reading)?;
         found.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let host = self.host(reading)?;
@@ -193,18 +194,18 @@ impl Engine {
         let matches = self.matches(path.as_ref(), &methods, &facts)?;
         found.rule = matches.first().and_then(|matched| matched.rule);
         if matches.iter().all(Match::is_public) {
-            let Some(unknown) = matches.iter().find(|matched| !self.authorizer.knows(matched))
-            else {
-                return Ok(Verdict::Allow(Access::Public));
-            };
-            found.rule = unknown.rule;
-            // Nobody is asked who they are, so it ends here.
-            return Err(Refusal { reason: Reason::MethodNotAllowed, step: Step::Rule });
+            return self.let_anybody(&matches, Step::Rule, found);
         }
         if !self.authenticator.sources.query.is_empty() && reading.is_query_in_another_charset() {
             return Err(Reason::AmbiguousQuery.into());
         }
-        let holder = self.authenticator.authenticate(reading, found)?;
+        let holder = match self.authenticator.authenticate(reading, found) {
+            Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
+                self.authenticator.refuse_misspelt(reading, found)?;
+                return self.let_anybody(&matches, Step::Credential, found);
+            }
+            holder => holder?,
+        };
         let access = match holder {
             Holder::Key(_) => Access::Key,
             Holder::Session(_) => Access::Session,
@@ -214,7 +215,23 @@ impl Engine {
         if let Holder::Session(session) = holder {
             found.session = Some(session);
         }
-        Ok(verdict?)
+        Ok((verdict?, Step::Body))
+    }
+
+    /// Lets a request through, whoever asks, at a step that asks for nothing more. Of each method only if the
+    /// policy or its rule knows it.
+    fn let_anybody<'e>(
+        &'e self,
+        matches: &[Match<'e, '_>],
+        step: Step,
+        found: &mut Found<'e>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        let Some(unknown) = matches.iter().find(|matched| !self.authorizer.knows(matched)) else {
+            return Ok((Verdict::Allow(Access::Public), step));
+        };
+        found.rule = unknown.rule;
+        // Nobody is asked who they are, so it ends here.
+        Err(Refusal { reason: Reason::MethodNotAllowed, step })
     }
 
     /// What becomes of a preflight as a browser sends it, without a body and without headers that ask for
@@ -310,11 +327,11 @@ impl Engine {
         Ok(matches)
     }
 
-    /// How a request that goes on is changed.
+    /// How a request that goes on is changed. Its credential is cut out of it, or goes with it.
     fn changes<'e>(
         &'e self,
         reading: &Reading<'_>,
-        access: Access,
+        is_cut: bool,
         found: &Found<'e>,
     ) -> Changes<'e> {
         let mut changes = Changes::default();
@@ -326,7 +343,7 @@ impl Engine {
         let is_own = |name: &str| self.is_own_header(name);
         changes.replace("connection", connection::without(reading.values("connection"), is_own));
         let mut query = None;
-        if access != Access::Public && !self.forward_credential {
+        if is_cut {
             let sources = &self.authenticator.sources;
             changes.remove.extend(sources.headers_to_remove(reading).map(Cow::Borrowed));
             query = sources.query_without(reading);

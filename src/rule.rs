@@ -88,10 +88,7 @@ fn templates<'r>(
     graphql: Option<&'r GraphQlRule>,
 ) -> impl Iterator<Item = &'r Template> {
     let conditions = conditions.iter().flat_map(|condition| &condition.choices);
-    let required = match access {
-        RuleAccess::Key(requirement) => requirement.templates(),
-        RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => &[],
-    };
+    let required = access.requirement().map(Requirement::templates).unwrap_or_default();
     conditions.chain(required).chain(graphql.map(|graphql| &graphql.require))
 }
 
@@ -127,7 +124,20 @@ pub(crate) enum RuleAccess {
     Authenticated,
     Deny,
     Key(Requirement),
+    /// Anybody without a credential; who presents one is judged as for a key, or without scopes.
+    Optional(Option<Requirement>),
     Public,
+}
+
+impl RuleAccess {
+    /// The scopes that it asks for.
+    pub(crate) fn requirement(&self) -> Option<&Requirement> {
+        match self {
+            RuleAccess::Key(requirement) => Some(requirement),
+            RuleAccess::Optional(requirement) => requirement.as_ref(),
+            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => None,
+        }
+    }
 }
 
 /// The scopes that a rule asks for.

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::condition::{Condition, Subject};
 use crate::engine::Engine;
 use crate::keyring::Key;
-use crate::rule::{HostPattern, Rule, RuleAccess};
+use crate::rule::{HostPattern, Requirement, Rule, RuleAccess};
 use crate::template::{Part, Template, Variable};
 
 /// A place where a token may stand.
@@ -52,12 +52,13 @@ impl Engine {
 }
 
 impl Rule {
-    /// Who gets through: `authenticated`, `deny`, `key` or `public`.
+    /// Who gets through: `authenticated`, `deny`, `key`, `optional` or `public`.
     pub fn access(&self) -> &'static str {
         match self.access {
             RuleAccess::Authenticated => "authenticated",
             RuleAccess::Deny => "deny",
             RuleAccess::Key(_) => "key",
+            RuleAccess::Optional(_) => "optional",
             RuleAccess::Public => "public",
         }
     }
@@ -88,12 +89,8 @@ impl Rule {
     /// The scopes that the rule asks for, as they are written; `{action}` where it names none. What a
     /// GraphQL request's fields need is not among them.
     pub fn required(&self) -> Vec<String> {
-        match &self.access {
-            RuleAccess::Key(requirement) => {
-                requirement.templates().iter().map(Template::to_string).collect()
-            }
-            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => Vec::new(),
-        }
+        let requirement = self.access.requirement().into_iter();
+        requirement.flat_map(Requirement::templates).map(Template::to_string).collect()
     }
 }
 

@@ -507,7 +507,7 @@ fn a_word_that_is_none_of_a_few_is_found() {
             (
                 r#""rules": [{"access": "pubic"}]"#,
                 &["invalid_value /rules/0/access: `pubic` is not one of `authenticated`, `deny`, \
-                     `key`, `public` (did you mean `public`?)"],
+                     `key`, `optional`, `public` (did you mean `public`?)"],
             ),
             (
                 r#""key_types": {"t": {"format": {"length": 1, "charset": "base64"}}}"#,
@@ -1083,6 +1083,17 @@ fn a_rule_does_not_contradict_itself() {
             (r#""methods": ["BREW"], "require": ["coffee:brew"]"#, &[]),
             (r#""methods": ["BREW"], "require": ["coffee:{action|brew}"]"#, &[]),
             (r#""access": "authenticated", "where": {"id": "a"}, "deny": {"code": "x"}"#, &[]),
+            (
+                r#""access": "optional", "require": ["read"], "where": {"id": "a"}, "deny": {"code": "x"}"#,
+                &[],
+            ),
+            (
+                r#""methods": ["BREW"], "access": "optional""#,
+                &[
+                    "contradiction /rules/0/methods/0: `BREW` stands for no action, and this rule needs \
+                     `{action}` (add it to `methods`, or say in `require` what it needs)",
+                ],
+            ),
         ],
         rule,
     );

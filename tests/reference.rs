@@ -218,11 +218,11 @@ fn judge(
         return Err("malformed_path");
     }
     let is_public = |rule: &Option<&Value>| rule.is_some_and(|rule| rule["access"] == "public");
+    let is_known = |(segments, method, rule): &(&Vec<String>, &String, Option<&Value>)| {
+        Asks { policy, asked, rule: *rule, method, segments }.knows_the_method()
+    };
+    let are_known = decisive.iter().all(is_known);
     if decisive.iter().all(|(.., rule)| is_public(rule)) {
-        let is_known = |(segments, method, rule): &(&Vec<String>, &String, Option<&Value>)| {
-            Asks { policy, asked, rule: *rule, method, segments }.knows_the_method()
-        };
-        let are_known = decisive.iter().all(is_known);
         return are_known.then_some("public").ok_or("method_not_allowed");
     }
     // A credential could stand in what an upstream reads differently.
@@ -232,7 +232,16 @@ fn judge(
 
     // 5. The credential.
     let presented = presented(policy, asked);
+    let is_open = |rule: &Option<&Value>| {
+        rule.is_some_and(|rule| ["optional", "public"].contains(&text(&rule["access"])))
+    };
     let token = match presented.as_slice() {
+        [] if decisive.iter().all(|(.., rule)| is_open(rule)) => {
+            if has_a_misspelt_credential(policy, asked) {
+                return Err("ambiguous_credential");
+            }
+            return are_known.then_some("public").ok_or("method_not_allowed");
+        }
         [] => return Err("missing_credential"),
         [token] => token,
         _ => return Err("ambiguous_credential"),
@@ -874,7 +883,7 @@ fn rule() -> impl Strategy<Value = Value> {
                 json!({"q": ["1"], "r": ["a"]}),
             ]),
         ),
-        select(vec!["key", "key", "key", "authenticated", "public", "deny"]),
+        select(vec!["key", "key", "key", "authenticated", "optional", "public", "deny"]),
         0..3_usize,
         subsequence(
             &[
@@ -922,12 +931,12 @@ fn rule() -> impl Strategy<Value = Value> {
             if scopes.is_empty() {
                 scopes.push("a:read");
             }
-            if access == "key" && (require > 0 || brews) {
+            if ["key", "optional"].contains(&access) && (require > 0 || brews) {
                 rule[if require == 2 { "require_any" } else { "require" }] = json!(scopes);
             }
             let conditions = conditions.filter(|own| can_be_said(&own.to_string()));
             if let Some(conditions) =
-                conditions.filter(|_| ["key", "authenticated"].contains(&access))
+                conditions.filter(|_| ["key", "authenticated", "optional"].contains(&access))
             {
                 rule["where"] = conditions;
             }

@@ -74,6 +74,7 @@ impl Known {
             RawAccess::Authenticated => RuleAccess::Authenticated,
             RawAccess::Deny => RuleAccess::Deny,
             RawAccess::Key => RuleAccess::Key(requirement),
+            RawAccess::Optional => RuleAccess::Optional(says_what.then_some(requirement)),
             RawAccess::Public => RuleAccess::Public,
         };
         let query_names = names_read(&query, &conditions, &access, graphql.as_ref())
@@ -104,10 +105,7 @@ impl Known {
                 matches!(part, Part::Placeholder { variable: Variable::Action, fallback: None })
             })
         };
-        let required = match &rule.access {
-            RuleAccess::Key(requirement) => requirement.templates(),
-            _ => &[],
-        };
+        let required = rule.access.requirement().map(Requirement::templates).unwrap_or_default();
         let mut conditions = rule.conditions.iter().flat_map(|condition| &condition.choices);
         if !required.iter().any(needs) && !conditions.any(needs) {
             return;
@@ -218,6 +216,7 @@ fn contradictions(access: RawAccess, rule: &Object<'_, '_>) {
         RawAccess::Authenticated => ("authenticated", &["require", "require_any"]),
         RawAccess::Deny => ("deny", &["require", "require_any", "where", "graphql"]),
         RawAccess::Key => ("key", &[]),
+        RawAccess::Optional => ("optional", &[]),
         RawAccess::Public => ("public", &["require", "require_any", "where", "graphql", "deny"]),
     };
     for name in ignored.iter().filter(|name| rule.has(name)) {

@@ -23,7 +23,8 @@ pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
             });
         }
         earlier.add(index);
-        if matches!(rule.access, RuleAccess::Public) && is_everything(rule) {
+        let is_open = matches!(rule.access, RuleAccess::Optional(_) | RuleAccess::Public);
+        if is_open && is_everything(rule) {
             remarks.push(Remark {
                 code: "public_everything",
                 pointer: rule.pointer(),

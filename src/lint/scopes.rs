@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Remark, knows_identities};
 use crate::engine::Engine;
-use crate::rule::{GraphQlRule, Introspection, Requirement, RuleAccess};
+use crate::rule::{GraphQlRule, Introspection, Requirement};
 use crate::scope::Scope;
 use crate::template::{Part, Template, Variable};
 
@@ -58,22 +58,22 @@ fn ungranted(engine: &Engine, granted: &HashSet<&Scope>, remarks: &mut Vec<Remar
     const NONE: &str = "no key has a scope that covers this one";
     for rule in engine.rules() {
         let place = rule.pointer();
-        match &rule.access {
-            RuleAccess::Key(Requirement::All(templates)) => {
+        match rule.access.requirement() {
+            Some(Requirement::All(templates)) => {
                 for (index, template) in templates.iter().enumerate() {
                     if scope(template).is_some_and(&mut is_ungranted) {
                         remark(format!("{place}/require/{index}"), NONE);
                     }
                 }
             }
-            RuleAccess::Key(Requirement::Any(templates)) => {
+            Some(Requirement::Any(templates)) => {
                 let mut scopes = templates.iter().map(scope);
                 if scopes.all(|scope| scope.is_some_and(&mut is_ungranted)) {
                     let message = "no key has a scope that covers one of these";
                     remark(format!("{place}/require_any"), message);
                 }
             }
-            RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => {}
+            None => {}
         }
         for (name, scope) in rule.graphql.iter().flat_map(scopes_of) {
             if is_ungranted(scope) {
@@ -112,10 +112,7 @@ struct Asked<'t> {
 /// What all rules ask for, and what is asked for where no rule matches.
 fn asked<'e>(engine: &'e Engine, actions: &[&'e str]) -> HashSet<Asked<'e>> {
     let any_action = std::iter::once(&engine.authorizer.default_requirement);
-    let requirements = engine.rules().iter().filter_map(|rule| match &rule.access {
-        RuleAccess::Key(requirement) => Some(requirement),
-        RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => None,
-    });
+    let requirements = engine.rules().iter().filter_map(|rule| rule.access.requirement());
     let templates = any_action.chain(requirements).flat_map(Requirement::templates);
     let graphql = || engine.rules().iter().filter_map(|rule| rule.graphql.as_ref());
     let templates = templates.chain(graphql().map(|rule| &rule.require));

@@ -120,6 +120,7 @@ rules:
 - {name: graph, paths: [/graph], graphql: {require: '{field}:{operation}'}}
 - {name: any, paths: [/any], access: authenticated}
 - {name: asked, hosts: ['*.example.com'], paths: [/asked], query: {q: ['1']}, access: deny}
+- {name: maybe, paths: [/maybe], access: optional}
 - {name: some, paths: ['/{x}/**'], require_any: ['{x}:{action}', 'z:{action}']}
 ";
 
@@ -254,6 +255,19 @@ fn a_request_ends_at_the_step_that_decides() {
             "allow key:good",
         ),
         (&["-H", &key("1")], "/any", "ok    access      any good key", "allow key:good"),
+        (&[], "/maybe", "allow credential  none is presented: `access: optional`", "allow public"),
+        (
+            &["-X", "BREW"],
+            "/maybe",
+            "deny  credential  none is presented, and `BREW` stands for no action",
+            "deny method_not_allowed",
+        ),
+        (
+            &["-H", &key("2")],
+            "/maybe",
+            "deny  conditions  {\"plan\":\"pro\"} is not met",
+            "deny condition_failed key:free",
+        ),
         (
             &[&["-H", &key("1")], &graph[..]].concat(),
             "/graph",

@@ -107,6 +107,9 @@ impl Story<'_> {
             Step::Access if denied => "the rule says `access: deny`".to_owned(),
             Step::Access => match self.of_rule("access").and_then(Document::as_str) {
                 Some("authenticated") => "any good key".to_owned(),
+                Some("optional") => {
+                    "anybody without a credential, or a good key with the scopes".to_owned()
+                }
                 _ => "a good key with the scopes".to_owned(),
             },
             Step::Conditions => self.conditions(),
@@ -156,6 +159,13 @@ impl Story<'_> {
     }
 
     fn credential(&self) -> String {
+        match self.mark {
+            Mark::Allowed => return "none is presented: `access: optional`".to_owned(),
+            Mark::Denied if self.decision.reason() == Some(Reason::MethodNotAllowed) => {
+                return format!("none is presented, and {}", self.method_denied());
+            }
+            _ => {}
+        }
         match (self.decision.reason(), self.decision.ambiguity()) {
             (Some(Reason::AmbiguousCredential), Some(Ambiguity::Spelling)) => {
                 "an upstream could read another, by a name that is spelt like a credential's"
