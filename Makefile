@@ -73,12 +73,14 @@ differential: tools wasm
 mesh-test: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
 mesh-test: export GOTOOLCHAIN := auto
 mesh-test: tools wasm
-	@envoy/install-tools go iptables
+	@envoy/install-tools go iptables jq
 	cd tests/mesh/istio && go test -c -o $(abspath $(target))/mesh/pilot .
 	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/envoy-gateway \
 	    github.com/envoyproxy/gateway/cmd/envoy-gateway
 	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go test -c -o $(abspath $(target))/mesh/crds ./crds
 	cd tests/mesh/helm && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
+	cd tests/mesh/kustomize && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/kustomize \
+	    sigs.k8s.io/kustomize/kustomize/v5
 	cargo test --test mesh -- --ignored --nocapture --test-threads=1
 
 # How long each fuzz target runs.

@@ -11,10 +11,10 @@
 
 #[path = "mesh/crds.rs"]
 mod crds;
+#[path = "mesh/deploy.rs"]
+mod deploy;
 #[path = "mesh/envoy_gateway.rs"]
 mod envoy_gateway;
-#[path = "mesh/helm.rs"]
-mod helm;
 #[path = "mesh/istio.rs"]
 mod istio;
 #[path = "mesh/process.rs"]
