@@ -96,6 +96,7 @@ impl Authenticator {
         let sessions = self.sessions.as_ref()?;
         let claims = (reading.request().claims)(&sessions.payload)?;
         found.presented = true;
+        found.has_claims = true;
         Some(match presented {
             Presented::Ambiguous(ambiguity) => Err(ambiguous(*ambiguity, found)),
             Presented::Token(token) if self.ring.find(token.as_bytes()).is_some() => {

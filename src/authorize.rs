@@ -73,7 +73,10 @@ impl Authorizer {
         found.rule = matched.rule;
         found.own_wording = false;
         if matched.is_public() {
-            return if self.knows(matched) { Ok(None) } else { Err(Reason::MethodNotAllowed) };
+            return match self.knows(matched) {
+                true => Ok(None),
+                false => Err(found.refuse_method(matched.method)),
+            };
         }
         let access = matched.rule.map(|rule| &rule.access);
         if matches!(access, Some(RuleAccess::Deny)) {
@@ -82,16 +85,19 @@ impl Authorizer {
         }
         let action = self.methods.get(matched.method).map(|action| &**action);
         let values = |variable: &Variable| value_of(variable, reading, matched, action);
-        if !self.conditions.iter().all(|condition| condition.is_met(identity, values)) {
+        let is_unmet = |condition: &&'e Condition| !condition.is_met(identity, values);
+        found.unmet_condition = self.conditions.iter().find(is_unmet);
+        if found.unmet_condition.is_some() {
             return Err(Reason::ConditionFailed);
         }
         found.own_wording = true;
         let mut conditions = matched.rule.iter().flat_map(|rule| &rule.conditions);
-        if !conditions.all(|condition| condition.is_met(identity, values)) {
+        found.unmet_condition = conditions.find(is_unmet);
+        if found.unmet_condition.is_some() {
             return Err(Reason::ConditionFailed);
         }
         if !self.knows(matched) {
-            return Err(Reason::MethodNotAllowed);
+            return Err(found.refuse_method(matched.method));
         }
         let requirement = match access {
             None => Some(&self.default_requirement),
@@ -106,7 +112,7 @@ impl Authorizer {
             return Ok(None);
         };
         if !matches!(matched.method, "GET" | "HEAD" | "POST") {
-            return Err(Reason::MethodNotAllowed);
+            return Err(found.refuse_method(matched.method));
         }
         // What follows an upgrade, to a WebSocket say, nobody judges.
         if reading.has("upgrade") || reading.says_more_than(graphql.limits.bytes) {

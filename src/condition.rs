@@ -29,7 +29,7 @@ impl Subject {
         }
     }
 
-    fn of<'a>(&self, identity: Identity<'a>) -> Option<&'a str> {
+    pub(crate) fn of<'a>(&self, identity: Identity<'a>) -> Option<&'a str> {
         match self {
             Subject::Account => identity.account(),
             Subject::Attribute(name) => identity.attribute(name),

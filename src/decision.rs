@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::condition::Condition;
 use crate::credential::Ambiguity;
 use crate::effect::Effect;
 use crate::identity::Identity;
@@ -37,6 +38,11 @@ pub(crate) struct Found<'e> {
     /// Whether a credential was presented at all.
     pub(crate) presented: bool,
     pub(crate) ambiguity: Option<Ambiguity>,
+    /// Whether a filter before this one has verified a session, and the policy looks for one.
+    pub(crate) has_claims: bool,
+    pub(crate) unmet_condition: Option<&'e Condition>,
+    /// The method that the request is refused for.
+    pub(crate) refused_method: Option<String>,
     /// Whether the refusal is the rule's own, and so speaks with the rule's `deny` wording.
     pub(crate) own_wording: bool,
     /// The path to forward in place of the request's.
@@ -137,6 +143,17 @@ impl<'e> Decision<'e> {
         self.found.ambiguity
     }
 
+    /// Whether a filter before this one has verified a session that the policy looks for, good or not.
+    pub fn has_claims(&self) -> bool {
+        self.found.has_claims
+    }
+
+    /// The method for which the request is refused, if it is: its own, or one that it asks for in that one's
+    /// place. Empty if it asks for more of them than are looked at.
+    pub fn refused_method(&self) -> Option<&str> {
+        self.found.refused_method.as_deref()
+    }
+
     /// The account of who asks, where it is known.
     pub fn account(&self) -> Option<&str> {
         self.found.identity()?.account()
@@ -144,6 +161,11 @@ impl<'e> Decision<'e> {
 }
 
 impl Found<'_> {
+    pub(crate) fn refuse_method(&mut self, method: &str) -> Reason {
+        self.refused_method = Some(method.to_owned());
+        Reason::MethodNotAllowed
+    }
+
     /// Who asks.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         let key = self.key.map(Identity::Key);

@@ -231,7 +231,7 @@ impl Engine {
         };
         found.rule = unknown.rule;
         // Nobody is asked who they are, so it ends here.
-        Err(Refusal { reason: Reason::MethodNotAllowed, step })
+        Err(Refusal { reason: found.refuse_method(unknown.method), step })
     }
 
     /// What becomes of a preflight as a browser sends it, without a body and without headers that ask for

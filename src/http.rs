@@ -1,7 +1,7 @@
 //! What HTTP lets a text be.
 
-/// Whether `text` is an HTTP token (RFC 9110 section 5.6.2).
-pub(crate) fn is_token(text: &str) -> bool {
+/// Whether `text` is an HTTP token, as methods and the names of headers are (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_character)
 }
 

@@ -79,6 +79,7 @@ pub(crate) struct Terms {
     pub(crate) origins: Option<Index>,
     pub(crate) key_type: Option<NonZeroU16>,
     pub(crate) disabled: bool,
+    pub(crate) suspended: bool,
 }
 
 /// An index that takes no more room when there may be none.
@@ -457,6 +458,7 @@ mod tests {
         origins: None,
         key_type: None,
         disabled: false,
+        suspended: false,
     };
 
     fn digest(token: &[u8]) -> TokenDigest {

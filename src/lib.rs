@@ -88,17 +88,19 @@ pub use decision::{Access, Decision, Hold, Verdict};
 pub use effect::{Changes, Effect, Reply};
 pub use engine::Engine;
 pub use finding::{Code, Finding, Severity};
+pub use http::is_token;
 pub use key_type::{Charset, Format, KeyType};
 pub use keyring::Key;
 pub use lint::{Remark, lint};
 pub use memory::{Memory, has_room};
+pub use origin::Origin;
 pub use reason::{Class, PerReason, Reason};
 pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;
 pub use step::Step;
-pub use view::Source;
+pub use view::{Source, UnmetCondition};
 
 #[cfg(test)]
 mod tests {

@@ -10,12 +10,12 @@ use crate::host::{is_host_and_port, is_name};
 /// Scheme and host are compared in any letter case. The scheme's default port is the same as none,
 /// since a browser leaves it out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Origin {
-    scheme: Box<str>,
+pub struct Origin {
+    pub(crate) scheme: Box<str>,
     /// Whether what stands before `rest` is a subdomain.
-    subdomains: bool,
+    pub(crate) subdomains: bool,
     /// `host[:port]`, with a leading dot where `subdomains` holds.
-    rest: Box<str>,
+    pub(crate) rest: Box<str>,
 }
 
 impl Origin {

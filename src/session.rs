@@ -84,6 +84,11 @@ impl Session {
         self.account.as_deref()
     }
 
+    /// What the session may do: the scopes among its claims, without what can be none.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
     pub(crate) fn covers(&self, required: &Scope) -> bool {
         self.scopes.iter().any(|scope| scope.covers(required))
     }

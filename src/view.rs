@@ -3,8 +3,10 @@
 use std::fmt;
 
 use crate::condition::{Condition, Subject};
+use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::keyring::Key;
+use crate::origin::Origin;
 use crate::rule::{HostPattern, Requirement, Rule, RuleAccess};
 use crate::template::{Part, Template, Variable};
 
@@ -18,6 +20,17 @@ pub enum Source<'e> {
     Header(&'e str, &'e [Box<str>]),
     /// A parameter of the query.
     Query(&'e str),
+}
+
+/// A condition and who does not meet it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnmetCondition<'d> {
+    /// What `where` calls the property that it is about.
+    pub property: &'d str,
+    /// What the property must be, any of some texts as they are written.
+    pub choices: Vec<String>,
+    /// What it is, of the key or the session; `None` if that has no such property.
+    pub value: Option<&'d str>,
 }
 
 impl Engine {
@@ -86,11 +99,31 @@ impl Rule {
         self.conditions.iter().map(Condition::told)
     }
 
+    /// Whether one of the scopes that the rule asks for is enough.
+    pub fn requires_any(&self) -> bool {
+        matches!(self.access.requirement(), Some(Requirement::Any(_)))
+    }
+
+    /// Whether the rule judges requests as GraphQL.
+    pub fn is_graphql(&self) -> bool {
+        self.graphql.is_some()
+    }
+
     /// The scopes that the rule asks for, as they are written; `{action}` where it names none. What a
     /// GraphQL request's fields need is not among them.
     pub fn required(&self) -> Vec<String> {
         let requirement = self.access.requirement().into_iter();
         requirement.flat_map(Requirement::templates).map(Template::to_string).collect()
+    }
+}
+
+impl Decision<'_> {
+    /// The condition that who asks does not meet, where the request is refused for that.
+    pub fn unmet_condition(&self) -> Option<UnmetCondition<'_>> {
+        let condition = self.found.unmet_condition?;
+        let identity = self.found.identity()?;
+        let (property, choices) = condition.told();
+        Some(UnmetCondition { property, choices, value: condition.subject.of(identity) })
     }
 }
 
@@ -109,6 +142,14 @@ impl Subject {
             Subject::Id => "id",
             Subject::Type => "type",
         }
+    }
+}
+
+impl fmt::Display for Origin {
+    /// `scheme://host[:port]`, in lower case and without the scheme's default port.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if self.subdomains { "*" } else { "" };
+        write!(formatter, "{}://{star}{}", self.scheme, self.rest)
     }
 }
 
@@ -159,7 +200,7 @@ impl fmt::Display for Variable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Environment;
+    use crate::{Environment, Scope};
 
     #[test]
     fn a_policy_tells_what_it_says() {
@@ -172,6 +213,7 @@ mod tests {
             "key_types": {"live": {"scopes": ["*:read"], "max_active_per_account": 2}, "bare": {}},
             "keys": [
                 {"id": "a", "type": "live", "attributes": {"plan": "pro", "eu": "yes"},
+                 "origins": ["https://A.org:443", "http://*.b.org:8080"],
                  "hash": "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
                 {"id": "b", "scopes": ["y:read", "x:read", "y:read"], "disabled": true, "expires_at": 5,
                  "hash": "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"}
@@ -208,9 +250,14 @@ mod tests {
         let [a, b] = keys.as_slice() else { panic!("two keys") };
         assert_eq!(a.attributes().collect::<Vec<_>>(), [("plan", "pro"), ("eu", "yes")]);
         assert_eq!((b.attributes().count(), a.scopes().is_none()), (0, true));
+        let granted = |key: &Key<'_>| key.granted().map(Scope::to_string).collect::<Vec<_>>();
+        assert_eq!((granted(a), granted(b).len()), (vec!["*:read".to_owned()], 3));
+        let origins = |key: &Key<'_>| Some(key.origins()?.iter().map(Origin::to_string).collect());
+        let expected = ["https://a.org", "http://*.b.org:8080"].map(str::to_owned).to_vec();
+        assert_eq!((origins(a), origins(b)), (Some(expected), None));
         let scopes = b.scopes().unwrap().map(|scope| scope.as_str());
         assert_eq!(scopes.collect::<Vec<_>>(), ["y:read", "x:read", "y:read"]);
-        assert_eq!((a.is_disabled(), b.is_disabled()), (false, true));
+        assert_eq!((a.is_revoked(), b.is_revoked(), b.is_suspended()), (false, true, false));
         assert_eq!((a.expires_at(), b.expires_at(), b.not_before()), (None, Some(5), None));
 
         let [rule, open] = engine.rules() else { panic!("two rules") };
@@ -220,5 +267,6 @@ mod tests {
         assert_eq!(rule.required(), ["a:{header.x-b}", "{x|y}:{action}"]);
         assert_eq!(rule.conditions().collect::<Vec<_>>(), [("id", vec!["{x|y}".to_owned()])]);
         assert_eq!((rule.access(), open.access(), open.required().len()), ("key", "public", 0));
+        assert!(rule.requires_any() && !open.requires_any() && !rule.is_graphql());
     }
 }

@@ -269,7 +269,8 @@ impl Reader<'_> {
             key_type: type_index
                 .and_then(|index| u16::try_from(index).ok()?.checked_add(1))
                 .and_then(NonZeroU16::new),
-            disabled: raw.disabled || raw.suspended,
+            disabled: raw.disabled,
+            suspended: raw.suspended,
         };
         match self.builder.add(&raw.id, algorithm, digest, &attributes, terms) {
             Ok(()) => {}

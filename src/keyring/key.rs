@@ -63,9 +63,28 @@ impl<'e> Key<'e> {
         Some(set.iter().filter_map(move |scope| self.ring.scopes.get(*scope as usize)))
     }
 
+    /// What the key may do: its own scopes, or else those of its type.
+    pub fn granted(self) -> impl Iterator<Item = &'e Scope> {
+        let scopes = self.scopes();
+        let of_type =
+            if scopes.is_none() { self.own_type().and_then(KeyType::scopes) } else { None };
+        scopes.into_iter().flatten().chain(of_type.unwrap_or_default())
+    }
+
+    /// The origins that the key may be used from; `None` for any caller, browser or not.
+    pub fn origins(&self) -> Option<&'e [Origin]> {
+        let set: Index = self.terms()?.origins?;
+        self.ring.origin_sets.get(set.position()).map(|set| &**set)
+    }
+
     /// Whether the key is disabled or suspended.
-    pub fn is_disabled(&self) -> bool {
-        self.terms().is_none_or(|terms| terms.disabled)
+    pub fn is_revoked(&self) -> bool {
+        self.terms().is_none_or(|terms| terms.disabled || terms.suspended)
+    }
+
+    /// Whether the key is suspended: to be resumed, unless it is disabled as well.
+    pub fn is_suspended(&self) -> bool {
+        self.terms().is_some_and(|terms| terms.suspended)
     }
 
     /// The first second at which the key is good, in Unix seconds, if it says one.
@@ -80,26 +99,13 @@ impl<'e> Key<'e> {
 
     /// Whether one of the key's scopes covers `required`.
     pub(crate) fn covers(&self, required: &Scope) -> bool {
-        let covers = |scope: &Scope| scope.covers(required);
-        match self.scopes() {
-            Some(mut scopes) => scopes.any(covers),
-            None => {
-                let of_type = self.own_type().and_then(KeyType::scopes);
-                of_type.unwrap_or_default().iter().any(covers)
-            }
-        }
-    }
-
-    /// The origins that the key may be used from; `None` for any caller, browser or not.
-    pub(crate) fn origins(&self) -> Option<&'e [Origin]> {
-        let set: Index = self.terms()?.origins?;
-        self.ring.origin_sets.get(set.position()).map(|set| &**set)
+        self.granted().any(|scope| scope.covers(required))
     }
 
     /// Why the key is not good now, whatever is asked. `clock` is asked only if the key has a window.
     pub(crate) fn refusal(&self, clock: &dyn Fn() -> Option<i64>) -> Option<Reason> {
         let Some(terms) = self.terms() else { return Some(Reason::UnknownKey) };
-        if terms.disabled {
+        if terms.disabled || terms.suspended {
             return Some(Reason::RevokedKey);
         }
         if self.own_type().is_some_and(|own| !own.enabled) {

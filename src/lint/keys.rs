@@ -25,7 +25,7 @@ pub(super) fn look(
     // What `printf %s "$TOKEN" | sha256sum` makes of a variable that is not set.
     let nothing = engine.authenticator.ring.find(b"").map(|key| key.index());
     let mut accounts: HashMap<(&str, &str), (usize, Vec<Active>)> = HashMap::new();
-    for (index, key) in engine.keys().enumerate().filter(|(_, key)| !key.is_disabled()) {
+    for (index, key) in engine.keys().enumerate().filter(|(_, key)| !key.is_revoked()) {
         let mut remark = |code, field: &str, message: String, help| {
             remarks.push(Remark { code, pointer: format!("/keys/{index}{field}"), message, help });
         };

@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let mut text = String::new();
     writeln!(text, "{BOLD}{} {}{BOLD:#}", request.method, redaction.target(&url))?;
     writeln!(text, "{DIM}at {}{DIM:#}\n", time::display(now))?;
-    for step in steps(&policy, &decision, &observation, &request, now) {
+    for step in steps(&policy, &engine, &decision, &observation, &request, now) {
         print_step(&step, &mut text)?;
     }
     print_outcome(&decision, &observation, &redaction, &request.method, &mut text)?;

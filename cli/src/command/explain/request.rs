@@ -360,9 +360,8 @@ fn split_header(text: &str) -> Result<Option<(String, String)>> {
             None => bail!("a header is `name: value`"),
         },
     };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = name.trim().to_ascii_lowercase();
-    ensure!(!name.is_empty() && name.bytes().all(is_name), "a header is `name: value`");
+    ensure!(latchkey::is_token(&name), "a header is `name: value`");
     ensure!(
         value.is_none_or(|value| !value.contains(['\r', '\n', '\0'])),
         "the value of `{name}` has a line end, which HTTP forbids"

@@ -1,12 +1,13 @@
 //! The steps of a decision, in their order, told from the [`Decision`]: what it carries, and what
-//! the policy says at the rule and the key that it names. Nothing is judged here.
+//! the engine says of the rule and the key that it names. Nothing is judged here.
 
 use std::cmp::Ordering;
+use std::fmt::Display;
 
-use latchkey::{Access, Ambiguity, Decision, Reason, Verdict};
+use latchkey::{Access, Ambiguity, Decision, Engine, Key, Reason, Rule, Verdict};
 
 use crate::cases::{CaseRequest, Observation};
-use crate::document::{self, Document, Fields};
+use crate::document;
 use crate::place;
 use crate::policy::Policy;
 use crate::time;
@@ -32,6 +33,7 @@ pub(super) enum Mark {
 
 pub(super) fn steps(
     policy: &Policy,
+    engine: &Engine,
     decision: &Decision<'_>,
     observation: &Observation,
     request: &CaseRequest,
@@ -49,7 +51,7 @@ pub(super) fn steps(
     };
     let told = |step| {
         let mark = mark(step);
-        let story = Story { policy, decision, observation, request, now, mark };
+        let story = Story { policy, engine, decision, observation, request, now, mark };
         let text = if mark == Mark::NotReached { String::new() } else { story.tell(step) };
         Step { name: step.as_str(), mark, text }
     };
@@ -58,7 +60,9 @@ pub(super) fn steps(
 
 /// What there is to tell a step from.
 struct Story<'a> {
+    /// Knows the places of what it names.
     policy: &'a Policy,
+    engine: &'a Engine,
     decision: &'a Decision<'a>,
     observation: &'a Observation,
     request: &'a CaseRequest,
@@ -77,7 +81,8 @@ impl Story<'_> {
             Step::Preflight => "not a CORS preflight".to_owned(),
             Step::Path if denied => "an upstream could read it in another way".to_owned(),
             Step::Path => {
-                match self.observation.upstream.as_ref().and_then(|own| own.path.as_ref()) {
+                match self.observation.upstream.as_ref().and_then(|upstream| upstream.path.as_ref())
+                {
                     Some(path) if Some(path.as_slice()) != self.path() => {
                         "goes on changed, see below".to_owned()
                     }
@@ -91,11 +96,12 @@ impl Story<'_> {
             Step::Host | Step::Query => "can be read in one way only".to_owned(),
             Step::Rule => self.rule(),
             Step::Session => match self.decision.session() {
-                None if self.has_claims() => "one is verified".to_owned(),
+                None if self.decision.has_claims() => "one is verified".to_owned(),
                 None => "none is verified".to_owned(),
                 Some(session) => {
                     let account = session.account();
-                    let account = account.map_or(String::new(), |own| format!(", account `{own}`"));
+                    let account =
+                        account.map_or(String::new(), |account| format!(", account `{account}`"));
                     format!("`{}`{account}", session.id())
                 }
             },
@@ -105,7 +111,7 @@ impl Story<'_> {
             Step::State => self.state(),
             Step::Origin => self.origin(),
             Step::Access if denied => "the rule says `access: deny`".to_owned(),
-            Step::Access => match self.of_rule("access").and_then(Document::as_str) {
+            Step::Access => match self.decision.rule().map(Rule::access) {
                 Some("authenticated") => "any good key".to_owned(),
                 Some("optional") => {
                     "anybody without a credential, or a good key with the scopes".to_owned()
@@ -116,10 +122,10 @@ impl Story<'_> {
             Step::Method if denied => self.method_denied(),
             Step::Method => format!("`{}`", self.request.method),
             Step::Body if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
-            Step::Body => match self.of_rule("graphql") {
-                None => "not looked at".to_owned(),
-                Some(_) => "GraphQL, and all of its root fields are covered".to_owned(),
-            },
+            Step::Body if self.is_graphql() => {
+                "GraphQL, and all of its root fields are covered".to_owned()
+            }
+            Step::Body => "not looked at".to_owned(),
             Step::Scopes => self.scopes(),
         }
     }
@@ -140,22 +146,23 @@ impl Story<'_> {
         format!("`{}`, {}{outcome}", rule.name(), self.place(&rule.pointer()))
     }
 
-    /// Whether a filter before this one has verified a session, and the policy looks for one.
-    fn has_claims(&self) -> bool {
-        self.request.claims.is_some() && self.policy.document().field("sessions").is_some()
+    fn is_graphql(&self) -> bool {
+        self.decision.rule().is_some_and(Rule::is_graphql)
     }
 
     fn method_denied(&self) -> String {
-        let is_override = |name: &str| name.to_ascii_lowercase().contains("method");
-        let other = match self.request.headers.iter().any(|(name, _)| is_override(name)) {
-            true => ", or what a header asks for in its place,",
-            false => "",
+        let why = match self.is_graphql() {
+            true => "is none that carries GraphQL",
+            false => "stands for no action, and the rule does not list it",
         };
-        let why = match self.of_rule("graphql") {
-            Some(_) => "is none that carries GraphQL",
-            None => "stands for no action, and the rule does not list it",
-        };
-        format!("`{}`{other} {why}", self.request.method)
+        match self.decision.refused_method().unwrap_or_default() {
+            "" => "the request asks for too many other methods".to_owned(),
+            method if method == self.request.method => format!("`{method}` {why}"),
+            method => {
+                let own = &self.request.method;
+                format!("`{method}`, for which a header asks in place of `{own}`, {why}")
+            }
+        }
     }
 
     fn credential(&self) -> String {
@@ -173,11 +180,11 @@ impl Story<'_> {
             (Some(Reason::AmbiguousCredential), Some(Ambiguity::Unclear)) => {
                 "there are so many cookies or parameters, or in such an encoding, that none is looked for"
             }
-            (Some(Reason::AmbiguousCredential), _) if self.has_claims() => {
+            (Some(Reason::AmbiguousCredential), _) if self.decision.has_claims() => {
                 "a key, or more than one credential, is presented beside the session"
             }
             (Some(Reason::AmbiguousCredential), _) => "more than one is presented",
-            (Some(Reason::MalformedCredential), _) if self.has_claims() => {
+            (Some(Reason::MalformedCredential), _) if self.decision.has_claims() => {
                 "the session has no `id`, or no `account`, as the policy's `sessions` name them"
             }
             (Some(Reason::MissingCredential), _) => "none is presented",
@@ -202,20 +209,20 @@ impl Story<'_> {
     }
 
     fn state(&self) -> String {
-        let instant = |field| self.of_key(field)?.instant().map(time::display);
+        let key = self.decision.key();
+        let expires_at = key.and_then(|key| key.expires_at()).map(time::display);
+        let not_before = key.and_then(|key| key.not_before()).map(time::display);
         match self.decision.reason() {
-            Some(Reason::ExpiredKey) => {
-                format!("it expired at {}", instant("expires_at").unwrap_or_default())
-            }
+            Some(Reason::ExpiredKey) => format!("it expired at {}", expires_at.unwrap_or_default()),
             Some(Reason::NotYetValid) => {
-                format!("it is not valid before {}", instant("not_before").unwrap_or_default())
+                format!("it is not valid before {}", not_before.unwrap_or_default())
             }
-            Some(Reason::RevokedKey) => match self.of_key("disabled") {
-                Some(Document::Boolean(true)) => "it is disabled".to_owned(),
-                _ => "it is suspended".to_owned(),
+            Some(Reason::RevokedKey) => match key.is_some_and(|key| key.is_suspended()) {
+                true => "it is suspended".to_owned(),
+                false => "it is disabled".to_owned(),
             },
             Some(Reason::KeyTypeDisabled) => "its type is disabled".to_owned(),
-            _ => match instant("expires_at") {
+            _ => match expires_at {
                 None => "good".to_owned(),
                 Some(end) => format!("good at {}, until {end}", time::display(self.now)),
             },
@@ -223,39 +230,32 @@ impl Story<'_> {
     }
 
     fn origin(&self) -> String {
-        match (self.of_key("origins"), self.mark) {
+        match (self.decision.key().and_then(|key| key.origins()), self.mark) {
             (None, _) => "the key is for any caller".to_owned(),
             (Some(origins), Mark::Denied) => {
-                format!("the key is for pages of {} only", words(origins))
+                format!("the key is for pages of {} only", listed(origins, ", "))
             }
-            (Some(origins), _) => format!("one of {}", words(origins)),
+            (Some(origins), _) => format!("one of {}", listed(origins, ", ")),
         }
     }
 
     fn conditions(&self) -> String {
-        let of_policy = self.policy.document().field("where");
-        let conditions: Vec<String> = [of_policy, self.of_rule("where")]
-            .into_iter()
-            .flatten()
-            .filter_map(|conditions| conditions.to_json().ok())
+        if let Some(unmet) = self.decision.unmet_condition() {
+            let who = if self.decision.session().is_some() { "session" } else { "key" };
+            let value = unmet.value.map_or("none".to_owned(), |value| format!("`{value}`"));
+            let choices = listed(&unmet.choices, " or ");
+            return format!("`{}` must be {choices}; the {who} has {value}", unmet.property);
+        }
+        let of_rule = self.decision.rule().into_iter().flat_map(Rule::conditions);
+        let conditions = self.engine.conditions().chain(of_rule);
+        let met: Vec<String> = conditions
+            .map(|(property, choices)| format!("`{property}` is {}", listed(&choices, " or ")))
             .collect();
-        if conditions.is_empty() {
-            return "none".to_owned();
-        }
-        let conditions = conditions.join(" and ");
-        if self.mark != Mark::Denied {
-            return format!("{conditions} is met");
-        }
-        if self.decision.session().is_some() {
-            return format!("{conditions} is not met; a session has `id` and `account`");
-        }
-        let attributes = self.of_key("attributes").and_then(|own| own.to_json().ok());
-        let attributes = attributes.unwrap_or_else(|| "none".to_owned());
-        format!("{conditions} is not met; the key's attributes: {attributes}")
+        if met.is_empty() { "none".to_owned() } else { met.join(", ") }
     }
 
     fn scopes(&self) -> String {
-        let required = self.observation.required_scope.as_deref().unwrap_or_default();
+        let required = self.decision.required();
         if required.is_empty() {
             return match self.mark {
                 Mark::Denied => "what is needed cannot be told from the request",
@@ -263,40 +263,13 @@ impl Story<'_> {
             }
             .to_owned();
         }
-        let required: Vec<String> = required.split(' ').map(|scope| format!("`{scope}`")).collect();
-        let any = match self.of_rule("require_any") {
-            Some(_) if required.len() > 1 => "one of ",
-            _ => "",
+        let is_any = required.len() > 1 && self.decision.rule().is_some_and(Rule::requires_any);
+        let any = if is_any { "one of " } else { "" };
+        let (who, granted) = match (self.decision.session(), self.decision.key()) {
+            (Some(session), _) => ("session", listed(session.scopes(), ", ")),
+            (None, key) => ("key", listed(key.into_iter().flat_map(Key::granted), ", ")),
         };
-        format!("needs {any}{}; {}", required.join(", "), self.own_scopes())
-    }
-
-    fn own_scopes(&self) -> String {
-        if self.decision.session().is_some() {
-            let claimed = self.claimed_scopes().unwrap_or_default();
-            return format!("the session has {}", listed(claimed.split_whitespace()));
-        }
-        let of_type = || {
-            let name = self.decision.key()?.key_type()?;
-            self.policy.document().field("key_types")?.field(name)?.field("scopes")
-        };
-        let own = self.of_key("scopes").or_else(of_type).map_or("none".to_owned(), words);
-        format!("the key has {own}")
-    }
-
-    /// The claim that `sessions.scopes` names.
-    fn claimed_scopes(&self) -> Option<String> {
-        let name = self.policy.document().field("sessions")?.field("scopes")?.as_str()?;
-        Some(self.request.claims.as_ref()?.value(name)?.as_str()?.to_owned())
-    }
-
-    fn of_key(&self, field: &str) -> Option<&Document> {
-        let index = self.decision.key()?.index();
-        self.policy.document().pointer(&format!("/keys/{index}"))?.field(field)
-    }
-
-    fn of_rule(&self, field: &str) -> Option<&Document> {
-        self.policy.document().pointer(&self.decision.rule()?.pointer())?.field(field)
+        format!("needs {any}{}; the {who} has {granted}", listed(required, ", "))
     }
 
     /// File, line and column of what a pointer names.
@@ -313,17 +286,8 @@ impl Story<'_> {
     }
 }
 
-/// The texts of a list.
-fn words(document: &Document) -> String {
-    let items = match document {
-        Document::Array(items) => items.as_slice(),
-        Document::Object(Fields(_)) => &[],
-        single => std::slice::from_ref(single),
-    };
-    listed(items.iter().filter_map(Document::as_str))
-}
-
-fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+/// Words as they are told one after another.
+fn listed<T: Display>(words: impl IntoIterator<Item = T>, separator: &str) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(separator) }
 }
