@@ -7,6 +7,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::keyring::Key;
 use crate::origin::Origin;
+use crate::path::{EncodedSlashes, Normalization, Path, PathTemplate, Segment};
 use crate::rule::{HostPattern, Requirement, Rule, RuleAccess};
 use crate::template::{Part, Template, Variable};
 
@@ -58,6 +59,30 @@ impl Engine {
         self.authorizer.conditions.iter().map(Condition::told)
     }
 
+    /// The rules that are for a method of a path by name, as places of rules and of their paths, in order. What a rule
+    /// asks for beside that is not looked at: query, credentials, conditions, and without a `host` hosts. A rule
+    /// without paths and a path such as `/**` name none.
+    pub fn naming(&self, method: &str, host: Option<&str>, path: &str) -> Vec<(usize, usize)> {
+        let Ok(path) = Path::parse(path.as_bytes(), Normalization::Strict, EncodedSlashes::Refuse)
+        else {
+            return Vec::new();
+        };
+        let is_meant = |rule: &&Rule| {
+            (rule.methods.is_empty() || rule.lists(method))
+                && (rule.hosts.is_empty()
+                    || host.is_none_or(|host| rule.hosts.iter().any(|own| own.matches(host))))
+        };
+        let mut naming = Vec::new();
+        for rule in self.rules().iter().filter(is_meant) {
+            for (place, own) in rule.paths.iter().enumerate() {
+                if !own.takes_every_path() && own.matches(&path.segments) {
+                    naming.push((rule.index, place));
+                }
+            }
+        }
+        naming
+    }
+
     /// Whether the hash of some key was made with the pepper.
     pub fn needs_pepper(&self) -> bool {
         self.authenticator.ring.has_hmacs()
@@ -84,6 +109,12 @@ impl Rule {
     /// The paths that the rule is for, as they are written; none for any.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(|path| &*path.text)
+    }
+
+    /// The places of those paths that name something, and so not every path.
+    pub fn naming_paths(&self) -> impl Iterator<Item = (usize, &str)> {
+        let paths = self.paths.iter().enumerate();
+        paths.filter(|(_, path)| !path.takes_every_path()).map(|(place, path)| (place, &*path.text))
     }
 
     /// The hosts that the rule is for, in lower case; none for any.
@@ -124,6 +155,12 @@ impl Decision<'_> {
         let identity = self.found.identity()?;
         let (property, choices) = condition.told();
         Some(UnmetCondition { property, choices, value: condition.subject.of(identity) })
+    }
+}
+
+impl PathTemplate {
+    fn takes_every_path(&self) -> bool {
+        matches!(self.segments.first(), Some(Segment::Rest(_)))
     }
 }
 
@@ -268,5 +305,13 @@ mod tests {
         assert_eq!(rule.conditions().collect::<Vec<_>>(), [("id", vec!["{x|y}".to_owned()])]);
         assert_eq!((rule.access(), open.access(), open.required().len()), ("key", "public", 0));
         assert!(rule.requires_any() && !open.requires_any() && !rule.is_graphql());
+        assert_eq!(rule.naming_paths().collect::<Vec<_>>(), [(0, "/a%20b/{x}")]);
+        assert_eq!(engine.naming("GET", Some("b.org"), "/a%20b/c"), [(0, 0)]);
+        assert_eq!(engine.naming("GET", None, "/a%20b/c"), [(0, 0)]);
+        for (method, host, path) in
+            [("PUT", "b.org", "/a%20b/c"), ("GET", "c.org", "/a%20b/c"), ("GET", "b.org", "/c")]
+        {
+            assert_eq!(engine.naming(method, Some(host), path), []);
+        }
     }
 }

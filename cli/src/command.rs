@@ -8,6 +8,7 @@ pub mod image;
 pub mod key;
 pub mod push;
 pub mod render;
+pub mod rules;
 pub mod schema;
 pub mod test;
 pub mod usage;

@@ -15,7 +15,7 @@ pub enum Exit {
     Failed,
     /// The command was called in a way that it does not know: 2.
     Usage,
-    /// The policy has findings: 3.
+    /// The policy has findings, or is not what a document says: 3.
     Findings,
 }
 

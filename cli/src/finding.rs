@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use latchkey::Severity;
 use serde::Serialize;
 
@@ -75,6 +76,30 @@ fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
     places.into_iter().map(|(pointer, place)| (pointer.to_owned(), place)).collect()
 }
 
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// A line for each finding, and one for its help
+    Human,
+    /// A JSON list of objects with file, line, column, severity, code, pointer, message and help
+    Json,
+}
+
+/// Writes findings in that format.
+///
+/// # Errors
+/// The output cannot be written.
+pub(crate) fn report(
+    findings: &[Finding],
+    format: Format,
+    output: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Human => print(findings, output),
+        Format::Json => print_json(findings, output),
+    }
+}
+
 /// Of one code, people are shown so many findings.
 const MOST_SHOWN: usize = 20;
 
@@ -125,7 +150,7 @@ fn print_one(finding: &Finding, output: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// The output cannot be written.
-pub(crate) fn print_json(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+fn print_json(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
     let findings: Vec<JsonFinding<'_>> = findings.iter().map(JsonFinding::from).collect();
     serde_json::to_writer_pretty(&mut *output, &findings)?;
     writeln!(output)

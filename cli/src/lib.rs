@@ -19,6 +19,7 @@ mod filter;
 mod finding;
 mod import;
 mod keyfile;
+mod openapi;
 mod place;
 mod plaintext;
 pub mod policy;
@@ -70,6 +71,7 @@ fn run(command: &Command) -> anyhow::Result<Exit> {
         Command::Key(arguments) => command::key::run(arguments, &mut programs)?,
         Command::Push(arguments) => command::push::run(arguments, &mut people)?,
         Command::Render(arguments) => command::render::run(arguments, &mut programs)?,
+        Command::Rules(arguments) => command::rules::run(arguments, &mut people)?,
         Command::Schema(arguments) => command::schema::run(arguments, &mut programs)?,
         Command::Test(arguments) => command::test::run(arguments, &mut people)?,
         Command::Usage(arguments) => command::usage::run(arguments, &mut people)?,
@@ -98,6 +100,7 @@ enum Command {
     Key(command::key::Arguments),
     Push(command::push::Arguments),
     Render(command::render::Arguments),
+    Rules(command::rules::Arguments),
     Schema(command::schema::Arguments),
     Test(command::test::Arguments),
     Usage(command::usage::Arguments),
@@ -105,7 +108,7 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine, allowed or protected, 1 failed or not protected, 2 denied or wrong usage, 3 findings.
+Exit codes: 0 fine, allowed or protected, 1 failed or not protected, 2 denied or wrong usage, 3 findings or drift.
 Keys hashed with hmac-sha256 need the environment variable LATCHKEY_PEPPER.";
 
 /// `latchkey … | head` is no failure that anyone wants to read about.

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::Exit;
 use crate::document::Malformed;
-use crate::finding::{self, Finding};
+use crate::finding::{self, Finding, Format};
 use crate::policy::PolicyFiles;
 use crate::progress::Progress;
 use crate::{plaintext, time};
@@ -30,14 +30,6 @@ pub struct Arguments {
     /// The time to check for, RFC 3339; default the system's
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     now: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A line for each finding, and one for its help
-    Human,
-    /// A JSON list of objects with file, line, column, severity, code, pointer, message and help
-    Json,
 }
 
 const EXAMPLE: &str = "Example:\n  latchkey check policy.yaml --keys keys.yaml --deny-warnings";
@@ -94,10 +86,7 @@ The JSON is a list of objects, in the order of files and places:
 /// A file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let findings = findings(arguments)?;
-    match arguments.format {
-        Format::Human => finding::print(&findings, output)?,
-        Format::Json => finding::print_json(&findings, output)?,
-    }
+    finding::report(&findings, arguments.format, output)?;
     let refused = findings.iter().any(|finding| finding.is_error() || arguments.deny_warnings);
     Ok(if refused { Exit::Findings } else { Exit::Fine })
 }

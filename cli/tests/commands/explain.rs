@@ -266,7 +266,7 @@ fn a_request_ends_at_the_step_that_decides() {
         (
             &["-H", &key("2")],
             "/maybe",
-            "deny  conditions  `plan` must be `pro`; the key has `free`",
+            "deny  conditions  {\"plan\":\"pro\"} is not met",
             "deny condition_failed key:free",
         ),
         (
