@@ -361,7 +361,7 @@ fn check_method(method: &str, place: Place<'_>) {
     if !is_token(method) {
         place.error(Code::InvalidMethod, format!("`{method}` is not an HTTP method"));
     } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        let message = format!("`{method}` would match no request as methods are written");
+        let message = format!("as written, `{method}` matches no request");
         place
             .error(Code::InvalidMethod, message)
             .help(format!("methods are case-sensitive; write `{}`", method.to_ascii_uppercase()));
@@ -376,7 +376,7 @@ impl Known {
             fields
                 .node
                 .place
-                .error(Code::Empty, "a condition that asks for nothing")
+                .error(Code::Empty, "this condition asks for nothing")
                 .help("leave `where` out");
         }
         let mut conditions = Vec::new();

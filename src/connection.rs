@@ -2,7 +2,7 @@
 //! section 7.6.1). Envoy does so itself, and takes the header out, but of a request that asks for an
 //! upgrade it passes it on.
 //!
-//! Apache httpd ends a name at a blank and at a `;` as well: `Upgrade, x x-account-id` loses it
+//! Apache httpd ends a name at a space and at a `;` as well: `Upgrade, x x-account-id` loses it
 //! `x-account-id`.
 
 use crate::http::is_token_character;

@@ -154,7 +154,7 @@ impl Findings {
         let untold = self.untold.get();
         if untold > 0 {
             let severity = if self.has_errors() { Severity::Error } else { Severity::Warning };
-            let message = format!("{untold} findings more");
+            let message = format!("{untold} more findings");
             self.tell(self.root(), Code::TooLarge, severity, message.into());
         }
         self.told.into_inner()

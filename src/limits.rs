@@ -86,7 +86,7 @@ pub const GRAPHQL_DEPTH: usize = 100;
 /// of JSON takes some 32 times as much memory while it is judged.
 pub const GRAPHQL_BYTES: usize = 1024 * 1024;
 
-/// Most tokens of a GraphQL request, blanks and comments included. A token takes some 200 bytes.
+/// Most tokens of a GraphQL request, spaces and comments included. A token takes some 200 bytes.
 pub const GRAPHQL_TOKENS: usize = 15_000;
 
 /// Most documents of a GraphQL request, those of a batch and of its URL.

@@ -81,7 +81,7 @@ impl<'a> Query<'a> {
         self.own(name).map(|own| &*own.value)
     }
 
-    /// The same as they are where no value holds a blank: a `+` is one.
+    /// The same as they are, where no value holds a space: a `+` stands for one.
     pub(crate) fn tokens(&self, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
         self.own(name).map(|own| percent_decode(own.raw_value).into())
     }
@@ -305,7 +305,7 @@ fn is_read_as_one(name: &[u8], names: &[Box<str>]) -> bool {
     has_unicode_encoding(name) || names.iter().any(|own| is_one(own))
 }
 
-/// Whether it holds what is no percent-encoding, and what some upstream reads all the same: `%u0061` as `a`.
+/// Whether it holds what is not a percent-encoding, and what some upstream reads all the same: `%u0061` as `a`.
 fn has_unicode_encoding(text: &[u8]) -> bool {
     text.windows(6).any(|piece| {
         let digits = piece.strip_prefix(b"%u").or(piece.strip_prefix(b"%U"));

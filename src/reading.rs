@@ -144,7 +144,7 @@ impl<'r> Reading<'r> {
         self.values_of_any_spelling("content-type").any(charset::names_another)
     }
 
-    /// The cookie pairs, without blanks around them and without empty ones.
+    /// The cookie pairs, without spaces around them and without empty ones.
     pub(crate) fn cookies(&self) -> &[&'r [u8]] {
         self.cookies.get_or_init(|| {
             let pairs = self.values("cookie").flat_map(|value| value.split(|byte| *byte == b';'));

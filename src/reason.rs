@@ -91,11 +91,11 @@ reasons! {
     InsufficientScope = "insufficient_scope", Forbidden, Scopes;
     /// The key's type is switched off.
     KeyTypeDisabled = "key_type_disabled", Unauthorized, State;
-    /// What was presented can be no token, or a session does not say whose it is.
+    /// What was presented cannot be a token, or a session does not say whose it is.
     MalformedCredential = "malformed_credential", Unauthorized, Credential;
     /// The GraphQL request cannot be read in one way only, or goes beyond a limit.
     MalformedGraphql = "malformed_graphql", BadRequest, Body;
-    /// The host is no name and no address, and some rule looks at hosts.
+    /// The host is neither a name nor an address, and some rule looks at hosts.
     MalformedHost = "malformed_host", BadRequest, Host;
     /// An upstream could read the path differently.
     MalformedPath = "malformed_path", BadRequest, Path;

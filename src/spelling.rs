@@ -9,8 +9,8 @@
 //! | PHP | a header `x.name` | `x_name`, and so `x-name` |
 //! | lighttpd | a header with any character but letters and digits, `x~name` | `x_name`, and so `x-name` |
 //! | PHP | a parameter or a cookie `na.me`, `na me`, `na[me` | `na_me` |
-//! | Django, Starlette, whoever strips text | a cookie `name` with U+00A0 or another blank around it | `name` |
-//! | PHP | `name` up to a zero byte or to a bracket, without blanks before it | `name` |
+//! | Django, Starlette, whoever strips text | a cookie `name` with U+00A0 or another space of Unicode around it | `name` |
+//! | PHP | `name` up to a zero byte or to a bracket, without spaces before it | `name` |
 //! | ASP.NET, Azure Functions | a parameter or a cookie `Name`, in any letter case | `name` |
 //! | ASP.NET | a parameter `na[me]` | `na.me` |
 //! | qs (Express, Koa), Rack, PHP | `name[]`, `name[0]`, `name[x]` | `name`, as a list or an object |

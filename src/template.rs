@@ -48,7 +48,7 @@ pub(crate) enum Vocabulary {
     /// Who is let through: `{key.id}` and its kin, `{request_id}`.
     Identity,
     /// What a refusal says: `{code}`, `{message}`, `{status}`, `{reason}`, `{request_id}`,
-    /// `{required_scope}`. Braces that can be no placeholder stand for themselves, since such a text
+    /// `{required_scope}`. Braces that cannot be a placeholder stand for themselves, since such a text
     /// may be JSON.
     Refusal,
     /// What a request holds: path parameters, `{action}`, `{method}`, `{query.NAME}`,
@@ -273,7 +273,7 @@ impl Values<'_> {
     }
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TemplateError {
     Unclosed,
@@ -293,7 +293,7 @@ impl TemplateError {
 impl fmt::Display for TemplateError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TemplateError::Unclosed => formatter.write_str("a brace has no partner"),
+            TemplateError::Unclosed => formatter.write_str("a brace is unmatched"),
             TemplateError::Unknown { name, .. } => {
                 write!(formatter, "`{{{name}}}` stands for nothing here")
             }

@@ -191,7 +191,7 @@ fn an_unknown_field_is_found_at_every_level() {
                 r#""errors": {"forbidden": {"cod": "x"}}"#,
                 &[
                     "unknown_field /errors/forbidden/cod: unknown field `cod` (did you mean `code`?)",
-                    "empty /errors/forbidden: a wording without words",
+                    "empty /errors/forbidden: this wording says nothing",
                 ],
             ),
             (
@@ -719,7 +719,7 @@ fn a_hash_is_an_algorithm_and_64_hex_digits() {
     ] {
         let found = findings(&keys(&format!(r#"{{"id": "a", "hash": "{bad}"}}"#)));
         let expected = "invalid_hash /keys/0/hash: a hash is `sha256:` or `hmac-sha256:` and 64 hex \
-                        digits (a token itself must not stand here)";
+                        digits (the token itself must not be written here)";
         assert_eq!(found, [expected], "{bad}");
     }
 }
@@ -817,7 +817,7 @@ fn a_keys_fields_make_sense() {
             (
                 r#""origins": []"#,
                 &[
-                    "empty /keys/0/origins: a key with an empty list of origins (leave `origins` out \
+                    "empty /keys/0/origins: the key's list of origins is empty (leave `origins` out \
                      for any caller, or use `disabled: true`)",
                 ],
             ),
@@ -873,7 +873,7 @@ fn conditions_make_sense() {
         &[
             (
                 r#""where": {}"#,
-                &["empty /where: a condition that asks for nothing (leave `where` out)"],
+                &["empty /where: this condition asks for nothing (leave `where` out)"],
             ),
             (
                 r#""where": {"id": []}"#,
@@ -891,11 +891,11 @@ fn conditions_make_sense() {
             ),
             (
                 r#""where": {"account": ["x", "{org"]}"#,
-                &["invalid_template /where/account/1: a brace has no partner"],
+                &["invalid_template /where/account/1: a brace is unmatched"],
             ),
             (
                 r#""rules": [{"paths": ["/a/{x}"], "where": {}}]"#,
-                &["empty /rules/0/where: a condition that asks for nothing (leave `where` out)"],
+                &["empty /rules/0/where: this condition asks for nothing (leave `where` out)"],
             ),
             (
                 r#""rules": [{"paths": ["/a/{agent}"], "where": {"account": "{agnt}"}}]"#,
@@ -998,17 +998,17 @@ fn an_empty_list_is_found_at_every_level() {
                 &["empty /rules/0/require_any: a rule that asks for no scope (use `access: \
                      authenticated` for any good key)"],
             ),
-            (r#""deny": {}"#, &["empty /rules/0/deny: a wording without words"]),
+            (r#""deny": {}"#, &["empty /rules/0/deny: this wording says nothing"]),
         ],
         rule,
     );
     check(
         &[
-            (r#""unauthorized": {}"#, &["empty /errors/unauthorized: a wording without words"]),
-            (r#""forbidden": {}"#, &["empty /errors/forbidden: a wording without words"]),
+            (r#""unauthorized": {}"#, &["empty /errors/unauthorized: this wording says nothing"]),
+            (r#""forbidden": {}"#, &["empty /errors/forbidden: this wording says nothing"]),
             (
                 r#""reasons": {"revoked_key": {}}"#,
-                &["empty /errors/reasons/revoked_key: a wording without words"],
+                &["empty /errors/reasons/revoked_key: this wording says nothing"],
             ),
         ],
         errors,
@@ -1135,7 +1135,7 @@ fn path_templates_are_templates() {
     const PART: &str =
         "`*`, `**` and `{name...}` stand for whole segments; a part of one is `{name}`";
     const TWO: &str = "a segment has at most one parameter";
-    const BRACE: &str = "a brace has no partner";
+    const BRACE: &str = "a brace is unmatched";
     for (bad, message) in [
         ("", "a path starts with `/`"),
         ("v1", "a path starts with `/`"),
@@ -1269,11 +1269,11 @@ fn requirements_are_templates_of_scopes() {
             ),
             (
                 r#""require": ["{action"]"#,
-                &["invalid_template /rules/0/require/0: a brace has no partner"],
+                &["invalid_template /rules/0/require/0: a brace is unmatched"],
             ),
             (
                 r#""require": ["action}"]"#,
-                &["invalid_template /rules/0/require/0: a brace has no partner"],
+                &["invalid_template /rules/0/require/0: a brace is unmatched"],
             ),
             (
                 r#""query": {"": ["a"]}"#,
@@ -1402,7 +1402,7 @@ fn headers_are_what_http_allows() {
             ),
             (
                 r#""response_headers": {"x-a": "{request_id"}"#,
-                &["invalid_template /response_headers/x-a: a brace has no partner"],
+                &["invalid_template /response_headers/x-a: a brace is unmatched"],
             ),
         ],
         with,
@@ -1459,7 +1459,7 @@ fn words_for_refusals_make_sense() {
             ),
             (
                 r#""forbidden": {"message": "{message}"}"#,
-                &["unknown_parameter /errors/forbidden/message: a message cannot hold itself"],
+                &["unknown_parameter /errors/forbidden/message: a message cannot contain itself"],
             ),
             (
                 r#""content_type": """#,

@@ -62,7 +62,7 @@ fn write(temporary: &Path, bytes: &[u8], old: Option<&fs::Metadata>, mode: u32) 
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (old.uid(), old.gid())
             && fchown(&file, Some(old.uid()), Some(old.gid())).is_err()
-            // Only root gives files away; within a group that shares the file that is no harm.
+            // Only root gives files away; within a group that shares the file that does no harm.
             && let Err(error) = fchown(&file, None, Some(old.gid()))
             // Where the group may what all may, it does not matter who that is.
             && mode >> 3 & 7 != mode & 7

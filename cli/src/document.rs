@@ -215,7 +215,7 @@ fn pointer_to(path: &serde_path_to_error::Path) -> String {
     path.iter().map_while(step).collect()
 }
 
-/// Why a file is no such document as it should be.
+/// Why a file is not the document that it should be.
 #[derive(Debug)]
 pub(crate) struct Malformed {
     pub(crate) file: PathBuf,

@@ -23,7 +23,7 @@ pub(crate) use rows::Map;
 pub(crate) enum Format {
     /// Consumers of Apache APISIX with the plugin `key-auth`: `apisix.yaml`, ADC, or the Admin API's answer
     Apisix,
-    /// A table with a head, parted by commas, semicolons or tabs
+    /// A table with a head, its columns separated by commas, semicolons or tabs
     Csv,
     /// A configuration of Envoy with the filter `api_key_auth`
     Envoy,
@@ -79,7 +79,7 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// # Errors
-    /// That can be no token; the message does not have it.
+    /// That cannot be a token; the message does not have it.
     fn token(text: &str) -> Result<Secret, String> {
         let most = limits::TOKEN_BYTES;
         if !(1..=most).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -89,7 +89,7 @@ impl Secret {
     }
 
     /// # Errors
-    /// That is no hash; the message does not have it, as it may be a token.
+    /// That is not a hash; the message does not have it, as it may be a token.
     fn hash(text: &str) -> Result<Secret, String> {
         let (algorithm, digits) = text.rsplit_once(':').unwrap_or(("sha256", text));
         let is_hash = matches!(algorithm, "hmac-sha256" | "sha256")

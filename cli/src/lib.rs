@@ -111,7 +111,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 fine, allowed or protected, 1 failed or not protected, 2 denied or wrong usage, 3 findings or drift.
 Keys hashed with hmac-sha256 need the environment variable LATCHKEY_PEPPER.";
 
-/// `latchkey … | head` is no failure that anyone wants to read about.
+/// `latchkey … | head` is not a failure that anyone wants to read about.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

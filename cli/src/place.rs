@@ -200,7 +200,7 @@ impl<'t> Json<'t> {
         }
     }
 
-    /// The next character that is no blank, which is then the next.
+    /// The next character that is not a space, which is then the next.
     fn peek(&mut self) -> Option<char> {
         while self.rest.peek()?.is_ascii_whitespace() {
             self.next()?;

@@ -11,7 +11,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
 
 /// A line on standard error that says what is being done, once that takes longer than a second.
-/// There is none where standard error is no terminal, and it is gone when this is dropped.
+/// There is none where standard error is not a terminal, and it is gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress(Option<(Sender<String>, JoinHandle<()>)>);
 

@@ -157,7 +157,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         for listener in &self.dump.listeners {
             if let Some(refusal) = listener.refusal {
                 let message = format!("Envoy refuses the newest of this listener: {refusal}");
-                let help = "what stood before goes on serving, if anything did: mend what the control plane sends";
+                let help = "what was there before goes on serving, if anything was: correct what the control plane sends";
                 self.add(Severity::Error, "update_refused", listener, None, message, help);
             }
         }
@@ -196,7 +196,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             ("no_http", "no listener takes HTTP")
         };
         let message = format!("{message}, so there is nothing that Latchkey protects");
-        let help = "is this the proxy that clients reach, and has it got its configuration yet?";
+        let help = "is this the proxy that clients reach, and does it have its configuration yet?";
         self.findings.push(Finding::new(Severity::Error, code, message, help));
     }
 
@@ -393,7 +393,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             let (code, message, help) = if !holding.is_empty() {
                 (
                     "guard_before_latchkey",
-                    "the guard stands before Latchkey, and refuses every request".to_owned(),
+                    "the guard comes before Latchkey, and refuses every request".to_owned(),
                     "put it right behind Latchkey",
                 )
             } else if is_off {
@@ -431,14 +431,14 @@ impl<'d, 'v> Examiner<'d, 'v> {
                 add(
                     Severity::Error,
                     "no_jwt_authn",
-                    "the policy has `sessions`, and no jwt_authn verifies them: every session is 401",
+                    "the policy has `sessions`, and no jwt_authn verifies them: every session is answered with 401",
                     "put jwt_authn before Latchkey",
                 );
             } else {
                 add(
                     Severity::Error,
                     "jwt_authn_after_latchkey",
-                    "the policy has `sessions`, and jwt_authn stands behind Latchkey: every session is 401",
+                    "the policy has `sessions`, and jwt_authn comes after Latchkey: every session is answered with 401",
                     "put jwt_authn before Latchkey; on Istio by the phase AUTHZ of the plugin",
                 );
             }
@@ -452,7 +452,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             add(
                 Severity::Warning,
                 "cors_after_latchkey",
-                "CORS stands behind Latchkey: scripts in browsers cannot read a refusal",
+                "CORS comes after Latchkey: scripts in browsers cannot read a refusal",
                 "put the CORS filter before Latchkey",
             );
         }
@@ -460,7 +460,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             add(
                 Severity::Error,
                 "cache_before_latchkey",
-                "a cache stands before Latchkey, and answers whoever asks",
+                "a cache comes before Latchkey, and answers whoever asks",
                 "put it behind the guard",
             );
         }
@@ -468,7 +468,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             add(
                 Severity::Note,
                 "health_check_before_latchkey",
-                "a health check stands before Latchkey, and answers its path to whoever asks",
+                "a health check comes before Latchkey, and answers its path to whoever asks",
                 "nothing to do, if that is meant",
             );
         }
@@ -495,21 +495,22 @@ impl<'d, 'v> Examiner<'d, 'v> {
         }
         if !latchkey.is_here {
             let message = if filter.kind.is_empty() {
-                "Envoy has not got it, and answers 500 to every request"
+                "Envoy has not received it, and answers every request with 500"
             } else {
-                "in its place stands another filter, as Istio does where it cannot get the module"
+                "another filter stands in its place, as Istio arranges where it cannot get the module"
             };
-            let help = "is the module there, and of the digest that was named? the control plane's or Envoy's log says";
+            let help = "is the module there, and does it have the digest that was named? the log of the \
+                        control plane or of Envoy says";
             add(Severity::Error, "not_delivered", message, help);
         } else if let Some(mistake) = &policy.mistake {
-            let help = "render it from a policy that `latchkey check` has nothing against";
+            let help = "render it from a policy that `latchkey check` accepts";
             add(Severity::Error, "no_policy", mistake, help);
         }
         match policy.on_failure {
             OnFailure::Close if latchkey.is_here => {
-                let message = "a worker in which it has crashed answers 503 until the next policy";
-                let help =
-                    "say `FAIL_RELOAD` where that can be said: Envoy itself, and Istio from 1.27";
+                let message =
+                    "a worker in which it has crashed answers with 503 until the next policy";
+                let help = "write `FAIL_RELOAD` where that can be written: Envoy itself, and Istio from 1.27";
                 add(Severity::Note, "no_reload", message, help);
             }
             OnFailure::Open => {
@@ -530,7 +531,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             let Some(InForce { version: served }) = in_force(&policy.filter)? else { continue };
             if served != *version {
                 let serves = match &*served {
-                    "" => "answers 500 to every request".to_owned(),
+                    "" => "answers every request with 500".to_owned(),
                     served => format!("goes on serving {served}"),
                 };
                 let message = format!(
@@ -584,8 +585,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
 
 const UNGUARDED: &str = "a worker in which Latchkey fails to start lets every request through";
 const GUARD_HELP: &str = "put the guard behind Latchkey, as `latchkey render` prints it";
-const REFUSED_HELP: &str =
-    "Envoy's log says why, behind `update rejected`; once it is mended, push or apply it again";
+const REFUSED_HELP: &str = "Envoy's log says why, behind `update rejected`; once that is corrected, push or apply it again";
 
 /// A listener's name, and its state unless it serves.
 fn label(listener: &Listener<'_>) -> String {

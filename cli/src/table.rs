@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-/// Writes rows in columns as wide as their widest cell, two blanks apart, each row in its style.
+/// Writes rows in columns as wide as their widest cell, two spaces apart, each row in its style.
 /// Columns from `numbers` on have their numbers to the right. What a terminal would obey is
 /// replaced.
 pub(crate) fn write<const N: usize>(

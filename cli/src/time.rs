@@ -22,7 +22,9 @@ pub(crate) fn is_writable(seconds: i64) -> bool {
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     latchkey::parse_timestamp(text)
         .or_else(|| latchkey::parse_timestamp(&format!("{text}T00:00:00Z")))
-        .ok_or_else(|| "expected an RFC 3339 time, as `2026-06-01T00:00:00Z`, or a date".to_owned())
+        .ok_or_else(|| {
+            "expected an RFC 3339 time, such as `2026-06-01T00:00:00Z`, or a date".to_owned()
+        })
 }
 
 /// Reads `90d`, `24h` or `1h 30m`.

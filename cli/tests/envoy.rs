@@ -232,7 +232,7 @@ fn a_push_says_whether_envoy_serves_it() {
     let loaded = || gateway.stats()["wasm.envoy.wasm.runtime.v8.created"];
     assert_eq!(status(), 200);
 
-    // What Envoy serves already is no news to it; nor to us.
+    // What Envoy serves already is not news to it; nor to us.
     let before = (old(), loaded());
     let told = good(push(&["--admin", &admin]));
     let expected = format!("replaced {}: 1 key, {} bytes, version ", path(&ecds), before.0.len());

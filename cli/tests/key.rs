@@ -189,7 +189,7 @@ fn a_new_key_has_everything_that_was_asked_for_and_no_token() {
         "warning: the policy may give tokens of the type `read-only` another prefix or a format, and proxies \
          then refuse this one (name the policy with `--policy`)\n\
          key `ci-2026` is in keys.yaml; it expires at TIME\n\
-         proxies accept it once that is pushed (`latchkey push`)\n\
+         proxies accept it once it is pushed (`latchkey push`)\n\
          its token is shown this once; only its hash is kept\n"
     );
     // Nothing beside it, and for nobody else.
@@ -829,7 +829,7 @@ fn a_key_is_revoked_whatever_stands_for_it() {
          such as `*name`, carries it further: write out what it stands for\n",
     );
     assert_eq!(read(&directory, "keys.yaml"), shared);
-    // A merge key is no part of YAML 1.2.
+    // YAML 1.2 has no merge keys.
     directory
         .write("keys.yaml", &format!("keys:\n- &a {{id: a, hash: {one}}}\n- {{<<: *a, id: b}}\n"));
     run(&directory, "key revoke b --keys keys.yaml").fails(

@@ -93,7 +93,7 @@ fn tokens_are_hashed_and_let_through() {
     assert_eq!(
         told,
         "warning: others than its owner and group may open keys.yaml (`chmod o= keys.yaml`)\n\
-         2 keys imported into keys.yaml\nproxies accept them once that is pushed (`latchkey push`)\n"
+         2 keys imported into keys.yaml\nproxies accept them once they are pushed (`latchkey push`)\n"
     );
     let expected =
         "    hash: 'sha256:1111111111111111111111111111111111111111111111111111111111111111'

@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use support::{Directory, TestCommand};
 
 const REFUSE: &str = "proxies accept it until that is pushed (`latchkey push`)\n";
-const KNOW: &str = "proxies know of it once that is pushed (`latchkey push`)\n";
+const KNOW: &str = "proxies learn of it once it is pushed (`latchkey push`)\n";
 
 const POLICY: &str = "\
 credentials:
@@ -177,7 +177,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
     key(&directory, "edit ci --name CI --attribute seats=5").prints(
         0,
         "",
-        "key `ci` is like that already\n",
+        "key `ci` is already like that\n",
     );
     key(
         &directory,
@@ -230,7 +230,7 @@ fn an_edit_that_makes_no_sense_changes_nothing() {
         (
             "edit web --remove-origin https://a.example",
             3,
-            "keys.yaml: error[empty]: a key with an empty list of origins\n  \
+            "keys.yaml: error[empty]: the key's list of origins is empty\n  \
              = help: leave `origins` out for any caller, or use `disabled: true`\n  = at /keys/2/origins\n\
              nothing was written\n",
         ),

@@ -55,18 +55,18 @@ fn a_token_is_known_by_prefix_and_checksum() {
         ("", format!("{REST} "), 1, no_checksum),
         ("", REST.replace('z', "y"), 1, no_checksum),
         ("", String::new(), 1, no_checksum),
-        ("", "x".repeat(5000), 1, "not one of ours: it can be no token\n"),
+        ("", "x".repeat(5000), 1, "not one of ours: it cannot be a token\n"),
         (with, format!("flk_live_{REST}\n"), 0, live),
         (with, format!("flk_live_ci_{REST}\n"), 0, live),
         (with, format!("flk_{REST}\n"), 0, other),
         (with, format!("flk_live_{}\n", REST.to_lowercase()), 1, no_checksum),
         (with, format!("ghp_{REST}\n"), 1, "not one of ours: no key type has its prefix\n"),
         (with, "flz_0123456789abcdef\n".to_owned(), 0, format),
-        (with, "flz_0123456789abcdeg\n".to_owned(), 1, "not one of ours: its format is another\n"),
+        (with, "flz_0123456789abcdeg\n".to_owned(), 1, "not one of ours: it has another format\n"),
     ] {
         assert_eq!(verify(&directory, more, input.as_bytes()), (code, told.to_owned()), "{input}");
     }
-    assert_eq!(verify(&directory, "", b"\xff").1, "not one of ours: it can be no token\n");
+    assert_eq!(verify(&directory, "", b"\xff").1, "not one of ours: it cannot be a token\n");
     directory.write("policy.yaml", &POLICY.replace("flk_live_", "''"));
     assert_eq!(verify(&directory, with, b"x").0, 3);
 }

@@ -34,7 +34,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 mod tests {
     use super::*;
 
-    /// `:path` with `/`, `x` with two bytes that are no text, and `e` with nothing.
+    /// `:path` with `/`, `x` with two bytes that are not text, and `e` with nothing.
     const WHOLE: &[u8] = b"\x03\0\0\0\x05\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0\
         :path\0/\0x\0\xff\xfe\0e\0\0";
 

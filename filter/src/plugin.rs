@@ -54,7 +54,7 @@ impl RootContext for Plugin {
                     log::error!("{label}configuration refused, findings: {}", findings.len());
                     return false;
                 }
-                log::error!("{label}every request is answered 503 until the next push");
+                log::error!("{label}every request is answered with 503 until the next push");
                 name
             }
         };

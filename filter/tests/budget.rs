@@ -1,5 +1,5 @@
 //! What the built filter costs: the interpreter's fuel and the host calls of each kind of request,
-//! held against `budget.json`. Fuel is no clock, but the same module always burns the same, so a
+//! held against `budget.json`. Fuel is not a clock, but the same module always burns the same, so a
 //! request that became dearer fails here before it is seen in a benchmark.
 //!
 //! A change that is meant to cost more, or that made something cheaper, rewrites the file:
@@ -18,7 +18,7 @@ use latchkey_testing::host::{Exchange, Headers, Host};
 use latchkey_testing::policies;
 use serde_json::{Value, json};
 
-/// A token of the right shape that is no key's.
+/// A token of the right shape that is not a key's.
 const UNKNOWN: &str = "Bearer lk_live_000000000000000000unknown";
 
 /// Fuel and host calls, by what was done.

@@ -133,7 +133,7 @@ fn a_worker_without_room_lets_nobody_in_and_is_healed_by_the_next_push() {
         );
         assert_eq!(refused.decision(), "");
         let lines: Vec<_> = host.logs().iter().filter(|line| line.level == "error").collect();
-        let last = "every request is answered 503 until the next push";
+        let last = "every request is answered with 503 until the next push";
         assert_eq!(lines.last().unwrap().text, last, "{lines:#?}");
         host.close(open);
 

@@ -338,7 +338,7 @@ fn hash(text: &str, has_pepper: bool, place: Place<'_>) -> Option<(Algorithm, To
     let mut digest = TokenDigest::default();
     if hex::decode_to_slice(digits, &mut digest).is_err() {
         let message = "a hash is `sha256:` or `hmac-sha256:` and 64 hex digits";
-        place.error(Code::InvalidHash, message).help("a token itself must not stand here");
+        place.error(Code::InvalidHash, message).help("the token itself must not be written here");
         return None;
     }
     if algorithm == Algorithm::HmacSha256 && !has_pepper {
@@ -365,7 +365,7 @@ fn window(
 fn origins(texts: &[Text<'_>], place: Place<'_>) -> Option<Vec<Origin>> {
     if texts.is_empty() {
         place
-            .error(Code::Empty, "a key with an empty list of origins")
+            .error(Code::Empty, "the key's list of origins is empty")
             .help("leave `origins` out for any caller, or use `disabled: true`");
         return None;
     }

@@ -146,7 +146,7 @@ fn wording(node: Node<'_, '_>, statuses: std::ops::RangeInclusive<u16>) -> Optio
     const FIELDS: [&str; 3] = ["status", "code", "message"];
     let wording = node.object(&FIELDS)?;
     if !FIELDS.iter().any(|name| wording.has(name)) {
-        node.place.error(Code::Empty, "a wording without words");
+        node.place.error(Code::Empty, "this wording says nothing");
     }
     let status: Option<Whole> = wording.field("status");
     let code: Option<String> = wording.field("code");
@@ -164,7 +164,7 @@ fn wording(node: Node<'_, '_>, statuses: std::ops::RangeInclusive<u16>) -> Optio
         let place = node.place.field("message");
         let template = template(&text, Vocabulary::Refusal, place, &[])?;
         if template.variables().any(|variable| *variable == Variable::Message) {
-            place.error(Code::UnknownParameter, "a message cannot hold itself");
+            place.error(Code::UnknownParameter, "a message cannot contain itself");
         }
         Some(template)
     });

@@ -23,7 +23,7 @@ pub(super) fn unambiguous(text: &str) -> Result<Cow<'_, str>, MalformedGraphQl> 
 
 /// Whether there are characters that end a line to some and not to others, or that some skip or refuse:
 /// controls besides tab and line breaks, a CR without its LF, the separators of Unicode, and a byte order
-/// mark that stands neither at the start nor behind a blank, so that it could part what it stands in.
+/// mark that stands neither at the start nor behind a space, so that it could part what it stands in.
 fn has_doubtful_characters(text: &str) -> bool {
     let mut characters = text.chars().peekable();
     let mut is_behind_blank = true;
@@ -75,7 +75,7 @@ fn is_read_again(text: &str) -> Option<bool> {
     Some(false)
 }
 
-/// A document with a blank for each description; `None` if lexers could see another end of a string.
+/// A document with a space for each description; `None` if lexers could see another end of a string.
 fn without_descriptions(text: &str) -> Option<Cow<'_, str>> {
     let (mut rest, mut kept, mut place) = (text, String::new(), Place::default());
     let mut copied_from = text;

@@ -29,7 +29,7 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
                     code: "unmet_condition",
                     pointer: format!("{place}/where/{name}"),
                     message: format!("no key has the `{name}` that is asked for here"),
-                    help: "nobody gets past it; compare it with the keys, letter case counts",
+                    help: "nobody passes it; compare it with the keys; letter case counts",
                 });
             }
         }

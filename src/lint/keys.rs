@@ -33,7 +33,7 @@ pub(super) fn look(
             remark(
                 "hash_of_nothing",
                 "/hash",
-                "this is the hash of an empty text, which no token is".to_owned(),
+                "this is the hash of an empty text, and no token is empty".to_owned(),
                 "hash the token itself; the variable it stood in was empty",
             );
         }
@@ -43,8 +43,8 @@ pub(super) fn look(
                 "no_scopes",
                 "",
                 match own_type {
-                    None => "a key without scopes and without a type".to_owned(),
-                    Some(_) => "a key without scopes, of a type without scopes".to_owned(),
+                    None => "the key has neither scopes nor a type".to_owned(),
+                    Some(_) => "neither the key nor its type has scopes".to_owned(),
                 },
                 "it passes only where a rule says `access: authenticated`; if that is meant, \
                  write `scopes: []`",
@@ -92,7 +92,7 @@ pub(super) fn look(
                 code: "too_many_active_keys",
                 pointer: format!("/keys/{index}"),
                 message: format!(
-                    "active key {} of type `{name}` for account `{account}`, which may have {most}",
+                    "active key {} of type `{name}` for account `{account}`, which may have at most {most}",
                     number.saturating_add(1)
                 ),
                 help: "revoke what is not needed; only a key that ends within 30 days after the \
@@ -115,7 +115,7 @@ fn same_metric(engine: &Engine, remarks: &mut Vec<Remark>) {
             remarks.push(Remark {
                 code: "same_metric",
                 pointer: format!("/keys/{}/id", key.index()),
-                message: format!("`{id}` and `{first}` are one name to Prometheus, which has `_` for `.` and `-`"),
+                message: format!("`{id}` and `{first}` are the same name to Prometheus, which writes `.` and `-` as `_`"),
                 help: "let ids differ in letters or digits, or make labels of them with the `stats_tags` of \
                        `envoy/envoy.yaml`",
             });
@@ -168,7 +168,9 @@ fn publishable(own: &KeyType, remarks: &mut Vec<Remark>) {
         remarks.push(Remark {
             code: "publishable_without_origins",
             pointer: format!("/key_types/{name}"),
-            message: format!("keys of the type `{name}` look publishable and work from any origin"),
+            message: format!(
+                "keys of the type `{name}` look publishable, and work from any origin"
+            ),
             help: "`origins_required: true` makes sure that each names the pages that may use it",
         });
     }
@@ -189,8 +191,8 @@ mod tests {
         assert_eq!(
             remarks(yaml),
             [
-                "/keys/0 no_scopes: a key without scopes and without a type",
-                "/keys/3 no_scopes: a key without scopes, of a type without scopes"
+                "/keys/0 no_scopes: the key has neither scopes nor a type",
+                "/keys/3 no_scopes: neither the key nor its type has scopes"
             ]
         );
     }
@@ -201,8 +203,8 @@ mod tests {
                     {id: team_a, disabled: true}, {id: team.a.b, scopes: []}, {id: teama, scopes: []}]\n";
         let told = |place: usize, id: &str| {
             format!(
-                "/keys/{place}/id same_metric: `{id}` and `team.a` are one name to Prometheus, which has `_` \
-                 for `.` and `-`"
+                "/keys/{place}/id same_metric: `{id}` and `team.a` are the same name to Prometheus, which writes \
+                 `.` and `-` as `_`"
             )
         };
         assert_eq!(remarks(keys), [told(2, "team-a"), told(3, "team_a")]);
@@ -216,8 +218,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_nothing_is_no_token_s() {
-        let told =
-            "/keys/0/hash hash_of_nothing: this is the hash of an empty text, which no token is";
+        let told = "/keys/0/hash hash_of_nothing: this is the hash of an empty text, and no token is empty";
         let upper = HASH_OF_NOTHING.to_ascii_uppercase().replace("SHA256", "sha256");
         let other = HASH_OF_NOTHING.replace("e3", "e4");
         for (key, expected) in [
@@ -268,7 +269,7 @@ mod tests {
         assert_eq!(
             too_many,
             [
-                "/keys/5 too_many_active_keys: active key 2 of type `live` for account `b`, which may have 1"
+                "/keys/5 too_many_active_keys: active key 2 of type `live` for account `b`, which may have at most 1"
             ]
         );
         let nobodys: Vec<&String> = about("missing_account");
@@ -309,7 +310,7 @@ mod tests {
                 ],
                 &[],
             ),
-            // An end far off is no overlap, nor is a day too many.
+            // An end far off is not an overlap, nor is a day too many.
             (1, &["created: 2026-05-30, expires_at: 2036-05-30"; 3], &[1, 2]),
             (2, &["created: 2026-05-30, expires_at: 2036-05-30"; 3], &[2]),
             (1, &["created: 2026-01-01, expires_at: 2026-07-02", "created: 2026-06-01"], &[1]),
@@ -345,9 +346,9 @@ mod tests {
             remarks(yaml),
             [
                 "/key_types/a publishable_without_origins: \
-                 keys of the type `a` look publishable and work from any origin",
+                 keys of the type `a` look publishable, and work from any origin",
                 "/key_types/publishable publishable_without_origins: \
-                 keys of the type `publishable` look publishable and work from any origin",
+                 keys of the type `publishable` look publishable, and work from any origin",
             ]
         );
     }

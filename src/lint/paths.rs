@@ -10,8 +10,10 @@ pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
                 remarks.push(Remark {
                     code: "encoded_path",
                     pointer: format!("{}/paths/{place}", rule.pointer()),
-                    message: format!("`{path}` is `{decoded}`: segments are compared decoded"),
-                    help: "write what it stands for, so that rules of one path look alike",
+                    message: format!(
+                        "`{path}` means `{decoded}`: segments are decoded before they are compared"
+                    ),
+                    help: "write it decoded, so that rules for the same path look alike",
                 });
             }
         }
@@ -51,7 +53,7 @@ mod tests {
             [("/a%62c", "/abc"), ("/%7e%20/%2D", "/~%20/-"), ("/{x}/%61%2e%62", "/{x}/a.b")]
         {
             let expected = format!(
-                "/rules/0/paths/1 encoded_path: `{path}` is `{decoded}`: segments are compared decoded"
+                "/rules/0/paths/1 encoded_path: `{path}` means `{decoded}`: segments are decoded before they are compared"
             );
             assert_eq!(found(path), [expected]);
         }

@@ -16,7 +16,7 @@ pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
                 code: "unreachable_rule",
                 pointer: rule.pointer(),
                 message: format!(
-                    "this rule never matches: what it matches is taken by {} before it",
+                    "this rule never matches: all that it would match is taken by {} before it",
                     names.join(" and ")
                 ),
                 help: "the first rule that matches decides; move the narrower one up",
@@ -181,7 +181,7 @@ mod tests {
         let engine = Engine::compile(policy.as_bytes(), &Environment::default()).unwrap();
         let told = |Remark { code, pointer, message, .. }: Remark| {
             format!("{pointer} {code}: {message}").replace(
-                " unreachable_rule: this rule never matches: what it matches is taken by",
+                " unreachable_rule: this rule never matches: all that it would match is taken by",
                 "",
             )
         };

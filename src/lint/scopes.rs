@@ -52,7 +52,7 @@ fn ungranted(engine: &Engine, granted: &HashSet<&Scope>, remarks: &mut Vec<Remar
             code: "ungranted_scope",
             pointer,
             message: message.to_owned(),
-            help: "nobody gets past it; give the scope to a key or to a key type",
+            help: "nobody passes it; give the scope to a key or to a key type",
         });
     };
     const NONE: &str = "no key has a scope that covers this one";

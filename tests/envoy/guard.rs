@@ -79,7 +79,7 @@ fn without_guard(bootstrap: &str) -> String {
     format!("{start}{rest}")
 }
 
-/// The filter built to fail in a worker only, which is no build to ship: it stands in a folder of
+/// The filter built to fail in a worker only, which is not a build to ship: it stands in a folder of
 /// its own.
 fn failing_wasm() -> &'static Path {
     static WASM: OnceLock<PathBuf> = OnceLock::new();

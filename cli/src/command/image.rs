@@ -45,7 +45,7 @@ pub struct Arguments {
 /// Writes the layout and prints the digest of its manifest.
 ///
 /// # Errors
-/// The filter cannot be read or is no WebAssembly module; the folder has something in it or cannot be
+/// The filter cannot be read or is not a WebAssembly module; the folder has something in it or cannot be
 /// written. Nothing is left behind then.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let place = arguments.wasm.display();

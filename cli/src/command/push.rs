@@ -184,7 +184,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     }
 }
 
-/// Warns where what was pushed does not protect the proxy. That is no fault of the push, which has done its work.
+/// Warns where what was pushed does not protect the proxy. That is not the fault of the push, which has done its work.
 fn warn_of_what_is_open(admin: &Admin) {
     match doctor::of_envoy(admin) {
         Ok(report) => {

@@ -161,7 +161,7 @@ impl fmt::Display for MeshVersion {
 
 /// What an option that is gone says.
 fn gone(instead: &str) -> Result<String, String> {
-    Err(format!("this option is gone: write `{instead}`"))
+    Err(format!("this option no longer exists: write `{instead}`"))
 }
 
 impl Arguments {
@@ -288,7 +288,7 @@ pub(crate) fn local(wasm: &str) -> Result<&str> {
 }
 
 /// Writes JSON with one line for each field and each key or rule, so that people can read it and
-/// a `diff` shows what changed, each line after `indent` blanks.
+/// a `diff` shows what changed, each line after `indent` spaces.
 fn write_lines(policy: &Document, indent: usize, output: &mut dyn Write) -> Result<()> {
     let Document::Object(Fields(fields)) = policy else {
         writeln!(output, "{:indent$}{}", "", json_for_yaml(&policy.to_json()?))?;
@@ -321,7 +321,7 @@ fn comma(index: usize, length: usize) -> &'static str {
     if index + 1 < length { "," } else { "" }
 }
 
-/// Writes lines, each after `indent` blanks.
+/// Writes lines, each after `indent` spaces.
 fn write_indented(text: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
     for line in text.lines() {
         writeln!(output, "{:indent$}{line}", "")?;

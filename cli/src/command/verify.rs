@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
     let text =
         std::str::from_utf8(input).ok().filter(|text| text.len() <= latchkey::limits::TOKEN_BYTES);
-    let text = text.ok_or("it can be no token")?;
+    let text = text.ok_or("it cannot be a token")?;
     if types.is_empty() {
         return match token::has_checksum(text) {
             true => Ok("its checksum fits".to_owned()),
@@ -106,7 +106,7 @@ fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
         }
     }
     Err(if own.iter().all(|own| own.format().is_some()) {
-        "its format is another"
+        "it has another format"
     } else {
         NO_CHECKSUM
     })

@@ -14,7 +14,7 @@ use crate::place::Place;
 /// So many lists and objects may stand within each other, as in JSON.
 const DEPTH: usize = 128;
 
-/// So many values may all aliases together stand for, so that a few lines are no way to fill the memory.
+/// So many values may all aliases together stand for, so that a few lines cannot fill the memory.
 const COPIES: usize = 4_000_000;
 
 /// What is wrong with a text, and where.

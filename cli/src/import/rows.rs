@@ -66,7 +66,7 @@ impl Map {
     /// Reads `id=COLUMN,token=COLUMN,…`.
     ///
     /// # Errors
-    /// That names something that is no field of a key, or one twice.
+    /// That names something that is not a field of a key, or one twice.
     pub(crate) fn parse(text: &str) -> Result<Map, String> {
         let mut map: Vec<(Field, String)> = Vec::new();
         for pair in text.split(',') {

@@ -317,7 +317,7 @@ impl<'t> Walker<'t> {
     }
 
     /// Where an event's text ends. What ends without a bracket is reported where the next begins,
-    /// a block of text with the blanks that follow it, and a text in quotes with a comment.
+    /// a block of text with the spaces that follow it, and a text in quotes with a comment.
     fn content_end(&self, event: &Event<'_>, range: &Range<usize>) -> usize {
         match event {
             Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, _, _) => {
@@ -357,7 +357,7 @@ impl<'t> Walker<'t> {
             .map_err(|error| anyhow!("line {}: {}", error.marker().line(), error.info()))?;
         let (start, mut end) = (self.offset(span.start.index()), self.offset(span.end.index()));
         if matches!(event, Event::SequenceEnd | Event::MappingEnd) && start < end {
-            // The bracket; the parser counts the blanks and the comment after it as well.
+            // The bracket; the parser counts the spaces and the comment after it as well.
             end = start + 1;
         }
         Ok((event, start..end))

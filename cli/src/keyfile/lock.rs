@@ -29,7 +29,7 @@ impl Lock {
     /// Waits for the lock on `file`, or what `file` is a link to.
     ///
     /// # Errors
-    /// The folder cannot be written to, or `file` is no regular file.
+    /// The folder cannot be written to, or `file` is not a regular file.
     pub(super) fn acquire(file: &Path) -> Result<Lock> {
         let target = resolve(file)?;
         let path = atomic::beside(&target, "lock");

@@ -113,7 +113,7 @@ fn check_names_the_file_that_a_key_came_from() {
             3,
             "keys.yaml:3:11: error[invalid_hash]: a hash is `sha256:` or `hmac-sha256:` \
              and 64 hex digits (at /keys/1/hash)\n  \
-             help: a token itself must not stand here\n\
+             help: the token itself must not be written here\n\
              1 error, 0 warnings\n",
             "",
         );
@@ -197,42 +197,42 @@ rules:
     TestCommand::new(&directory, command).prints(
         0,
         "\
-policy.yaml:4:3: warning[publishable_without_origins]: keys of the type `publishable` look publishable and work from any origin (at /key_types/publishable)
+policy.yaml:4:3: warning[publishable_without_origins]: keys of the type `publishable` look publishable, and work from any origin (at /key_types/publishable)
   help: `origins_required: true` makes sure that each names the pages that may use it
 policy.yaml:4:26: warning[unused_scope]: no rule asks for this scope (at /key_types/publishable/scopes/0)
   help: without a rule a request needs its action on `*`, which only a scope such as `*:read` covers
 policy.yaml:6:9: warning[unknown_attribute]: no key has the attribute `plan` (at /where/plan)
-policy.yaml:9:3: warning[unreachable_rule]: this rule never matches: what it matches is taken by `rules[0]` before it (at /rules/1)
+policy.yaml:9:3: warning[unreachable_rule]: this rule never matches: all that it would match is taken by `rules[0]` before it (at /rules/1)
   help: the first rule that matches decides; move the narrower one up
 policy.yaml:9:19: warning[plaintext_token]: this looks like a token in plaintext (at /rules/1/name)
   help: keep its hash only; whoever read this file has the token, so rotate it
 policy.yaml:10:12: warning[invalid_path]: `/n/:id` has a segment that is taken as it stands (at /rules/2/paths/0)
   help: a parameter is written `{name}`
 policy.yaml:10:33: warning[ungranted_scope]: no key has a scope that covers this one (at /rules/2/require/0)
-  help: nobody gets past it; give the scope to a key or to a key type
+  help: nobody passes it; give the scope to a key or to a key type
 policy.yaml:10:52: warning[unmet_condition]: no key has the `region` that is asked for here (at /rules/2/where/region)
-  help: nobody gets past it; compare it with the keys, letter case counts
+  help: nobody passes it; compare it with the keys; letter case counts
 policy.yaml:11:35: warning[unknown_parameter]: a path of this rule has no `{x}`: nobody meets this there (at /rules/3/where/region)
   help: write a rule of its own for that path
-policy.yaml:12:12: warning[encoded_path]: `/%73` is `/s`: segments are compared decoded (at /rules/4/paths/0)
-  help: write what it stands for, so that rules of one path look alike
+policy.yaml:12:12: warning[encoded_path]: `/%73` means `/s`: segments are decoded before they are compared (at /rules/4/paths/0)
+  help: write it decoded, so that rules for the same path look alike
 policy.yaml:13:3: warning[clashing_parameters]: this rule reads `ANIMAL` and `rules[4]` reads `animal`: some upstream takes one for the other, so a request with either is refused where the other is looked at (at /rules/5)
   help: read the parameter in the one spelling that the upstream documents
 policy.yaml:14:3: warning[public_everything]: this rule lets every request in without a key (at /rules/6)
   help: name the `paths` that are public
-keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have 1 (at /keys/1)
+keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have at most 1 (at /keys/1)
   help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
 keys.yaml:4:3: warning[missing_account]: the type `live` counts keys per account, and this key has none (at /keys/2)
   help: say whose key it is with `account`
-keys.yaml:5:3: warning[no_scopes]: a key without scopes and without a type (at /keys/3)
+keys.yaml:5:3: warning[no_scopes]: the key has neither scopes nor a type (at /keys/3)
   help: it passes only where a rule says `access: authenticated`; if that is meant, write `scopes: []`
 keys.yaml:6:105: warning[expired_key]: this key expired at 2026-01-01T00:00:00Z (at /keys/4/expires_at)
   help: remove it, or rotate it if it is still needed
 keys.yaml:7:105: warning[key_expires_soon]: this key expires at 2026-06-11T00:00:00Z (at /keys/5/expires_at)
   help: `latchkey key rotate` makes its successor, if it has none yet
-keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, which no token is (at /keys/6/hash)
+keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, and no token is empty (at /keys/6/hash)
   help: hash the token itself; the variable it stood in was empty
-keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are one name to Prometheus, which has `_` for `.` and `-` (at /keys/7/id)
+keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are the same name to Prometheus, which writes `.` and `-` as `_` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
 0 errors, 19 warnings
 ",

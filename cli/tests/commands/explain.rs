@@ -183,7 +183,7 @@ fn a_request_ends_at_the_step_that_decides() {
         (
             &["-H", "x-key: a b"],
             "/a",
-            "deny  credential  what is presented can be no token",
+            "deny  credential  what is presented cannot be a token",
             "deny malformed_credential",
         ),
         (&["-H", &key("9")], "/a", "deny  key         no key has this token", "deny unknown_key"),
@@ -239,7 +239,7 @@ fn a_request_ends_at_the_step_that_decides() {
         (
             &["-H", &key("1"), "-X", "PUT"],
             "/graph",
-            "deny  method      `PUT` is none that carries GraphQL",
+            "deny  method      `PUT` does not carry GraphQL",
             "deny method_not_allowed key:good",
         ),
         (
@@ -278,7 +278,7 @@ fn a_request_ends_at_the_step_that_decides() {
         (
             &[&["-H", &key("1")], &broken[..]].concat(),
             "/graph",
-            "deny  body        it is no GraphQL",
+            "deny  body        it is not GraphQL",
             "deny malformed_graphql key:good",
         ),
     ] {

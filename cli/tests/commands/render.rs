@@ -486,7 +486,7 @@ fn what_is_protected_has_to_be_said() {
     {
         let error = render(&format!("--to istio --wasm x/y {option} x")).complaint(2);
         assert!(
-            error.contains("this option is gone: write ") && error.contains(instead),
+            error.contains("this option no longer exists: write ") && error.contains(instead),
             "{error}"
         );
     }

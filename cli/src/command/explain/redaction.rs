@@ -101,7 +101,7 @@ fn pieces(target: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// User and password, as `Basic` encodes them; none in what is no base64.
+/// User and password, as `Basic` encodes them; none in what is not base64.
 fn basic(encoded: &str) -> Vec<String> {
     let decoded = BASE64_STANDARD.decode(encoded.trim()).ok();
     let Some(decoded) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {

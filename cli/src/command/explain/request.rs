@@ -324,7 +324,7 @@ fn text_or_file(data: &str) -> Result<String> {
 }
 
 /// A field of a form: `text`, `=text`, `name=text`, `@FILE` or `name@FILE`. The text is encoded, with
-/// `+` for a blank, the name is not.
+/// `+` for a space, the name is not.
 fn encoded(field: &str) -> Result<String> {
     const ENCODED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -382,7 +382,7 @@ fn split_url(url: &str) -> Result<(&str, String)> {
     ensure!(!authority.is_empty(), "the URL names no host");
     ensure!(!authority.contains('@'), "a user in the URL is not understood: use `-u`");
     let is_sent = |byte: u8| byte > b' ' && byte != 0x7f;
-    ensure!(target.bytes().all(is_sent), "the URL has a blank: write `%20`");
+    ensure!(target.bytes().all(is_sent), "the URL has a space: write `%20`");
     let slash = if target.starts_with('/') { "" } else { "/" };
     Ok((authority, format!("{slash}{target}")))
 }

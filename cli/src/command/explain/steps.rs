@@ -121,7 +121,9 @@ impl Story<'_> {
             Step::Conditions => self.conditions(),
             Step::Method if denied => self.method_denied(),
             Step::Method => format!("`{}`", self.request.method),
-            Step::Body if denied => "it is no GraphQL that can be judged, or too large".to_owned(),
+            Step::Body if denied => {
+                "it is not GraphQL that can be judged, or it is too large".to_owned()
+            }
             Step::Body if self.is_graphql() => {
                 "GraphQL, and all of its root fields are covered".to_owned()
             }
@@ -152,7 +154,7 @@ impl Story<'_> {
 
     fn method_denied(&self) -> String {
         let why = match self.is_graphql() {
-            true => "is none that carries GraphQL",
+            true => "does not carry GraphQL",
             false => "stands for no action, and the rule does not list it",
         };
         match self.decision.refused_method().unwrap_or_default() {
@@ -189,7 +191,7 @@ impl Story<'_> {
             }
             (Some(Reason::MissingCredential), _) => "none is presented",
             (Some(Reason::MalformedCredential), _) => {
-                "what is presented can be no token: its scheme, length, characters, prefix or format"
+                "what is presented cannot be a token, by its scheme, length, characters, prefix or format"
             }
             _ => "one is presented",
         }

@@ -114,17 +114,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(exit);
     }
     for (id, is_same) in changed {
-        let is = if is_same { "is like that already" } else { "is changed" };
+        let is = if is_same { "is already like that" } else { "is changed" };
         tell(format_args!("key `{id}` {is}"));
     }
     if !changes.is_empty() {
-        tell(format_args!("proxies know of it once that is pushed (`latchkey push`)"));
+        tell(format_args!("proxies learn of it once it is pushed (`latchkey push`)"));
     }
     Ok(Exit::Fine)
 }
 
 impl Edits {
-    /// What changes of one key; nothing where it is like that already.
+    /// What changes of one key; nothing where it is already like that.
     fn changes(&self, key: Key<'_>, expires: Option<i64>) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         let mut set = |name: &'static str, value: Document| {

@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     if arguments.apply {
         files.replace(&file, checked)?;
         tell(format_args!("{number} imported into {}", files.keys.display()));
-        tell(format_args!("proxies accept them once that is pushed (`latchkey push`)"));
+        tell(format_args!("proxies accept them once they are pushed (`latchkey push`)"));
     } else {
         preview(&documents, output)?;
         tell(format_args!(
@@ -240,7 +240,7 @@ impl Keys<'_> {
         let short = entries.iter().filter(is_short).count();
         if short > 0 && self.pepper.is_none() {
             warn(format_args!(
-                "{} shorter than {SHORT} characters: who has the file can find them by trying (set \
+                "{} shorter than {SHORT} characters: whoever has the file can find them by trying (set \
                  LATCHKEY_PEPPER, here and in the proxy)",
                 are(short, "token")
             ));

@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         Some(expires) => format!("it expires at {}", time::display(expires)),
     };
     tell(format_args!("key `{id}` is in {}; {end}", files.keys.display()));
-    tell(format_args!("proxies accept it once that is pushed (`latchkey push`)"));
+    tell(format_args!("proxies accept it once it is pushed (`latchkey push`)"));
     tell(format_args!("its token is shown this once; only its hash is kept"));
     print(&token, id, arguments.qr, output)
 }

@@ -95,7 +95,7 @@ pub(super) fn resume(Resume { chosen, files }: &Resume) -> Result<Exit> {
         }
     }
     if !resumed.is_empty() {
-        tell(format_args!("proxies know of it once that is pushed (`latchkey push`)"));
+        tell(format_args!("proxies learn of it once it is pushed (`latchkey push`)"));
     }
     Ok(Exit::Fine)
 }

@@ -102,7 +102,7 @@ pub(super) fn write_bootstrap(
     Ok(())
 }
 
-/// Writes the filter's `typed_config`, each line after `indent` blanks.
+/// Writes the filter's `typed_config`, each line after `indent` spaces.
 fn write_plugin(policy: &Served, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
     // Envoy takes a configuration that it has for no news, whatever has become of the filter's file.
     let digest = filter::digest(Path::new(wasm)).unwrap_or_default();

@@ -34,7 +34,7 @@ pub(super) fn write(
     );
     ensure!(
         issuer.is_none() || version >= CEL,
-        "a key and a session in one proxy need `jwt.failOpen`, which Envoy Gateway has from {CEL} on, not in {version}"
+        "a key and a session in one proxy need `jwt.failOpen`, which Envoy Gateway has from {CEL} on, and {version} lacks"
     );
     if arguments.port.is_some() && guard != Guard::Patch {
         let message = "`--port` is for `--guard patch`".to_owned();
@@ -183,7 +183,7 @@ const RULE: &str = r#"authorization:
 /// Writes what verifies sessions and refuses nothing itself.
 fn write_jwt(issuer: Option<&Issuer>, indent: usize, output: &mut dyn Write) -> Result<()> {
     let Some(issuer) = issuer else { return Ok(()) };
-    // What is no good token is judged as a key, by Latchkey. The provider's name is where claims lie.
+    // What is not a good token is judged as a key, by Latchkey. The provider's name is where claims lie.
     let mut text = format!(
         "jwt:\n  failOpen: true\n  providers:\n  - name: {}\n    issuer: {}\n",
         quoted(&issuer.payload)?,
@@ -237,7 +237,7 @@ fn write_patch(
 # The guard: an item added at the router's place stands before it. It refuses what Latchkey has not allowed, should the
 # proxy run without it. Envoy Gateway takes it only with `extensionApis.enableEnvoyPatchPolicy: true`, and says so nowhere
 # but in the status. Of the names below those count which this version gives its listeners; a status that
-# others were not found is no mistake. Where Gateways are merged or listeners share a port, see if the name is another's:
+# others were not found does not mean a mistake. Where Gateways are merged or listeners share a port, see if the name is another's:
 # `latchkey doctor` tells.
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyPatchPolicy

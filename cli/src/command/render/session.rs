@@ -82,7 +82,7 @@ impl Issuer {
     }
 
     /// Writes the `typed_config` of Envoy's `jwt_authn` that verifies sessions and refuses nothing itself, each
-    /// line after `indent` blanks.
+    /// line after `indent` spaces.
     pub(super) fn write_filter(&self, indent: usize, output: &mut dyn Write) -> Result<()> {
         let mut text = String::from(START);
         text.push_str(&format!("    issuer: {}\n", quoted(&self.issuer)?));
@@ -111,7 +111,7 @@ impl Issuer {
         write_indented(&text, indent, output)
     }
 
-    /// Writes the cluster from which the keys are fetched, if they are, each line after `indent` blanks
+    /// Writes the cluster from which the keys are fetched, if they are, each line after `indent` spaces
     /// and the first after `first`.
     pub(super) fn write_cluster(
         &self,
