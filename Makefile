@@ -59,7 +59,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm
-	@envoy/install-tools curl node
+	@envoy/install-tools curl node python3
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 
