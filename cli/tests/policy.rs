@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use latchkey::{Engine, Environment};
 use latchkey_cli::policy::Policy;
 
 mod support;
-use support::Directory;
+use support::{Directory, repository};
 
 fn json(directory: &Directory, policy: &Path, keys: Option<&Path>) -> Result<String, String> {
     let loaded = Policy::load(policy, keys).map_err(|error| directory.hide(&format!("{error:#}")));
@@ -75,4 +76,40 @@ fn a_file_that_is_not_there_is_named() {
     let directory = Directory::new();
     let error = json(&directory, &directory.path().join("none.yaml"), None).unwrap_err();
     assert_eq!(error, "cannot read `none.yaml`: No such file or directory (os error 2)");
+}
+
+/// One that is a part of a rule is tried as that.
+#[test]
+fn each_example_of_the_configurations_page_is_good() {
+    let page = std::fs::read_to_string(repository("docs/configuration.md")).unwrap();
+    let directory = Directory::new();
+    let blocks: Vec<&str> = page
+        .split("\n```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.strip_prefix("yaml\n"))
+        .collect();
+    assert!(blocks.len() > 10, "{blocks:?}");
+    for block in blocks {
+        let as_rule = format!("rules:\n- {}", block.replace('\n', "\n  "));
+        let problems: Vec<String> =
+            [block, &as_rule].iter().filter_map(|policy| problem(&directory, policy)).collect();
+        assert!(problems.len() < 2, "{block}\n\n{problems:#?}");
+    }
+}
+
+/// What is wrong with a policy, which gets credentials and keys if it has none.
+fn problem(directory: &Directory, policy: &str) -> Option<String> {
+    let mut whole = policy.to_owned();
+    for (field, value) in [("credentials", "[{header: x-key}]"), ("keys", "[]")] {
+        if !policy.lines().any(|line| line.starts_with(&format!("{field}:"))) {
+            whole.push_str(&format!("\n{field}: {value}"));
+        }
+    }
+    let json = match json(directory, &directory.write("policy.yaml", &whole), None) {
+        Ok(json) => json,
+        Err(problem) => return Some(problem),
+    };
+    let compiled = Engine::compile(json.as_bytes(), &Environment::default());
+    compiled.err().map(|findings| format!("{findings:?}"))
 }
