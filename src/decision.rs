@@ -1,11 +1,9 @@
 //! What was decided about a request, and why.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::condition::Condition;
 use crate::credential::Ambiguity;
-use crate::effect::Effect;
 use crate::identity::Identity;
 use crate::keyring::Key;
 use crate::reason::Reason;
@@ -14,8 +12,7 @@ use crate::scope::Scope;
 use crate::session::Session;
 use crate::step::Step;
 
-/// The decision about one request, and all that a proxy has to do about it: no one need look at the request
-/// again. Its `Display` is the filter state that others in the proxy read: `allow key:ID`,
+/// The decision about one request. Its `Display` is the filter state that others in the proxy read: `allow key:ID`,
 /// `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`.
 #[derive(Clone, Debug)]
 pub struct Decision<'e> {
@@ -24,8 +21,6 @@ pub struct Decision<'e> {
     /// The step at which that was decided: the last one, [`Step::Body`], for a request that passed them all.
     pub step: Step,
     pub(crate) found: Found<'e>,
-    pub(crate) effect: Effect<'e>,
-    pub(crate) response_headers: Vec<(&'e str, Cow<'e, str>)>,
 }
 
 /// What is found out on the way to a decision.
@@ -99,16 +94,6 @@ pub enum Access {
 }
 
 impl<'e> Decision<'e> {
-    /// What the proxy has to do about the request.
-    pub fn effect(&self) -> &Effect<'e> {
-        &self.effect
-    }
-
-    /// The headers that the response must carry, in place of any of their names.
-    pub fn response_headers(&self) -> &[(&'e str, Cow<'e, str>)] {
-        &self.response_headers
-    }
-
     /// Why the request is refused, if it is.
     pub fn reason(&self) -> Option<Reason> {
         match self.verdict {

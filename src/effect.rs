@@ -1,17 +1,20 @@
-//! What the proxy has to do about a request.
+//! What a host has to do to a request.
 //!
 //! Nothing here borrows from the request, whose headers are what changes.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect<'e> {
+use crate::decision::Hold;
+
+/// What becomes of a request, as far as an engine can tell from what it knows of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect<'e> {
     /// It goes on, changed.
     Continue(Changes<'e>),
     /// It waits for its body, or cannot.
     Hold {
+        hold: Hold,
         /// What takes all out that may be a credential. It is for headers that wait, since the proxy may answer
         /// the request itself, and log it, and for a request that is refused because too many wait.
         stripped: Changes<'e>,
@@ -27,7 +30,8 @@ pub enum Effect<'e> {
 pub struct Changes<'e> {
     /// Headers to remove, every one of that name.
     pub remove: Vec<Cow<'e, str>>,
-    /// Headers to set, each in place of every header of that name.
+    /// Headers to set, in place of every header of their names. A name that stands several times has all of the
+    /// values.
     pub set: Vec<(Cow<'e, str>, Cow<'e, [u8]>)>,
     /// The `:path` to put in place of the request's.
     pub path: Option<Vec<u8>>,
@@ -46,12 +50,25 @@ impl fmt::Debug for Changes<'_> {
 pub struct Reply<'e> {
     /// The status code.
     pub status: u16,
-    /// The response's headers.
+    /// The response's headers, each name once, those that the policy sets on every response among them.
     pub headers: Vec<(&'e str, Cow<'e, str>)>,
     /// The response's body; what a gRPC caller reads as the error's message.
     pub body: Cow<'e, str>,
     /// The code that a gRPC caller gets; `None` for any other caller.
     pub grpc_status: Option<u8>,
+}
+
+impl<'e> Reply<'e> {
+    /// A bare status.
+    pub(crate) fn bare(status: u16) -> Reply<'e> {
+        Reply { status, headers: Vec::new(), body: Cow::Borrowed(""), grpc_status: None }
+    }
+
+    /// Adds headers, in place of any of their names.
+    pub(crate) fn replace_headers(&mut self, headers: Vec<(&'e str, Cow<'e, str>)>) {
+        self.headers.retain(|(name, _)| !headers.iter().any(|(own, _)| own == name));
+        self.headers.extend(headers);
+    }
 }
 
 /// The gRPC code that stands for an HTTP status (gRPC, `http-grpc-status-mapping.md`).

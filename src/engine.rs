@@ -54,6 +54,22 @@ pub struct Engine {
     pub(crate) warnings: Vec<Finding>,
 }
 
+/// What is decided about a request, and what to do about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome<'e> {
+    pub(crate) decision: Decision<'e>,
+    pub(crate) effect: Effect<'e>,
+    /// The headers that the response must carry, in place of any of their names.
+    pub(crate) response_headers: Vec<(&'e str, Cow<'e, str>)>,
+}
+
+/// Lets a host keep with an engine what belongs to it.
+impl AsRef<Engine> for Engine {
+    fn as_ref(&self) -> &Engine {
+        self
+    }
+}
+
 impl Engine {
     /// What was found doubtful when the policy was compiled.
     pub fn warnings(&self) -> &[Finding] {
@@ -134,10 +150,16 @@ impl Engine {
         self.authenticator.sessions.as_ref().map(|sessions| &*sessions.payload)
     }
 
-    /// Decides about a request, and tells what to do about it.
+    /// Decides about a request.
     ///
-    /// A request that fails several [`Step`]s is refused at the first.
+    /// A request that fails several [`Step`]s is refused at the first. What a host has to do about it is said by an
+    /// [`Exchange`](crate::Exchange).
     pub fn decide<'e>(&'e self, request: &Request<'_>) -> Decision<'e> {
+        self.outcome(request).decision
+    }
+
+    /// Decides about a request, and says what to do about it.
+    pub(crate) fn outcome<'e>(&'e self, request: &Request<'_>) -> Outcome<'e> {
         let is_read = |name: &[u8]| {
             self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
         };
@@ -150,9 +172,10 @@ impl Engine {
         let is_cut = step != Step::Rule && !self.forward_credential;
         let effect = match verdict {
             Verdict::Allow(_) => Effect::Continue(self.changes(&reading, is_cut, &found)),
-            Verdict::Hold(Hold { headers, .. }) => Effect::Hold {
+            Verdict::Hold(hold) => Effect::Hold {
+                hold,
                 stripped: self.without_credentials(&reading),
-                ahead: (!headers).then(|| self.changes(&reading, is_cut, &found)),
+                ahead: (!hold.headers).then(|| self.changes(&reading, is_cut, &found)),
             },
             Verdict::Deny(reason) => {
                 let reply = self.wordings.reply(&reading, &found, reason);
@@ -160,7 +183,7 @@ impl Engine {
             }
         };
         let response_headers = self.response_headers(&reading, verdict, &found);
-        Decision { verdict, step, found, effect, response_headers }
+        Outcome { decision: Decision { verdict, step, found }, effect, response_headers }
     }
 
     fn verdict<'e>(&'e self, reading: &Reading<'_>, found: &mut Found<'e>) -> (Verdict, Step) {

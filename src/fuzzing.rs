@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::compile::Environment;
 use crate::decision::{Access, Decision, Verdict};
 use crate::effect::{Changes, Effect};
-use crate::engine::Engine;
+use crate::engine::{Engine, Outcome};
 use crate::lint::lint;
 use crate::reason::Reason;
 use crate::request::{Body, Request};
@@ -79,19 +79,19 @@ fn less_lets_no_more_through(headers: &Headers<'_>, body: Body<'_>) {
 
 fn no_credential_goes_on(headers: &Headers<'_>, body: Body<'_>) {
     let request = request(headers, body);
-    let decision = PLAIN.decide(&request);
-    let Effect::Continue(changes) = decision.effect() else { return };
+    let Outcome { decision, effect, .. } = PLAIN.outcome(&request);
+    let Effect::Continue(changes) = effect else { return };
     if decision.verdict != Verdict::Allow(Access::Key) {
         return;
     }
-    let changed = changed(headers, changes);
+    let changed = changed(headers, &changes);
     let again = PLAIN.decide(&self::request(&borrowed(&changed), body)).reason();
     assert_eq!(again, Some(Reason::MissingCredential), "what went on has a credential");
-    let forwarded = FORWARDING.decide(&request);
-    let Effect::Continue(changes) = forwarded.effect() else {
+    let Outcome { decision: forwarded, effect, .. } = FORWARDING.outcome(&request);
+    let Effect::Continue(changes) = effect else {
         panic!("what `forward_credential` forwards is what is let through without")
     };
-    let changed = self::changed(headers, changes);
+    let changed = self::changed(headers, &changes);
     let again = FORWARDING.decide(&self::request(&borrowed(&changed), body));
     assert_eq!(again.verdict, forwarded.verdict, "a credential to forward is lost");
 }

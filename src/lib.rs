@@ -1,13 +1,13 @@
 //! Latchkey's core: API-key authentication and authorization as one pure call.
 //!
 //! A configuration becomes an [`Engine`], or a list of [`Finding`]s. The engine takes a [`Request`]
-//! and gives a [`Decision`], which holds the [`Effect`] that the proxy carries out and the [`Step`] at
-//! which it ended. There is no other evaluator: the filter, the command line and the tests all read
-//! the same decision.
+//! and gives a [`Decision`], which holds the [`Step`] at which it ended. An [`Exchange`] is the life of one
+//! request: it is told what happens to it, asks the engine, and says what is [`Next`]. There is no other
+//! evaluator and no other life: every host and the command line drive the same exchange.
 //!
 //! ```text
-//! headers (bytes) -> Request -> preflight? -> path, host, query -> rule -> session, or credential -> key ring
-//!                 -> key state -> origin -> conditions -> scopes -> body -> Decision with its Effect
+//! headers (bytes) -> Exchange -> preflight? -> path, host, query -> rule -> session, or credential -> key ring
+//!                 -> key state -> origin -> conditions -> scopes -> body -> Decision -> Next
 //! ```
 //!
 //! This crate calls no host, reads no clock, file or environment, draws no randomness and writes no
@@ -52,6 +52,7 @@ mod credential;
 mod decision;
 mod effect;
 mod engine;
+mod exchange;
 mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -63,8 +64,10 @@ mod key_type;
 mod keyring;
 pub mod limits;
 mod lint;
+mod log;
 mod memory;
 mod method;
+mod metric;
 mod origin;
 mod path;
 mod query;
@@ -85,14 +88,17 @@ pub use compile::Environment;
 pub use config::{Instant, Json, display_timestamp, parse_timestamp};
 pub use credential::Ambiguity;
 pub use decision::{Access, Decision, Hold, Verdict};
-pub use effect::{Changes, Effect, Reply};
+pub use effect::{Changes, Reply};
 pub use engine::Engine;
+pub use exchange::{End, Exchange, Next, Piece, Publish, Turn, Undecided, Waiting};
 pub use finding::{Code, Finding, Severity};
 pub use http::is_token;
 pub use key_type::{Charset, Format, KeyType};
 pub use keyring::Key;
 pub use lint::{Remark, lint};
+pub use log::{Level, Line};
 pub use memory::{Memory, has_room};
+pub use metric::Metric;
 pub use origin::Origin;
 pub use reason::{Class, PerReason, Reason};
 pub use request::{Body, Claim, Claims, Request};

@@ -13,6 +13,10 @@ pub const VM_BYTES: usize = 1024 * 1024 * 1024;
 /// what a VM may have, which many clients that never end their bodies would fill.
 pub const HELD_BYTES: usize = 64 * 1024 * 1024;
 
+/// Most preflights at a time, in a VM or of a worker, whose headers have gone ahead and whose body is not known
+/// to be none: they are nobody's, and each takes a request of the upstream's.
+pub const PREFLIGHTS_AHEAD: usize = 64;
+
 /// What is left for all else that requests take in a VM, bodies that are judged say, in bytes.
 pub const REQUEST_BYTES: usize = 32 * 1024 * 1024;
 

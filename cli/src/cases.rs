@@ -2,15 +2,13 @@
 //! for users; the corpus `tests/cases` runs on the core, on the built .wasm and on real Envoy.
 //! Every subject fills an [`Observation`], and [`compare`] judges them all alike.
 
+pub(crate) mod core;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use latchkey::{
-    Body, Changes, Claim, Claims, Decision, Effect, Engine, Environment, Finding, Request, Scope,
-    Verdict,
-};
+use latchkey::{Changes, Claim, Claims, Engine, Environment, Finding};
 use serde::Deserialize;
 
 use crate::document::{self, Document, Fields};
@@ -337,7 +335,7 @@ pub fn run_on_core(suite: &Suite) -> Result<Vec<Outcome>, Vec<Finding>> {
     let environment = Environment { pepper: suite.pepper.as_ref().map(String::as_bytes) };
     let engine = Engine::compile(&suite.policy, &environment)?;
     let outcome = |case: &Case| {
-        let observation = observe(&engine, suite.clock(), &case.request);
+        let (_, observation) = core::observe(&engine, suite.clock(), &case.request);
         let mismatches = compare(&case.expect, &observation).err().unwrap_or_default();
         Outcome { case: case.name.clone(), mismatches }
     };
@@ -444,76 +442,6 @@ fn replace(headers: &mut Headers, set: &Headers) {
         headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
     }
     headers.extend(set.iter().cloned());
-}
-
-/// What the core does with one request, and what an upstream and a client would see of it.
-fn observe(engine: &Engine, now: i64, request: &CaseRequest) -> Observation {
-    let headers = request.header_map();
-    let headers = borrowed(&headers);
-    let clock = || Some(now);
-    let claims = |_: &str| request.verified().map(Rc::new);
-    let own = Request { claims: &claims, ..Request::new(&headers, &clock) };
-    let pieces = request.pieces();
-    let body = (!pieces.is_empty()).then(|| pieces.concat());
-    let decision = decide(engine, own, body.as_deref());
-    observation(own.headers, &decision)
-}
-
-/// Decides about a request as a proxy does: the body is read only where it decides. Without one, the
-/// request ends with its headers.
-pub(crate) fn decide<'e>(
-    engine: &'e Engine,
-    request: Request<'_>,
-    body: Option<&str>,
-) -> Decision<'e> {
-    let unread = if body.is_some() { Body::Unread } else { Body::Whole(b"") };
-    let decision = engine.decide(&Request { body: unread, ..request });
-    let Verdict::Hold(hold) = decision.verdict else { return decision };
-    let body = body.unwrap_or_default().as_bytes();
-    let body = if body.len() > hold.max_bytes { Body::TooLarge } else { Body::Whole(body) };
-    engine.decide(&Request { body, ..request })
-}
-
-/// What an upstream and a client see of a request that the core has decided about.
-pub(crate) fn observation(headers: &[(&str, &[u8])], decision: &Decision<'_>) -> Observation {
-    let required: Vec<&str> = decision.required().iter().map(Scope::as_str).collect();
-    let added = owned(decision.response_headers());
-    let observation = Observation {
-        request_id: REQUEST_ID.to_owned(),
-        decision: decision.to_string(),
-        status: 200,
-        headers: added.clone(),
-        body: Vec::new(),
-        upstream: None,
-        left: None,
-        required_scope: Some(required.join(" ")),
-    };
-    match decision.effect() {
-        Effect::Continue(changes) => {
-            Observation { upstream: Some(apply(headers, changes)), ..observation }
-        }
-        Effect::Hold { stripped, .. } => {
-            Observation { left: Some(apply(headers, stripped)), ..observation }
-        }
-        Effect::Reply(changes, reply) => {
-            let mut answered = owned(&reply.headers);
-            replace(&mut answered, &added);
-            Observation {
-                status: reply.status,
-                headers: answered,
-                body: reply.body.as_bytes().to_vec(),
-                left: Some(apply(headers, changes)),
-                ..observation
-            }
-        }
-    }
-}
-
-fn owned(headers: &[(&str, std::borrow::Cow<'_, str>)]) -> Headers {
-    let owned = |(name, value): &(&str, std::borrow::Cow<'_, str>)| {
-        ((*name).to_owned(), value.as_bytes().to_vec())
-    };
-    headers.iter().map(owned).collect()
 }
 
 /// Headers as the core takes them.

@@ -10,7 +10,7 @@ use std::panic;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hashbrown::HashMap;
-use latchkey::{Changes, Claim, Claims};
+use latchkey::{Changes, Claim, Claims, Level, Line, Reply};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use rustc_hash::FxBuildHasher;
@@ -43,6 +43,17 @@ pub(crate) fn log_as_the_proxy_does() {
     if let Ok(level) = hostcalls::get_log_level() {
         proxy_wasm::set_log_level(level);
     }
+}
+
+/// Writes a line to the proxy's log.
+pub(crate) fn log(line: Line<'_>) {
+    let level = match line.level() {
+        Level::Debug => log::Level::Debug,
+        Level::Info => log::Level::Info,
+        Level::Warn => log::Level::Warn,
+        Level::Error => log::Level::Error,
+    };
+    log::log!(level, "{line}");
 }
 
 /// The plugin's configuration: the text of a `StringValue`, or a `Struct` in wire form.
@@ -116,18 +127,21 @@ fn claim(value: &[u8]) -> Claim {
     }
 }
 
-/// Changes a request whose headers are still here: one by one where no more than `calls` calls do it,
-/// else by writing the headers anew, as `None` asks for.
+/// Changes a request whose headers are here: one by one where no more than `calls` calls do it, else by writing
+/// the headers anew, which are `headers`, or have to be read for it.
 pub(crate) fn change_request(
-    headers: &[(&str, &[u8])],
+    headers: Option<&[(&str, &[u8])]>,
     changes: &Changes<'_>,
-    calls: Option<usize>,
+    calls: usize,
 ) -> Result<(), Status> {
     const MAP: MapType = MapType::HttpRequestHeaders;
     let Changes { remove, set, path } = changes;
     let path = path.as_deref();
-    let needed = set.len() + remove.len() + usize::from(path.is_some());
-    if calls.is_some_and(|calls| needed <= calls) {
+    // A name that is set twice has both values, as only a whole map can have them.
+    let repeats = |at: usize, name: &str| set.iter().skip(at + 1).any(|(own, _)| own == name);
+    if remove.len() + set.len() + usize::from(path.is_some()) <= calls
+        && !set.iter().enumerate().any(|(at, (name, _))| repeats(at, name))
+    {
         remove.iter().try_for_each(|name| hostcalls::remove_map_value(MAP, name))?;
         for (name, value) in set {
             hostcalls::set_map_value_bytes(MAP, name, Some(value))?;
@@ -135,6 +149,10 @@ pub(crate) fn change_request(
         return path
             .map_or(Ok(()), |path| hostcalls::set_map_value_bytes(MAP, ":path", Some(path)));
     }
+    let Some(headers) = headers else {
+        let headers = request_headers()?;
+        return change_request(Some(&borrowed(&headers)), changes, 0);
+    };
     let mut kept = Vec::with_capacity(headers.len() + set.len());
     for (name, value) in headers {
         if !remove.iter().any(|own| own == name) && !set.iter().any(|(own, _)| own == name) {
@@ -146,17 +164,28 @@ pub(crate) fn change_request(
     hostcalls::set_map_bytes(MAP, kept)
 }
 
-/// Takes the trailers out of the request whose name `is_own`.
-pub(crate) fn clean_trailers(is_own: impl Fn(&str) -> bool) -> Result<(), Status> {
-    const MAP: MapType = MapType::HttpRequestTrailers;
-    let trailers = hostcalls::get_map_bytes(MAP)?;
-    let mut own = trailers.iter().map(|(name, _)| &**name).filter(|name| is_own(name));
-    own.try_for_each(|name| hostcalls::remove_map_value(MAP, name))
+/// Headers as the core takes them.
+pub(crate) fn borrowed(headers: &Headers) -> Vec<(&str, &[u8])> {
+    headers.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
-/// Answers the request. The caller must pause it, and not answer again.
-pub(crate) fn reply(status: u16, headers: Vec<(&str, &str)>, body: &[u8]) {
-    let _ = hostcalls::send_http_response(status.into(), headers, Some(body));
+/// The trailers of the request.
+pub(crate) fn request_trailers() -> Result<Headers, Status> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers)
+}
+
+/// Takes trailers of these names out of the request.
+pub(crate) fn remove_trailers(names: &[&str]) -> Result<(), Status> {
+    const MAP: MapType = MapType::HttpRequestTrailers;
+    names.iter().try_for_each(|name| hostcalls::remove_map_value(MAP, name))
+}
+
+/// Answers the request. The caller must pause it, and not answer again. Envoy makes the gRPC status of the
+/// status itself.
+pub(crate) fn reply(reply: &Reply<'_>) {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
+    let body = Some(reply.body.as_bytes());
+    let _ = hostcalls::send_http_response(reply.status.into(), headers, body);
 }
 
 pub(crate) fn set_response_header(name: &str, value: &str) {
@@ -165,8 +194,8 @@ pub(crate) fn set_response_header(name: &str, value: &str) {
 }
 
 /// Writes filter state `wasm.NAME`, where the guard, access logs and others read it.
-pub(crate) fn publish(name: &str, value: impl ToString) {
-    let _ = hostcalls::set_property(vec![name], Some(value.to_string().as_bytes()));
+pub(crate) fn publish((name, value): (&str, &str)) {
+    let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 
 thread_local! {

@@ -1,7 +1,7 @@
 //! Latchkey as a proxy-wasm HTTP filter: a request's bytes in, the decision's effect out.
 //!
-//! All that is decided is decided in the `latchkey` crate. This one hands over what the proxy knows,
-//! carries out the [`Effect`](latchkey::Effect), and counts. The SDK takes a call of the proxy to
+//! All that is decided is decided in the `latchkey` crate. This one tells its
+//! [`Exchange`](latchkey::Exchange) what happens, does what is [`Next`](latchkey::Next), and counts. The SDK takes a call of the proxy to
 //! `plugin`, which is configured, or to `stream`, which serves a request by what `policy` has in force; what
 //! they ask of the proxy goes through `host`.
 

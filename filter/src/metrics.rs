@@ -1,7 +1,7 @@
 //! Metrics, counted here and handed to the proxy by the tick, so that a request makes no call for
-//! them. Their names hold configured ids only, never anything that a client sent.
+//! them.
 
-use latchkey::{Decision, Engine, PerReason, Verdict};
+use latchkey::{Decision, Engine, Metric, PerReason};
 use proxy_wasm::types::MetricType;
 
 use crate::host;
@@ -33,43 +33,47 @@ struct Counter {
 
 impl Metrics {
     pub(crate) fn new(engine: &Engine) -> Metrics {
-        let prefix = match engine.name() {
-            Some(name) => format!("latchkey.policy.{name}"),
-            None => "latchkey".to_owned(),
-        };
+        let counter = |metric| Counter::new(engine, metric);
         let per_key = if engine.metrics_per_key() { engine.key_count() } else { 0 };
-        if let Some(keys) = host::metric(MetricType::Gauge, &format!("{prefix}.keys")) {
+        if let Some(keys) = host::metric(MetricType::Gauge, &Metric::Keys.name(engine)) {
             host::set_gauge(keys, engine.key_count() as u64);
         }
         Metrics {
-            allowed: Counter::new(&format!("{prefix}.allowed")),
-            denied: PerReason::new(|reason| {
-                Counter::new(&format!("{prefix}.denied.{}", reason.as_str()))
-            }),
-            undecided: Counter::new(&format!("{prefix}.undecided")),
-            keys: (0..per_key)
-                .filter_map(|index| engine.key_id(index))
-                .map(|id| KeyMetrics::new(&format!("{prefix}.key.{id}")))
-                .collect(),
+            allowed: counter(Metric::Allowed),
+            denied: PerReason::new(|reason| counter(Metric::Denied(reason))),
+            undecided: counter(Metric::Undecided),
+            keys: (0..per_key).map(|index| KeyMetrics::new(engine, index)).collect(),
             used: Vec::new(),
         }
     }
 
     pub(crate) fn count(&mut self, decision: &Decision<'_>) {
-        match decision.verdict {
-            Verdict::Allow(_) => self.allowed.pending += 1,
-            // Nothing is decided yet.
-            Verdict::Hold(_) => return,
-            Verdict::Deny(reason) => self.denied[reason].pending += 1,
+        for metric in decision.counted() {
+            if let Some(counter) = self.counter(metric) {
+                counter.pending += 1;
+            }
         }
-        let Some(index) = decision.key().map(|key| key.index()) else { return };
-        let Some(key) = self.keys.get_mut(index) else { return };
-        let counter = if decision.reason().is_none() { &mut key.allowed } else { &mut key.denied };
-        counter.pending += 1;
+    }
+
+    /// The counter of a metric, where it is kept; that of a key is then used.
+    fn counter(&mut self, metric: Metric) -> Option<&mut Counter> {
+        match metric {
+            Metric::Allowed => Some(&mut self.allowed),
+            Metric::Denied(reason) => Some(&mut self.denied[reason]),
+            Metric::KeyAllowed(index) => self.key(index).map(|key| &mut key.allowed),
+            Metric::KeyDenied(index) => self.key(index).map(|key| &mut key.denied),
+            Metric::KeyLastUsed(_) | Metric::Keys => None,
+            Metric::Undecided => Some(&mut self.undecided),
+        }
+    }
+
+    fn key(&mut self, index: usize) -> Option<&mut KeyMetrics> {
+        let key = self.keys.get_mut(index)?;
         if !key.is_used {
             key.is_used = true;
             self.used.push(index);
         }
+        Some(key)
     }
 
     /// Counts a request that was held and ended before anything was decided.
@@ -106,20 +110,19 @@ impl Drop for Metrics {
 }
 
 impl KeyMetrics {
-    fn new(prefix: &str) -> KeyMetrics {
-        let counter = |what: &str| Counter::new(&format!("{prefix}.{what}"));
+    fn new(engine: &Engine, index: usize) -> KeyMetrics {
         KeyMetrics {
-            allowed: counter("allowed"),
-            denied: counter("denied"),
-            last_used: host::metric(MetricType::Gauge, &format!("{prefix}.last_used")),
+            allowed: Counter::new(engine, Metric::KeyAllowed(index)),
+            denied: Counter::new(engine, Metric::KeyDenied(index)),
+            last_used: host::metric(MetricType::Gauge, &Metric::KeyLastUsed(index).name(engine)),
             is_used: false,
         }
     }
 }
 
 impl Counter {
-    fn new(name: &str) -> Counter {
-        Counter { metric: host::metric(MetricType::Counter, name), pending: 0 }
+    fn new(engine: &Engine, metric: Metric) -> Counter {
+        Counter { metric: host::metric(MetricType::Counter, &metric.name(engine)), pending: 0 }
     }
 
     fn flush(&mut self) {

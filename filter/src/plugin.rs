@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::rc::Rc;
 
-use latchkey::{Code, Engine, Environment, Finding, Severity, has_room};
+use latchkey::{Code, Engine, Environment, Finding, Line, has_room};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::policy::{Generation, Identity, Label, Policy};
+use crate::policy::{Generation, Identity, Policy};
 use crate::stream::Stream;
 use crate::{configuration, host, policy};
 
@@ -38,23 +38,24 @@ impl RootContext for Plugin {
         let plugin = host::plugin();
         let name = match self.policy(size) {
             Ok(policy) => {
-                let (engine, label) = (&policy.engine, policy.label());
-                engine.warnings().iter().for_each(|finding| log(label, finding));
-                let (keys, rules) = (engine.key_count(), engine.rule_count());
-                log::info!("{label}configured: {keys} keys, {rules} rules");
-                let identity = Identity { plugin, policy: engine.name().map(Into::into) };
+                let engine = &policy.engine;
+                let name = engine.name();
+                let warnings = engine.warnings().iter();
+                warnings.for_each(|finding| host::log(Line::Finding(name, finding)));
+                host::log(Line::Configured(engine));
+                let identity = Identity { plugin, policy: name.map(Into::into) };
                 self.generation.put(identity, Some(policy));
                 host::start_ticking();
                 return !host::fails_in_worker();
             }
             Err(Refusal { name, findings }) => {
-                let label = Label(name.as_deref());
-                findings.iter().for_each(|finding| log(label, finding));
+                let policy = name.as_deref();
+                findings.iter().for_each(|finding| host::log(Line::Finding(policy, finding)));
                 if is_first || !lacks_memory(&findings) {
-                    log::error!("{label}configuration refused, findings: {}", findings.len());
+                    host::log(Line::Refused(policy, findings.len()));
                     return false;
                 }
-                log::error!("{label}every request is answered with 503 until the next push");
+                host::log(Line::Unserved(policy));
                 name
             }
         };
@@ -116,12 +117,4 @@ struct Refusal {
 
 fn lacks_memory(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.code == Code::OutOfMemory)
-}
-
-fn log(label: Label<'_>, finding: &Finding) {
-    let level = match finding.severity {
-        Severity::Error => log::Level::Error,
-        Severity::Warning => log::Level::Warn,
-    };
-    log::log!(level, "{label}{finding} [{}]", finding.code.as_str());
 }

@@ -8,10 +8,9 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
-use std::fmt;
 use std::rc::{Rc, Weak};
 
-use latchkey::Engine;
+use latchkey::{Decision, Engine};
 
 use crate::host;
 use crate::metrics::Metrics;
@@ -29,19 +28,14 @@ impl Policy {
         Policy { engine, metrics }
     }
 
-    /// What lines of the log begin with.
-    pub(crate) fn label(&self) -> Label<'_> {
-        Label(self.engine.name())
+    pub(crate) fn count(&self, decision: &Decision<'_>) {
+        self.metrics.borrow_mut().count(decision);
     }
 }
 
-/// A policy's name before a line of the log; nothing where it has none.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Label<'a>(pub(crate) Option<&'a str>);
-
-impl fmt::Display for Label<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |name| write!(formatter, "policy {name}: "))
+impl AsRef<Engine> for Policy {
+    fn as_ref(&self) -> &Engine {
+        &self.engine
     }
 }
 
@@ -83,14 +77,6 @@ fn tick() -> u64 {
     TIME.get()
 }
 
-/// Whose word counts about a request that was held.
-pub(crate) struct Judges {
-    /// Decides, and says what becomes of the request.
-    pub(crate) policy: Rc<Policy>,
-    /// May have taken over, so must allow it as well.
-    pub(crate) others: Vec<Rc<Policy>>,
-}
-
 impl Generation {
     /// The policy, unless there is none to judge by.
     pub(crate) fn policy(&self) -> Option<Rc<Policy>> {
@@ -126,12 +112,12 @@ impl Generation {
         }
     }
 
-    /// Whose word counts about a request of this generation that was held since then. `None` where no
-    /// policy is known to be in force.
+    /// Whose word counts about a request of this generation that was held since then: of the first, and of others
+    /// that may have taken over. None where no policy is known to be in force.
     ///
     /// If the request came in where a newer generation serves, that one has taken over. If that is not
     /// known, every one that was configured meanwhile may have.
-    pub(crate) fn judges(self: &Rc<Self>, since: u64) -> Option<Judges> {
+    pub(crate) fn judges(self: &Rc<Self>, since: u64) -> Vec<Rc<Policy>> {
         let mut newer = self.others(|identity| *identity == *self.identity.borrow());
         newer.retain(|own| own.newest() > since);
         let place = if newer.is_empty() { None } else { host::place() };
@@ -140,11 +126,11 @@ impl Generation {
         };
         let successor = newer.iter().filter(|own| is_here(own)).max_by_key(|own| own.newest());
         if let Some(successor) = successor.filter(|own| own.newest() > self.newest()) {
-            return Some(Judges { policy: successor.policy()?, others: Vec::new() });
+            return successor.policy().into_iter().collect();
         }
         newer.retain(|own| own.configured.get() > since && !is_here(own));
-        let others = newer.iter().map(|own| own.policy()).collect::<Option<_>>()?;
-        Some(Judges { policy: self.policy()?, others })
+        let all = std::iter::once(self).chain(&newer).map(|own| own.policy());
+        all.collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Gives up the policies that others have taken over from, except the last one of each identity, before

@@ -6,11 +6,10 @@ mod steps;
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use latchkey::{Decision, Request};
+use latchkey::Decision;
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
@@ -79,12 +78,10 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     let now = arguments.now.unwrap_or_else(time::now);
     let headers = request.header_map();
-    let borrowed = cases::borrowed(&headers);
-    let clock = || Some(now);
-    let claims = |_: &str| request.verified().map(Rc::new);
-    let own = Request { claims: &claims, ..Request::new(&borrowed, &clock) };
-    let decision = cases::decide(&engine, own, request.body.as_deref());
-    let observation = cases::observation(&borrowed, &decision);
+    let (decision, observation) = cases::core::observe(&engine, now, &request);
+    let Some(decision) = decision else {
+        bail!("nothing can be decided about it, so it is answered {}", observation.status);
+    };
 
     let redaction = Redaction::new(&engine, &headers);
     let mut text = String::new();
