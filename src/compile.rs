@@ -3,6 +3,7 @@
 //! Compiling is a pure function of the configuration's bytes and the pepper: it must come out the
 //! same in every VM of a proxy, since a worker in which it alone failed would serve unguarded.
 
+mod credentials;
 mod keys;
 mod responses;
 mod rules;
@@ -13,7 +14,7 @@ use crate::authenticate::Authenticator;
 use crate::authorize::Authorizer;
 use crate::condition::{Condition, Subject};
 use crate::config::{Node, Object, RawMethodOverride, RawPreflight, is_quotable, word};
-use crate::credential::{HeaderSource, Sources};
+use crate::credential::Sources;
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
 use crate::http::is_token;
@@ -131,7 +132,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
 
     let name = name(&policy);
     let realm = realm(&policy);
-    let sources = credentials(&policy);
+    let all_sources = credentials::credentials(&policy);
+    let sources = Sources::new(all_sources.iter());
     let forward_credential = policy.field("forward_credential");
     let methods = method_table(&policy);
     let types = keys::key_types(&policy);
@@ -153,7 +155,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let target_headers = target_headers(&policy);
     let upstream_headers = known.headers(&policy, "upstream_headers");
     let response_headers = known.headers(&policy, "response_headers");
-    let wordings = responses::errors(&policy, &realm, &sources);
+    let wordings = responses::errors(&policy, &realm, &all_sources);
     let metrics_per_key = metrics(&policy).unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS);
     // Keys that took too much were told of.
     if metrics_per_key && memory.to_replace() <= limits::VM_BYTES {
@@ -180,6 +182,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
 
     Some(Engine {
         name,
+        sources: all_sources,
         conditions_read,
         forward_credential: forward_credential.unwrap_or(false),
         metrics_per_key,
@@ -263,69 +266,6 @@ fn realm(policy: &Object<'_, '_>) -> Box<str> {
         policy.place.field("realm").error(Code::InvalidHeader, message);
     }
     realm.replace('\\', "\\\\").replace('"', "\\\"").into()
-}
-
-fn credentials(policy: &Object<'_, '_>) -> Sources {
-    let mut sources = Sources::default();
-    let Some(node) = policy.node("credentials") else {
-        policy.missing("credentials").help(
-            "say where a token may stand, such as `[{header: authorization, scheme: Bearer}]`",
-        );
-        return sources;
-    };
-    let Some(list) = node.items() else { return sources };
-    if list.is_empty() {
-        node.place.error(Code::Empty, "a policy needs at least one credential source");
-    }
-    if list.len() > limits::HEADERS {
-        node.place.too_many("credential sources", limits::HEADERS);
-        return sources;
-    }
-    for item in list {
-        credential(item, &mut sources);
-    }
-    sources
-}
-
-fn credential(node: Node<'_, '_>, sources: &mut Sources) {
-    const FIELDS: [&str; 4] = ["header", "scheme", "query", "cookie"];
-    let Some(source) = node.object(&FIELDS) else { return };
-    let [header, scheme, query, cookie] = FIELDS.map(|name| source.field::<String>(name));
-    match FIELDS.map(|name| source.has(name)) {
-        [true, _, false, false] => {
-            if let Some(name) = header {
-                header_source(&name, scheme, node.place, sources);
-            }
-        }
-        [false, false, true, false] => {
-            let name = query.unwrap_or_default();
-            if name.is_empty() {
-                let message = "a query parameter needs a name";
-                node.place.field("query").error(Code::InvalidValue, message);
-            }
-            if sources.query.iter().any(|other| **other == *name) {
-                let message = format!("query parameter `{name}` is listed twice");
-                node.place.error(Code::Duplicate, message);
-            }
-            sources.query.push(name.into());
-        }
-        [false, false, false, true] => {
-            let name = cookie.unwrap_or_default();
-            if !is_token(&name) {
-                let message = format!("{} is not a cookie name", quoted(&name));
-                node.place.field("cookie").error(Code::InvalidHeader, message);
-            }
-            if sources.cookies.iter().any(|other| **other == *name) {
-                node.place.error(Code::Duplicate, format!("cookie `{name}` is listed twice"));
-            }
-            sources.cookies.push(name.into());
-        }
-        _ => {
-            let message = "a credential source is one of `header` (with or without `scheme`), \
-                           `query` and `cookie`";
-            node.place.error(Code::Contradiction, message);
-        }
-    }
 }
 
 /// The action that each method stands for.
@@ -503,41 +443,4 @@ fn identifier(what: &str, place: Place<'_>) {
 /// A text in backticks, or a word for one that may be a token in the wrong place.
 fn quoted(text: &str) -> String {
     if is_quotable(text) { format!("`{text}`") } else { "this".to_owned() }
-}
-
-/// Adds a header to the places where a token may stand.
-fn header_source(name: &str, scheme: Option<String>, place: Place<'_>, sources: &mut Sources) {
-    let name = name.to_ascii_lowercase();
-    const OTHERS: [&str; 4] = ["content-length", "cookie", "host", "x-request-id"];
-    if !is_token(&name) || OTHERS.contains(&name.as_str()) {
-        let message = format!("{} is not a header that can carry a token", quoted(&name));
-        place.field("header").error(Code::InvalidHeader, message);
-    }
-    if let Some(scheme) = &scheme
-        && !is_token(scheme)
-    {
-        let message = format!("{} is not an authentication scheme", quoted(scheme));
-        place.field("scheme").error(Code::InvalidHeader, message);
-    }
-    let Some(known) = sources.headers.iter_mut().find(|header| *header.name == *name) else {
-        let schemes = scheme.into_iter().map(Into::into).collect();
-        sources.headers.push(HeaderSource { name: name.into(), schemes });
-        return;
-    };
-    match scheme {
-        Some(scheme) if !known.schemes.is_empty() => {
-            if known.schemes.iter().any(|own| own.eq_ignore_ascii_case(&scheme)) {
-                let message = format!("`{name}` with scheme `{scheme}` is listed twice");
-                place.error(Code::Duplicate, message);
-            }
-            known.schemes.push(scheme.into());
-        }
-        None if known.schemes.is_empty() => {
-            place.error(Code::Duplicate, format!("`{name}` is listed twice"));
-        }
-        _ => {
-            let message = format!("`{name}` is listed both with a scheme and without one");
-            place.error(Code::Contradiction, message);
-        }
-    }
 }

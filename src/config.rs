@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::finding::{Code, Noted, Place};
+use crate::source::BasicPart;
 
 /// A value of the configuration: its text, and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -391,6 +392,11 @@ impl Word for RawMethodOverride {
         ("ignore", RawMethodOverride::Ignore),
         ("remove", RawMethodOverride::Remove),
     ];
+}
+
+impl Word for BasicPart {
+    const WORDS: &'static [(&'static str, BasicPart)] =
+        &[("password", BasicPart::Password), ("username", BasicPart::Username)];
 }
 
 /// One of a few words.

@@ -1,11 +1,15 @@
 //! Where a token may stand in a request, and how it is taken out of it.
 
+mod header;
+
 use std::borrow::Cow;
 use std::fmt;
 
+use self::header::HeaderSource;
 use crate::limits;
 use crate::query::{decode, url_without};
 use crate::reading::Reading;
+use crate::source::{Source, WEBSOCKET_PROTOCOL};
 use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
 
 /// The headers that tell of a URL, of which the page or the proxy before may have had a credential:
@@ -32,16 +36,6 @@ pub(crate) struct Sources {
     pub(crate) headers: Vec<HeaderSource>,
     pub(crate) query: Vec<Box<str>>,
     pub(crate) cookies: Vec<Box<str>>,
-}
-
-/// A header that may carry a token.
-#[derive(Clone, Debug)]
-pub(crate) struct HeaderSource {
-    /// In lower case.
-    pub(crate) name: Box<str>,
-    /// The authentication schemes whose credential it is (RFC 9110 section 11.1); with none, the
-    /// whole value is the token.
-    pub(crate) schemes: Vec<Box<str>>,
 }
 
 /// What a request presents.
@@ -91,10 +85,23 @@ impl<'a> Token<'a> {
 }
 
 impl Sources {
-    /// Whether a client can be told to use the `Bearer` scheme (RFC 6750).
-    pub(crate) fn has_bearer(&self) -> bool {
-        let mut schemes = self.headers.iter().flat_map(|header| &header.schemes);
-        schemes.any(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+    /// Sources no two of which overlap.
+    pub(crate) fn new<'s>(all: impl Iterator<Item = &'s Source>) -> Sources {
+        let mut sources = Sources::default();
+        for source in all {
+            match (source, source.header()) {
+                (Source::Cookie(name), _) => sources.cookies.push(name.clone()),
+                (Source::Query(name), _) => sources.query.push(name.clone()),
+                (_, Some(name)) => {
+                    match sources.headers.iter_mut().find(|header| *header.name == *name) {
+                        Some(header) => header.add(source),
+                        None => sources.headers.push(HeaderSource::new(name, source)),
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        sources
     }
 
     /// Takes the one credential that a request presents; of others that are misspelt it knows nothing.
@@ -148,6 +155,12 @@ impl Sources {
             .iter()
             .filter(|header| reading.values(&header.name).any(|value| header.carries(value)))
             .map(|header| &*header.name)
+    }
+
+    /// The list of protocols within a WebSocket without its credentials, or `None` if it carries none.
+    pub(crate) fn protocols_without(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
+        let own = self.headers.iter().find(|header| *header.name == *WEBSOCKET_PROTOCOL)?;
+        own.items_without(reading.values(WEBSOCKET_PROTOCOL))
     }
 
     /// The query without its credentials, or `None` if it carries none.
@@ -266,54 +279,6 @@ fn cookie_value(pair: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }
 
-impl HeaderSource {
-    /// Adds what a header's value presents.
-    ///
-    /// A comma parts credentials, since proxies join repeated headers with one (RFC 9110 section
-    /// 5.3). So a value of several elements, one of them ours, presents several credentials.
-    fn candidates<'a>(&self, value: &'a [u8], candidates: &mut Candidates<'a>) {
-        let value = value.trim_ascii();
-        let elements = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        if value.is_empty() {
-            return;
-        }
-        if self.schemes.is_empty() {
-            elements().for_each(|element| candidates.add_token(Token::new(element.into())));
-        } else if self.token(value) == Some(b"") {
-            candidates.has_scheme_alone = true;
-        } else if elements().any(|element| self.token(element).is_some()) {
-            for element in elements() {
-                let token = self.token(element).and_then(|token| Token::new(token.into()));
-                candidates.add_token(token);
-            }
-        } else if is_one_word(value) {
-            candidates.add_token(None);
-        }
-    }
-
-    /// Whether a value holds a credential of ours, or something that was meant to be one.
-    fn carries(&self, value: &[u8]) -> bool {
-        let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        self.schemes.is_empty()
-            || is_one_word(value)
-            || elements.any(|element| self.token(element).is_some())
-    }
-
-    /// What follows one of the schemes; `None` for another scheme's credential.
-    fn token<'a>(&self, element: &'a [u8]) -> Option<&'a [u8]> {
-        let end = element.iter().position(u8::is_ascii_whitespace).unwrap_or(element.len());
-        let (word, rest) = element.split_at_checked(end)?;
-        let mut schemes = self.schemes.iter();
-        let is_ours = schemes.any(|scheme| scheme.as_bytes().eq_ignore_ascii_case(word));
-        is_ours.then(|| rest.trim_ascii())
-    }
-}
-
-/// Whether a value is empty or one word: a token without its scheme, or a scheme without its token.
-fn is_one_word(value: &[u8]) -> bool {
-    !value.trim_ascii().iter().any(u8::is_ascii_whitespace)
-}
-
 #[derive(Default)]
 struct Candidates<'a> {
     /// The first, or what can be no token in its place.
@@ -352,15 +317,17 @@ mod tests {
     use crate::request::Request;
 
     fn sources() -> Sources {
-        let header = |name: &str, schemes: &[&str]| HeaderSource {
-            name: name.into(),
-            schemes: schemes.iter().map(|scheme| (*scheme).into()).collect(),
+        let header = |name: &str, scheme: &str| {
+            Source::Header(name.into(), Some(scheme.into()).filter(|_| !scheme.is_empty()))
         };
-        Sources {
-            headers: vec![header("authorization", &["Bearer", "Token"]), header("x-key", &[])],
-            query: vec!["key".into()],
-            cookies: vec!["key".into()],
-        }
+        let all = [
+            header("authorization", "Bearer"),
+            header("authorization", "Token"),
+            header("x-key", ""),
+            Source::Query("key".into()),
+            Source::Cookie("key".into()),
+        ];
+        Sources::new(all.iter())
     }
 
     fn find(headers: &[(&str, &[u8])]) -> &'static str {

@@ -21,6 +21,7 @@ use crate::reason::{Class, Reason};
 use crate::request::{Body, Request};
 use crate::response::Wordings;
 use crate::rule::{AmbiguousQuery, Facts, Rule, Rules};
+use crate::source::{Source, WEBSOCKET_PROTOCOL};
 use crate::spelling::{is_like_one, is_same_header};
 use crate::step::Step;
 use crate::target::TargetHeader;
@@ -30,6 +31,8 @@ use crate::template::{Template, Variable};
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) name: Option<Box<str>>,
+    /// Where a token may stand, in the order in which the policy lists it.
+    pub(crate) sources: Vec<Source>,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Authorizer,
     pub(crate) forward_credential: bool,
@@ -371,6 +374,7 @@ impl Engine {
             changes.remove.extend(sources.headers_to_remove(reading).map(Cow::Borrowed));
             query = sources.query_without(reading);
             changes.replace("cookie", sources.cookies_without(reading));
+            changes.replace(WEBSOCKET_PROTOCOL, sources.protocols_without(reading));
             for (name, url) in sources.urls_without_any_like_ours(reading) {
                 if !changes.remove.iter().any(|own| *own == name) {
                     changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(url)));

@@ -43,10 +43,19 @@ pub fn compile(bytes: &[u8]) {
 /// Any request is decided, and whatever it is: a scan of the rules finds the one that the index does; neither
 /// a revoked key more nor a key's scopes less lets more through; and what goes on carries no credential.
 ///
-/// The bytes are lines: method, path, host, `authorization`, `cookie`, `content-type`, `origin`, and the body.
+/// The bytes are lines: method, path, host, `authorization`, `cookie`, `content-type`, `origin`,
+/// `sec-websocket-protocol`, and the body.
 pub fn decide(bytes: &[u8]) {
-    const NAMES: [&str; 7] =
-        [":method", ":path", ":authority", "authorization", "cookie", "content-type", "origin"];
+    const NAMES: [&str; 8] = [
+        ":method",
+        ":path",
+        ":authority",
+        "authorization",
+        "cookie",
+        "content-type",
+        "origin",
+        "sec-websocket-protocol",
+    ];
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let headers: Vec<(&str, &[u8])> = NAMES.into_iter().zip(&mut lines).collect();
     let body = Body::Whole(lines.next().unwrap_or_default());
@@ -142,7 +151,10 @@ fn engine(policy: &Value) -> Engine {
 /// A policy whose one key has the token `a`, with other fields.
 fn policy(other: &Value) -> Engine {
     let mut policy = json!({
-        "credentials": [{"header": "authorization", "scheme": "Bearer"}, {"query": "k"}, {"cookie": "k"}],
+        "credentials": [
+            {"header": "authorization", "scheme": "Bearer"}, {"header": "authorization"}, {"basic": "password"},
+            {"query": "k"}, {"cookie": "k"}, {"websocket_protocol": "k."},
+        ],
         "keys": [key("a", A, &["x:read"])],
         "rules": [
             {"paths": ["/{r}/**"], "require": ["{r}:{action}", "{query.q|x}:read"]},

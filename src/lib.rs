@@ -43,6 +43,7 @@
 
 mod authenticate;
 mod authorize;
+mod base64;
 mod charset;
 mod compile;
 mod condition;
@@ -78,6 +79,7 @@ mod response;
 mod rule;
 mod scope;
 mod session;
+mod source;
 mod spelling;
 mod step;
 mod target;
@@ -105,8 +107,9 @@ pub use request::{Body, Claim, Claims, Request};
 pub use rule::Rule;
 pub use scope::{Scope, ScopeError};
 pub use session::Session;
+pub use source::{BasicPart, Source};
 pub use step::Step;
-pub use view::{Source, UnmetCondition};
+pub use view::UnmetCondition;
 
 #[cfg(test)]
 mod tests {

@@ -16,10 +16,51 @@ pub(crate) struct Wordings {
     content_type: Box<str>,
     body: Body,
     refusals: PerReason<Refusal>,
-    /// What a client is told who presented nothing: scheme and realm (RFC 6750 section 3).
-    challenge: Box<str>,
-    /// What one is told whose credential is not good.
-    invalid_token: Box<str>,
+    challenges: Challenges,
+}
+
+/// How a client is told by what schemes it may present a token (RFC 9110 section 11.6.1).
+#[derive(Clone, Debug)]
+pub(crate) struct Challenges {
+    /// Scheme and realm of each.
+    each: Vec<Box<str>>,
+    /// All of them, for who presented nothing.
+    missing: Box<str>,
+    /// The same for who presented what is not good.
+    invalid: Box<str>,
+}
+
+impl Challenges {
+    /// Those of some schemes, or of `ApiKey` if there are none.
+    pub(crate) fn new<'s>(schemes: impl Iterator<Item = &'s str>, realm: &str) -> Challenges {
+        let mut names: Vec<&str> = Vec::new();
+        for scheme in schemes {
+            if !names.iter().any(|name| name.eq_ignore_ascii_case(scheme)) {
+                names.push(if scheme.eq_ignore_ascii_case("bearer") { "Bearer" } else { scheme });
+            }
+        }
+        if names.is_empty() {
+            names.push("ApiKey");
+        }
+        let each = names.iter().map(|name| [name, " realm=\"", realm, "\""].concat().into());
+        let each: Vec<Box<str>> = each.collect();
+        let missing = each.join(", ").into();
+        let challenges = Challenges { each, missing, invalid: Box::default() };
+        let invalid = challenges.with(", error=\"invalid_token\"").into();
+        Challenges { invalid, ..challenges }
+    }
+
+    /// All of them with what the scheme `Bearer` and its like tell besides (RFC 6750 section 3). `Basic` tells its
+    /// realm only (RFC 7617 section 2).
+    fn with(&self, parameters: &str) -> String {
+        let mut text = String::new();
+        for own in &self.each {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let parameters = if own.starts_with("Basic ") { "" } else { parameters };
+            text.extend([separator, own, parameters]);
+        }
+        text
+    }
 }
 
 /// The body of refusals.
@@ -47,22 +88,18 @@ pub(crate) struct Wording {
 }
 
 impl Wordings {
-    /// `scheme` is that of challenges, `Bearer` or `ApiKey`.
     pub(crate) fn new(
-        scheme: &str,
-        realm: &str,
+        challenges: Challenges,
         content_type: Box<str>,
         body: Body,
         wordings: &PerReason<Wording>,
     ) -> Wordings {
-        let challenge = [scheme, " realm=\"", realm, "\""].concat();
-        let invalid_token = [&challenge, ", error=\"invalid_token\""].concat().into();
         let refusals = PerReason::new(|reason| {
             let wording = wordings[reason].clone();
             let body = body.fixed(&wording, reason);
             Refusal { wording, body }
         });
-        Wordings { content_type, body, refusals, challenge: challenge.into(), invalid_token }
+        Wordings { content_type, body, refusals, challenges }
     }
 
     /// The response in the proxy's own name.
@@ -95,7 +132,7 @@ impl Wordings {
         Reply { status: said.status(), headers, body, grpc_status }
     }
 
-    /// The `WWW-Authenticate` of a refusal (RFC 6750 section 3).
+    /// The `WWW-Authenticate` of a refusal.
     fn challenge(
         &self,
         status: u16,
@@ -105,17 +142,15 @@ impl Wordings {
     ) -> Option<Cow<'_, str>> {
         match (status, reason) {
             (401, _) if reason.class() == Class::Unauthorized && found.presented => {
-                Some(Cow::Borrowed(&self.invalid_token))
+                Some(Cow::Borrowed(&self.challenges.invalid))
             }
-            (401, _) => Some(Cow::Borrowed(&self.challenge)),
+            (401, _) => Some(Cow::Borrowed(&self.challenges.missing)),
             (403, Reason::InsufficientScope) => {
-                let mut challenge = [&self.challenge, ", error=\"insufficient_scope\""].concat();
+                let mut parameters = ", error=\"insufficient_scope\"".to_owned();
                 if !scopes.is_empty() && scopes.len() <= limits::CHALLENGE_BYTES {
-                    challenge += ", scope=\"";
-                    challenge += scopes;
-                    challenge += "\"";
+                    parameters.extend([", scope=\"", scopes, "\""]);
                 }
-                Some(Cow::Owned(challenge))
+                Some(Cow::Owned(self.challenges.with(&parameters)))
             }
             _ => None,
         }

@@ -9,19 +9,8 @@ use crate::keyring::Key;
 use crate::origin::Origin;
 use crate::path::{EncodedSlashes, Normalization, Path, PathTemplate, Segment};
 use crate::rule::{HostPattern, Requirement, Rule, RuleAccess};
+use crate::source::Source;
 use crate::template::{Part, Template, Variable};
-
-/// A place where a token may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source<'e> {
-    /// A cookie of that name.
-    Cookie(&'e str),
-    /// A header, in lower case, and the authentication schemes before the token; without any the
-    /// whole value is the token.
-    Header(&'e str, &'e [Box<str>]),
-    /// A parameter of the query.
-    Query(&'e str),
-}
 
 /// A condition and who does not meet it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +24,9 @@ pub struct UnmetCondition<'d> {
 }
 
 impl Engine {
-    /// The places where a token may stand: headers, then parameters of the query, then cookies.
-    pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
-        let sources = &self.authenticator.sources;
-        let headers = sources.headers.iter();
-        let headers = headers.map(|own| Source::Header(&own.name, &own.schemes));
-        let query = sources.query.iter().map(|name| Source::Query(name));
-        headers.chain(query).chain(sources.cookies.iter().map(|name| Source::Cookie(name)))
+    /// The places where a token may stand, in the order in which the policy lists them.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// The keys, in the order in which the policy names them.
@@ -263,15 +248,14 @@ mod tests {
             ]
         }"#;
         let engine = Engine::compile(policy, &Environment::default()).unwrap();
-        let sources: Vec<_> = engine.sources().collect();
-        let bearer = ["Bearer".into()];
+        let sources = engine.sources().iter().map(Source::to_string);
         let expected = [
-            Source::Header("authorization", &bearer),
-            Source::Header("x-key", &[]),
-            Source::Query("k"),
-            Source::Cookie("c"),
+            "`authorization` with scheme `Bearer`",
+            "`x-key`",
+            "query parameter `k`",
+            "cookie `c`",
         ];
-        assert_eq!(sources, expected);
+        assert_eq!(sources.collect::<Vec<_>>(), expected);
         assert!(engine.methods().any(|own| own == ("PURGE", "delete")));
         assert!(!engine.needs_pepper());
         let peppered = String::from_utf8_lossy(policy).replacen("sha256:", "hmac-sha256:", 1);

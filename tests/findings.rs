@@ -551,9 +551,9 @@ fn a_realm_is_printable() {
 }
 
 #[test]
-fn a_credential_source_is_one_of_three() {
+fn a_credential_source_is_one_of_five() {
     const ONE: &str = "contradiction /credentials/0: a credential source is one of `header` (with or \
-                       without `scheme`), `query` and `cookie`";
+                       without `scheme`), `query`, `cookie`, `basic` and `websocket_protocol`";
     check(
         &[
             ("[{}]", &[ONE]),
@@ -561,6 +561,59 @@ fn a_credential_source_is_one_of_three() {
             (r#"[{"header": "x", "query": "y"}]"#, &[ONE]),
             (r#"[{"query": "y", "scheme": "Bearer"}]"#, &[ONE]),
             (r#"[{"query": "y", "cookie": "z"}]"#, &[ONE]),
+            (r#"[{"basic": "username", "header": "authorization"}]"#, &[ONE]),
+            (r#"[{"basic": "username", "scheme": "Basic"}]"#, &[ONE]),
+            (r#"[{"websocket_protocol": "a", "cookie": "z"}]"#, &[ONE]),
+            (
+                r#"[{"basic": "user"}]"#,
+                &[
+                    "invalid_value /credentials/0/basic: `user` is not one of `password`, `username` \
+                   (did you mean `username`?)",
+                ],
+            ),
+            (
+                r#"[{"basic": ["username", "password"]}]"#,
+                &["wrong_type /credentials/0/basic: expected a string, found a list"],
+            ),
+            (
+                r#"[{"basic": "username"}, {"header": "x-key"}, {"basic": "password"}]"#,
+                &[
+                    "contradiction /credentials/2: `basic: password` and `basic: username` could take \
+                   two tokens from one text",
+                ],
+            ),
+            (
+                r#"[{"basic": "username"}, {"basic": "username"}]"#,
+                &["duplicate /credentials/1: `basic: username` is listed twice"],
+            ),
+            (
+                r#"[{"basic": "username"}, {"header": "Authorization", "scheme": "basic"}]"#,
+                &["contradiction /credentials/1: `authorization` with scheme `basic` and `basic: \
+                   username` could take two tokens from one text"],
+            ),
+            (
+                r#"[{"basic": "username"}, {"header": "authorization", "scheme": "Bearer"}, {"header": "authorization"}]"#,
+                &[],
+            ),
+            (
+                r#"[{"websocket_protocol": "api-key."}, {"websocket_protocol": "api-key."}]"#,
+                &["duplicate /credentials/1: `websocket_protocol: api-key.` is listed twice"],
+            ),
+            (
+                r#"[{"websocket_protocol": "api-key."}, {"websocket_protocol": "api-"}]"#,
+                &[
+                    "contradiction /credentials/1: `websocket_protocol: api-` and `websocket_protocol: \
+                   api-key.` could take two tokens from one text",
+                ],
+            ),
+            (
+                r#"[{"websocket_protocol": "api-key."}, {"header": "Sec-WebSocket-Protocol"}]"#,
+                &[
+                    "contradiction /credentials/1: `sec-websocket-protocol` and `websocket_protocol: \
+                   api-key.` could take two tokens from one text",
+                ],
+            ),
+            (r#"[{"websocket_protocol": "api-key."}, {"websocket_protocol": "Api-Key."}]"#, &[]),
             (
                 r#"["authorization"]"#,
                 &["wrong_type /credentials/0: expected an object, found a string"],
@@ -587,10 +640,7 @@ fn a_credential_source_is_one_of_three() {
             ),
             (
                 r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization"}]"#,
-                &[
-                    "contradiction /credentials/1: `authorization` is listed both with a scheme and \
-                     without one",
-                ],
+                &[],
             ),
             (
                 r#"[{"header": "authorization", "scheme": "Bearer"}, {"header": "authorization", "scheme": "Token"}]"#,
@@ -612,6 +662,16 @@ fn a_credential_source_is_one_of_three() {
     for json in [r#"[{"header": "x", "scheme": ""}]"#, r#"[{"header": "x", "scheme": "Bearer "}]"#]
     {
         assert_eq!(places(&sources(json)), ["invalid_header /credentials/0/scheme"], "{json}");
+    }
+    for json in [
+        r#"[{"websocket_protocol": ""}]"#,
+        r#"[{"websocket_protocol": "api key."}]"#,
+        r#"[{"websocket_protocol": "api-key,"}]"#,
+        r#"[{"websocket_protocol": "key:"}]"#,
+        r#"[{"websocket_protocol": "schlüssel."}]"#,
+    ] {
+        let expected = ["invalid_header /credentials/0/websocket_protocol"];
+        assert_eq!(places(&sources(json)), expected, "{json}");
     }
     for json in [r#"[{"cookie": ""}]"#, r#"[{"cookie": "a;b"}]"#, r#"[{"cookie": "a=b"}]"#] {
         assert_eq!(places(&sources(json)), ["invalid_header /credentials/0/cookie"], "{json}");

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and what a policy lacks is `null`"
 )]
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use latchkey::{Engine, Environment, Reason};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -523,11 +524,14 @@ fn pass_for_one_header(one: &str, other: &str) -> bool {
 /// Whether some upstream finds a credential where we read none.
 fn has_a_misspelt_credential(policy: &Value, asked: &Asked) -> bool {
     items(&policy["credentials"]).iter().any(|source| {
-        let is_header = source["header"].is_string()
-            && asked.headers.iter().any(|(name, _)| {
-                *name != text(&source["header"])
-                    && pass_for_one_header(name, text(&source["header"]))
-            });
+        let header = match source["websocket_protocol"].is_string() {
+            true => Some("sec-websocket-protocol"),
+            false => source["header"].as_str(),
+        };
+        let is_header = header.is_some_and(|own| {
+            let mut names = asked.headers.iter().map(|(name, _)| *name);
+            names.any(|name| name != own && pass_for_one_header(name, own))
+        });
         let cookies = asked.values("cookie").join("; ");
         let is_cookie = cookies.split("; ").any(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
@@ -663,33 +667,84 @@ fn presented(policy: &Value, asked: &Asked) -> Vec<String> {
             let pairs = asked.values("cookie").join("; ");
             let pairs = pairs.split("; ").filter_map(|pair| pair.split_once('='));
             found.extend(pairs.filter(|(own, _)| *own == name).map(|(_, value)| value.to_owned()));
-        } else if let Some(scheme) = source["scheme"].as_str() {
-            for value in asked.values(text(&source["header"])) {
-                if value.eq_ignore_ascii_case(scheme) {
-                    // None beside another, and nothing good alone.
-                    schemes_alone.push(" ".to_owned());
-                    continue;
-                }
-                for value in value.split(',').map(str::trim) {
-                    match value.split_once(' ') {
-                        Some((word, token)) if word.eq_ignore_ascii_case(scheme) => {
-                            found.push(token.trim().to_owned());
-                        }
-                        Some(_) => {}
-                        None if value.is_empty() => {}
-                        // A word alone: a token without its scheme.
-                        None => found.push(" ".to_owned()),
-                    }
-                }
-            }
-        } else {
-            for value in asked.values(text(&source["header"])) {
-                found.extend(value.split(',').map(|value| value.trim().to_owned()));
-            }
+        } else if let Some(prefix) = source["websocket_protocol"].as_str() {
+            let items = asked.values("sec-websocket-protocol").join(",");
+            let items = items.split(',').map(str::trim);
+            found.extend(items.filter_map(|item| item.strip_prefix(prefix)).map(str::to_owned));
+        }
+    }
+    for header in ["authorization", "x-key"] {
+        for value in asked.values(header) {
+            in_header(policy, header, value, &mut found, &mut schemes_alone);
         }
     }
     found.retain(|token| !token.is_empty());
     if found.is_empty() { schemes_alone } else { found }
+}
+
+/// What a value of a header presents; a blank stands for what can be no token.
+fn in_header(
+    policy: &Value,
+    header: &str,
+    value: &str,
+    found: &mut Vec<String>,
+    schemes_alone: &mut Vec<String>,
+) {
+    let all = items(&policy["credentials"]).iter();
+    let is_here = |source: &&Value| {
+        source["header"] == header || (source["basic"].is_string() && header == "authorization")
+    };
+    let sources: Vec<&Value> = all.filter(is_here).collect();
+    let is_bare = |source: &&Value| source["scheme"].is_null() && source["basic"].is_null();
+    let takes_bare = sources.iter().any(is_bare);
+    if sources.iter().all(is_bare) {
+        let texts = value.split(',').map(|text| text.trim().to_owned());
+        found.extend(texts.filter(|_| takes_bare));
+        return;
+    }
+    let source_of = |word: &str| {
+        sources.iter().find(|source| {
+            let scheme = source["scheme"].as_str().unwrap_or("Basic");
+            !is_bare(source) && word.eq_ignore_ascii_case(scheme)
+        })
+    };
+    if source_of(value).is_some() {
+        // None beside another, and nothing good alone.
+        schemes_alone.push(" ".to_owned());
+        return;
+    }
+    let mut tokens = Vec::new();
+    for (index, element) in value.split(',').map(str::trim).enumerate() {
+        let (word, rest) = element.split_once(' ').unwrap_or((element, ""));
+        let is_parameter = index > 0 && element.contains('=') && !element.ends_with('=');
+        tokens.push(match source_of(word) {
+            Some(source) if source["basic"].is_string() => {
+                Some(in_basic(rest.trim(), text(&source["basic"])))
+            }
+            Some(_) => Some(rest.trim().to_owned()),
+            None if takes_bare && rest.is_empty() && !is_parameter => {
+                Some(element.to_owned()).filter(|element| !element.is_empty())
+            }
+            None => None,
+        });
+    }
+    if tokens.iter().any(Option::is_some) {
+        found.extend(tokens.into_iter().map(|token| token.unwrap_or(" ".to_owned())));
+    } else if !value.is_empty() && !value.contains(' ') {
+        // A word alone: a token without its scheme.
+        found.push(" ".to_owned());
+    }
+}
+
+/// A part of what `Basic` carries.
+fn in_basic(encoded: &str, part: &str) -> String {
+    let decoded = BASE64_STANDARD.decode(encoded).unwrap_or_default();
+    let decoded = String::from_utf8_lossy(&decoded).into_owned();
+    match (decoded.split_once(':'), part) {
+        (None, _) => " ".to_owned(),
+        (Some((username, _)), "username") => username.to_owned(),
+        (Some((_, password)), _) => password.to_owned(),
+    }
 }
 
 /// Whether a token has the shape of a type, where every key has a type and every type a prefix.
@@ -969,6 +1024,14 @@ fn policy() -> impl Strategy<Value = Value> {
         select(vec!["authorize", "authorize", "ignore", "remove"]),
         (select(vec!["strict", "strict", "normalize"]), select(vec!["refuse", "keep"])),
         select(vec![json!({}), json!({"SEARCH": "read"}), json!({"POST": "write"})]),
+        subsequence(
+            vec![
+                json!({"basic": "username"}),
+                json!({"header": "authorization"}),
+                json!({"websocket_protocol": "p."}),
+            ],
+            0..=3,
+        ),
     )
         .prop_map(
             |(
@@ -979,14 +1042,17 @@ fn policy() -> impl Strategy<Value = Value> {
                 by_override,
                 (paths, slashes),
                 methods,
+                more,
             )| {
+                let mut sources = vec![
+                    json!({"header": "authorization", "scheme": "Bearer"}),
+                    json!({"header": "x-key"}),
+                    json!({"query": "k"}),
+                    json!({"cookie": "c"}),
+                ];
+                sources.extend(more);
                 let mut policy = json!({
-                    "credentials": [
-                        {"header": "authorization", "scheme": "Bearer"},
-                        {"header": "x-key"},
-                        {"query": "k"},
-                        {"cookie": "c"},
-                    ],
+                    "credentials": sources,
                     "key_types": types,
                     "keys": keys,
                     "rules": rules,
@@ -1046,7 +1112,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         ]),
     );
     let token = select(vec!["t0", "t1", "t2", "t3", "t4", "t5"]);
-    let credential = (token, 0..28_usize).prop_map(|(token, way)| match way {
+    let credential = (token, 0..34_usize).prop_map(|(token, way)| match way {
         0..=9 => (vec![], vec![("authorization", format!("Bearer {token}"))]),
         10 => (vec![], vec![("authorization", format!("bEARER  {token}"))]),
         11 | 12 => (vec![], vec![("x-key", token.to_owned())]),
@@ -1063,6 +1129,18 @@ fn asked() -> impl Strategy<Value = Asked> {
         23 => (vec!["k", "k="], vec![("cookie", format!("c=; c={token}"))]),
         24 => (vec!["k=t+0"], vec![("x-key", String::new())]),
         25 => (vec![], vec![("authorization", "Bearer".to_owned())]),
+        26 => {
+            let encoded = BASE64_STANDARD.encode(format!("{token}:t0"));
+            (vec![], vec![("authorization", format!("Basic {encoded}"))])
+        }
+        27 => {
+            let encoded = BASE64_STANDARD.encode(format!(":{token}"));
+            (vec![], vec![("authorization", format!("basic {encoded}, {token}"))])
+        }
+        28 => (vec![], vec![("authorization", format!("Basic {token}"))]),
+        29 => (vec![], vec![("authorization", format!("Digest a={token}, {token}=b"))]),
+        30 => (vec![], vec![("sec-websocket-protocol", format!("a, p.{token}"))]),
+        31 => (vec![], vec![("sec-websocket-protocol", "p., p.t1 ,P.t0".to_owned())]),
         _ => (vec![], vec![]),
     });
     let second = prop::option::weighted(
@@ -1072,6 +1150,7 @@ fn asked() -> impl Strategy<Value = Asked> {
             ("x_key", "t0".to_owned()),
             ("x.key", "t1".to_owned()),
             ("x-key", String::new()),
+            ("sec_websocket_protocol", "a".to_owned()),
             ("cookie", "c=t1".to_owned()),
             ("cookie", "c=".to_owned()),
             ("cookie", "C=t1".to_owned()),
@@ -1415,7 +1494,8 @@ fn push(list: &mut Value, item: Value) {
 fn with_token(requests: &[Asked], token: &str) -> Vec<Asked> {
     let with = |asked: &Asked| {
         let mut asked = asked.clone();
-        asked.headers.retain(|(name, _)| !["authorization", "x-key", "cookie"].contains(name));
+        let own = ["authorization", "x-key", "cookie", "sec-websocket-protocol"];
+        asked.headers.retain(|(name, _)| !own.contains(name));
         asked.query.retain(|pair| !pair.starts_with(['k', '%']));
         asked.headers.push(("authorization", format!("Bearer {token}")));
         asked

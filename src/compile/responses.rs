@@ -2,13 +2,13 @@
 
 use super::{Known, template};
 use crate::config::{Fields, Json, Node, Object, Whole};
-use crate::credential::Sources;
 use crate::finding::{Code, Place};
 use crate::http::{is_field_value, is_token};
 use crate::limits;
 use crate::reason::{Class, PerReason, Reason};
-use crate::response::{Body, Wording, Wordings, json_escaped};
+use crate::response::{Body, Challenges, Wording, Wordings, json_escaped};
 use crate::rule::RuleWording;
+use crate::source::Source;
 use crate::template::{Part, Template, Variable, Vocabulary};
 
 /// Headers that belong to the message's framing or routing (RFC 9110 section 7.6.1), or to the client.
@@ -67,7 +67,7 @@ impl Known {
     }
 }
 
-pub(super) fn errors(policy: &Object<'_, '_>, realm: &str, sources: &Sources) -> Wordings {
+pub(super) fn errors(policy: &Object<'_, '_>, realm: &str, sources: &[Source]) -> Wordings {
     const FIELDS: [&str; 6] =
         ["content_type", "body", "unauthorized", "forbidden", "bad_request", "reasons"];
     let errors = policy.node("errors");
@@ -93,8 +93,8 @@ pub(super) fn errors(policy: &Object<'_, '_>, realm: &str, sources: &Sources) ->
     if let Some(fields) = errors.and_then(|errors| errors.entries("reasons")) {
         reword_reasons(&fields, &mut wordings);
     }
-    let scheme = if sources.has_bearer() { "Bearer" } else { "ApiKey" };
-    Wordings::new(scheme, realm, content_type.into(), body, &wordings)
+    let schemes = sources.iter().filter_map(Source::scheme);
+    Wordings::new(Challenges::new(schemes, realm), content_type.into(), body, &wordings)
 }
 
 fn reword_reasons(fields: &Fields<'_, '_>, wordings: &mut PerReason<Wording>) {

@@ -43,12 +43,13 @@ impl LogLine {
 }
 
 /// The headers in which a credential may be left.
-pub const LEFT: [&str; 10] = [
+pub const LEFT: [&str; 11] = [
     ":path",
     "authorization",
     "cookie",
     "hx-current-url",
     "referer",
+    "sec-websocket-protocol",
     "x-api-key",
     "x-auth-token",
     "x-forwarded-url",

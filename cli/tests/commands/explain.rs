@@ -266,7 +266,7 @@ fn a_request_ends_at_the_step_that_decides() {
         (
             &["-H", &key("2")],
             "/maybe",
-            "deny  conditions  {\"plan\":\"pro\"} is not met",
+            "deny  conditions  `plan` must be `pro`; the key has `free`",
             "deny condition_failed key:free",
         ),
         (
@@ -367,6 +367,22 @@ fn a_command_of_curl_is_taken_as_it_was_copied() {
     let upload = [&explain[..], &["-T", "body", "https://a.org/x"]].concat();
     let output = TestCommand::new(&directory, "").arguments(&upload).everything();
     assert!(output.contains("PUT https://a.org/x\n"), "{output}");
+}
+
+#[test]
+fn no_part_of_a_request_shows_its_token() {
+    let directory = super::directory();
+    let policy = "credentials: [{basic: username}, {websocket_protocol: k.}]\nkeys: []\n";
+    directory.write("policy.yaml", policy);
+    // `secret-token:other-secret`
+    let basic = "authorization: Basic c2VjcmV0LXRva2VuOm90aGVyLXNlY3JldA==";
+    for header in [basic, "sec-websocket-protocol: a, k.secret-token"] {
+        let url = "https://a.org/secret-token?x=other-secret&y=secret-token";
+        let arguments = ["explain", "policy.yaml", "-H", header, url];
+        let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+        assert!(output.contains("deny unknown_key"), "{output}");
+        assert!(!output.contains("secret-token") && !output.contains("c2Vj"), "{output}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What an explanation must not show: the tokens that the request presents.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use latchkey::Engine;
+use latchkey::{Engine, Source};
 use percent_encoding::percent_decode_str;
 
 use crate::cases::Headers;
@@ -38,6 +38,12 @@ impl<'e> Redaction<'e> {
                     tokens
                         .extend(inner.into_iter().flatten().map(|(_, own)| own.trim().to_owned()));
                     tokens.extend(part.split_once(' ').into_iter().flat_map(|(_, own)| basic(own)));
+                    // Behind the prefix of a WebSocket's protocol.
+                    let behind = |source: &Source| match source {
+                        Source::WebSocketProtocol(prefix) => part.strip_prefix(&**prefix),
+                        _ => None,
+                    };
+                    tokens.extend(engine.sources().iter().filter_map(behind).map(str::to_owned));
                 }
             }
         }

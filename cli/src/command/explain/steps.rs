@@ -191,7 +191,7 @@ impl Story<'_> {
             }
             (Some(Reason::MissingCredential), _) => "none is presented",
             (Some(Reason::MalformedCredential), _) => {
-                "what is presented cannot be a token, by its scheme, length, characters, prefix or format"
+                "what is presented cannot be a token, by its scheme, encoding, length, characters, prefix or format"
             }
             _ => "one is presented",
         }
