@@ -48,7 +48,7 @@ impl Suite {
         let raw: File = document::load_as(file)?;
         let place = file.display();
         let policy = match (&raw.policy, &raw.policy_file) {
-            (Some(policy), None) => policy.to_json()?.into_bytes(),
+            (Some(policy), None) => Policy::of(file, policy.clone(), None)?.to_json()?,
             (None, Some(other)) => Policy::load(&beside(file, other), None)?.to_json()?,
             (None, None) => bail!("{place}: `policy` or `policy_file` is missing"),
             (Some(_), Some(_)) => bail!("{place}: `policy` and `policy_file` exclude each other"),

@@ -1,5 +1,7 @@
 //! Policy files: YAML or JSON for people, compact JSON for the core.
 
+mod rules;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
@@ -9,6 +11,7 @@ use latchkey::{Engine, Environment, Remark, Severity};
 use crate::document::{self, Document, Fields, Malformed};
 use crate::finding::Finding;
 use crate::place;
+use rules::RuleFiles;
 
 /// The files that a command takes a policy from.
 #[derive(Args, Debug)]
@@ -32,12 +35,14 @@ impl PolicyFiles {
     }
 }
 
-/// A policy as its author wrote it, the keys of a keys file joined to its own.
+/// A policy as its author wrote it, the keys of a keys file joined to its own, and the rules of other files in the
+/// place of their names.
 #[derive(Clone, Debug)]
 pub struct Policy {
     file: PathBuf,
     document: Document,
     joined: Option<JoinedKeys>,
+    rules: RuleFiles,
 }
 
 /// A policy as it goes to a proxy: without the `name`, `created` and `hint` of its keys, which are for people.
@@ -68,16 +73,19 @@ impl Policy {
         Policy::of(file, document, keys.transpose()?)
     }
 
-    /// The policy `document`, which came from `file`; the keys of a keys file come after its own.
+    /// The policy `document`, which came from `file`, with the rules of the files that it names; the keys of a
+    /// keys file come after its own.
     ///
     /// # Errors
-    /// There is no list to join to: one line with the file.
+    /// There is no list to join to, or the rules of a file that it names cannot be had: one line with the file.
     pub fn of(
         file: &Path,
         document: Document,
         keys: Option<(&Path, Vec<Document>)>,
     ) -> Result<Policy> {
-        let mut policy = Policy { file: file.to_owned(), document, joined: None };
+        let mut document = document;
+        let rules = RuleFiles::join(file, &mut document)?;
+        let mut policy = Policy { file: file.to_owned(), document, joined: None, rules };
         if let Some((file, keys)) = keys {
             policy.join(file, keys)?;
         }
@@ -160,6 +168,9 @@ impl Policy {
     /// The file that a pointer into this policy points into, and the pointer there.
     #[must_use]
     pub fn source(&self, pointer: &str) -> (&Path, String) {
+        if let Some((file, pointer)) = self.rules.source(pointer) {
+            return (file.unwrap_or(&self.file), pointer);
+        }
         if let Some(joined) = &self.joined {
             let (index, rest) = match pointer.strip_prefix("/keys/") {
                 None => ("", ""),

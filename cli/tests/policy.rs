@@ -72,6 +72,86 @@ fn what_cannot_be_joined_is_refused() {
 }
 
 #[test]
+fn rules_of_several_files_come_in_order() {
+    let directory = Directory::new();
+    directory.write("generated.yaml", "rules: [{name: a}, {name: b}]\n");
+    directory.write("none.json", r#"{"rules": []}"#);
+    directory.write("own.yaml", "rules: [{name: c}]\n");
+    directory.write("both.yaml", "rules_from: [none.json, own.yaml]\n");
+    for from in ["[generated.yaml, none.json, own.yaml]", "[generated.yaml, both.yaml]"] {
+        let policy = format!("realm: x\nrules_from: {from}\nkeys: []\n");
+        let policy = directory.write("policy.yaml", &policy);
+        let joined = r#"{"realm":"x","rules":[{"name":"a"},{"name":"b"},{"name":"c"}],"keys":[]}"#;
+        assert_eq!(json(&directory, &policy, None).unwrap(), joined);
+        let policy = Policy::load(&policy, None).unwrap();
+        for (pointer, file, own) in [
+            ("/rules/1/paths/0", "generated.yaml", "/rules/1/paths/0"),
+            ("/rules/2", "own.yaml", "/rules/0"),
+            ("/rules/2/where/a~1b", "own.yaml", "/rules/0/where/a~1b"),
+            ("/rules", "policy.yaml", "/rules_from"),
+            ("/rulesets", "policy.yaml", "/rulesets"),
+            ("/realm", "policy.yaml", "/realm"),
+        ] {
+            let (source, at) = policy.source(pointer);
+            assert_eq!((source.file_name().unwrap(), at.as_str()), (file.as_ref(), own));
+        }
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_had_are_refused() {
+    let directory = Directory::new();
+    directory.write("rules.yaml", "rules: []\n");
+    directory.write("list.yaml", "- paths: [/]\n");
+    directory.write("text.yaml", "rules: all\n");
+    directory.write("other.yaml", "rules: []\nkeys: []\n");
+    directory.write("empty.yaml", "{}\n");
+    directory.write("broken.yaml", "rules: [\n");
+    directory.write("both.yaml", "rules: []\nrules_from: [rules.yaml]\n");
+    directory.write("twice.yaml", "rules_from: [rules.yaml]\n");
+    directory.write("circle.yaml", "rules_from:\n- rules.yaml\n- back.yaml\n");
+    directory.write("back.yaml", "rules_from: [circle.yaml]\n");
+    const BOTH: &str = "`rules` and `rules_from` cannot both stand in one file: put the rules into a file of their own, \
+                        and name it where they come";
+    for (from, message) in [
+        ("rules.yaml", "policy.yaml:1:1: `rules_from` must be a list of files"),
+        ("[]", "policy.yaml:1:1: a list without files"),
+        ("[rules.yaml, [a]]", "policy.yaml:1:26: a file is named by a text"),
+        (
+            "[none.yaml]",
+            "policy.yaml:1:14: cannot read `none.yaml`: No such file or directory (os error 2)",
+        ),
+        (
+            "[rules.yaml, ./rules.yaml]",
+            "policy.yaml:1:26: the rules of `./rules.yaml` are named twice",
+        ),
+        ("[rules.yaml, twice.yaml]", "twice.yaml:1:14: the rules of `rules.yaml` are named twice"),
+        ("[policy.yaml]", "policy.yaml:1:14: `policy.yaml` leads back to itself"),
+        ("[circle.yaml]", "back.yaml:1:14: `circle.yaml` leads back to itself"),
+        ("[broken.yaml]", "broken.yaml:2:1: "),
+        (
+            "[list.yaml]",
+            "list.yaml:1:1: a file of rules must be an object with a list `rules`, or `rules_from`",
+        ),
+        (
+            "[empty.yaml]",
+            "empty.yaml:1:1: a file of rules must be an object with a list `rules`, or `rules_from`",
+        ),
+        ("[text.yaml]", "text.yaml:1:1: `rules` must be a list"),
+        ("[other.yaml]", "other.yaml:2:1: unknown field `keys`, expected `rules` or `rules_from`"),
+        ("[both.yaml]", &format!("both.yaml:2:1: {BOTH}")),
+        ("[rules.yaml]\nrules: []", &format!("policy.yaml:1:1: {BOTH}")),
+    ] {
+        let policy = directory.write("policy.yaml", &format!("rules_from: {from}\n"));
+        let error = json(&directory, &policy, None).unwrap_err();
+        assert!(
+            error == message || message.ends_with(": ") && error.starts_with(message),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let directory = Directory::new();
     let error = json(&directory, &directory.path().join("none.yaml"), None).unwrap_err();

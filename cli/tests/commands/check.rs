@@ -120,6 +120,41 @@ fn check_names_the_file_that_a_key_came_from() {
 }
 
 #[test]
+fn check_names_the_file_that_a_rule_came_from() {
+    let directory = directory();
+    directory.write("generated.yaml", "rules:\n- {paths: [/a]}\n- {paths: [/b]}\n");
+    directory.write("own.yaml", "rules:\n- {paths: [/b]}\n- paths: [/c]\n  acess: deny\n");
+    let policy =
+        "credentials: [{header: x-key}]\nkeys: []\nrules_from: [generated.yaml, own.yaml]\n";
+    directory.write("policy.yaml", policy);
+    TestCommand::new(&directory, "check policy.yaml").prints(
+        3,
+        "own.yaml:4:3: error[unknown_field]: unknown field `acess` (at /rules/1/acess)\n  \
+         help: did you mean `access`?\n1 error, 0 warnings\n",
+        "",
+    );
+    directory.write("own.yaml", "rules:\n- {paths: [/b]}\n");
+    TestCommand::new(&directory, "check policy.yaml").prints(
+        0,
+        "own.yaml:2:3: warning[unreachable_rule]: this rule never matches: what it matches is taken by \
+         `rules[1]` before it (at /rules/0)\n  \
+         help: the first rule that matches decides; move the narrower one up\n0 errors, 1 warning\n",
+        "",
+    );
+    directory.write("policy.yaml", &policy.replace("own.yaml", "mine.yaml"));
+    let json = TestCommand::new(&directory, "check policy.yaml --format json").everything();
+    let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        findings,
+        serde_json::json!([{
+            "file": "policy.yaml", "line": 3, "column": 30, "severity": "error", "code": "missing_file",
+            "pointer": "/rules_from/1", "help": null,
+            "message": "cannot read `mine.yaml`: No such file or directory (os error 2)",
+        }])
+    );
+}
+
+#[test]
 fn check_denies_warnings_if_told_to() {
     let directory = directory();
     let key = format!("{{id: a, hash: '{HASH}', scopes: [], attributes: {{plan: pro}}}}");
