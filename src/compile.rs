@@ -177,6 +177,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         .chain(of_sources)
         .chain(of_cookies)
         .chain(read.flat_map(Template::header_names))
+        .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|own| &*own.name))
         .map(Into::into)
         .collect();
 
@@ -327,7 +328,8 @@ impl Known {
             } else if matches!(subject, Subject::Attribute(_)) {
                 self.attribute(name, node.place);
             }
-            conditions.push(Condition { subject, choices: choices(node, paths) });
+            let (is_negated, choices) = wanted(node, paths);
+            conditions.push(Condition { subject, is_negated, choices });
         }
         conditions
     }
@@ -345,8 +347,24 @@ impl Known {
     }
 }
 
+/// What a condition asks for: one of some values, or under `not` none of them.
+fn wanted(node: Node<'_, '_>, paths: &[PathTemplate]) -> (bool, Vec<Template>) {
+    if !node.raw.get().starts_with('{') {
+        return (false, choices(node, paths, "no key could meet"));
+    }
+    let fields = node.object(&["not"]);
+    let not = fields.as_ref().and_then(|fields| {
+        let not = fields.node("not");
+        if not.is_none() {
+            fields.missing("not").help("such as `{not: [free]}`");
+        }
+        not
+    });
+    (true, not.map(|not| choices(not, paths, "every key meets")).unwrap_or_default())
+}
+
 /// The values of a condition: one string, or a list of them.
-fn choices(node: Node<'_, '_>, paths: &[PathTemplate]) -> Vec<Template> {
+fn choices(node: Node<'_, '_>, paths: &[PathTemplate], who: &str) -> Vec<Template> {
     if !node.raw.get().starts_with('[') {
         let text: Option<String> = node.read();
         let template =
@@ -359,7 +377,7 @@ fn choices(node: Node<'_, '_>, paths: &[PathTemplate]) -> Vec<Template> {
         return Vec::new();
     }
     if values.is_empty() {
-        node.place.error(Code::Empty, "no key could meet a condition without values");
+        node.place.error(Code::Empty, format!("{who} a condition without values"));
     }
     let compile =
         |(place, text): &(Place<'_>, String)| template_of(Vocabulary::Request, text, *place, paths);

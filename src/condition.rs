@@ -3,10 +3,12 @@
 use crate::identity::Identity;
 use crate::template::{Template, Values, Variable};
 
-/// A property that a key must have, and the values of which it must have one.
+/// A property that a key must have, and the values of which it must have one, or none.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) subject: Subject,
+    /// Whether it must have none of them.
+    pub(crate) is_negated: bool,
     pub(crate) choices: Vec<Template>,
 }
 
@@ -43,18 +45,21 @@ impl Condition {
     /// Whether who asks meets the condition.
     ///
     /// A choice that stands for several values, a repeated parameter say, is met only by a key whose
-    /// property equals each of them: an upstream may read any.
+    /// property equals each of them, or none of them: an upstream may read any. Who lacks the property meets
+    /// nothing, nor does anybody where a value is missing.
     pub(crate) fn is_met<'v>(
         &'v self,
         identity: Identity<'_>,
         values: impl Fn(&Variable) -> Values<'v>,
     ) -> bool {
         let Some(own) = self.subject.of(identity) else { return false };
-        self.choices.iter().any(|choice| match choice.as_literal() {
-            Some(text) => text == own,
+        let is_right = |text: &str| (text == own) != self.is_negated;
+        let mut choices = self.choices.iter().map(|choice| match choice.as_literal() {
+            Some(text) => is_right(text),
             None => {
-                choice.expand(&values).is_some_and(|texts| texts.iter().all(|text| text == own))
+                choice.expand(&values).is_some_and(|texts| texts.iter().all(|own| is_right(own)))
             }
-        })
+        });
+        if self.is_negated { choices.all(|own| own) } else { choices.any(|own| own) }
     }
 }

@@ -215,7 +215,8 @@ impl Engine {
         found.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let host = self.host(reading)?;
         let ambiguous = self.ambiguous_parameters(reading)?;
-        let facts = Facts { host, query: reading.query(), ambiguous };
+        let headers = reading.headers();
+        let facts = Facts { host, query: reading.query(), headers, ambiguous };
         let methods = self.asked_methods(reading);
         let matches = self.matches(path.as_ref(), &methods, &facts)?;
         found.rule = matches.first().and_then(|matched| matched.rule);

@@ -58,6 +58,7 @@ mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graphql;
+mod header;
 mod host;
 mod http;
 mod identity;
@@ -71,6 +72,7 @@ mod method;
 mod metric;
 mod origin;
 mod path;
+mod pattern;
 mod query;
 mod reading;
 mod reason;
@@ -109,7 +111,7 @@ pub use scope::{Scope, ScopeError};
 pub use session::Session;
 pub use source::{BasicPart, Source};
 pub use step::Step;
-pub use view::UnmetCondition;
+pub use view::{Demand, UnmetCondition};
 
 #[cfg(test)]
 mod tests {

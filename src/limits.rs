@@ -70,6 +70,10 @@ pub const READINGS: usize = 32;
 /// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.
 pub const OCCURRENCES: usize = 64;
 
+/// How much of a header's values is looked through for one that a rule names, in bytes; a longer one could be read
+/// as any.
+pub const LIST_BYTES: usize = 1_024;
+
 /// Most pieces of a query that a rule or a credential is looked for in, empty ones and those behind a `;`
 /// included, and most cookies in which a credential is looked for; a request with more is refused.
 pub const PARAMETERS: usize = 1_000;

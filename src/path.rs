@@ -88,16 +88,15 @@ impl<'a> Path<'a> {
         let mut segments = Vec::with_capacity(SEGMENTS);
         // As they were spelled; asked for only where the path may have to be written anew.
         let mut spellings = Vec::new();
-        let mut has_slashes = false;
         for spelling in inner.as_bytes().split(|byte| *byte == b'/') {
             let spelling = std::str::from_utf8(spelling).map_err(|_| MalformedPath)?;
             let segment = decode(spelling, slashes)?;
-            if slashes == EncodedSlashes::Keep && holds_slash(&segment) {
-                // Each part must be what a segment may be, whoever takes it for one.
-                if !segment.split(SLASHES).all(is_safe) {
-                    return Err(MalformedPath);
-                }
-                has_slashes = true;
+            // Each part must be what a segment may be, whoever takes it for one.
+            if slashes == EncodedSlashes::Keep
+                && holds_slash(&segment)
+                && !segment.as_bytes().split(is_slash).all(is_safe)
+            {
+                return Err(MalformedPath);
             }
             match (mode, &*segment) {
                 (Normalization::Normalize, "" | ".") => {}
@@ -105,7 +104,7 @@ impl<'a> Path<'a> {
                     segments.pop();
                     spellings.pop();
                 }
-                _ if !is_safe(&segment) => return Err(MalformedPath),
+                _ if !is_safe(segment.as_bytes()) => return Err(MalformedPath),
                 _ => {
                     segments.push(segment);
                     if mode == Normalization::Normalize {
@@ -118,6 +117,8 @@ impl<'a> Path<'a> {
             .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
         let others = others(&segments);
+        let has_slashes =
+            slashes == EncodedSlashes::Keep && segments.iter().any(|segment| holds_slash(segment));
         Ok(Path { segments, others, has_slashes, rewritten })
     }
 }
@@ -158,15 +159,16 @@ fn before_parameters(segment: &str) -> &str {
 
 /// Whether a segment names something. Parameters of nothing make an empty segment, or a dot segment, of what
 /// they follow.
-fn is_safe(segment: &str) -> bool {
-    !matches!(before_parameters(segment), "" | "." | "..")
+fn is_safe(segment: &[u8]) -> bool {
+    !matches!(segment, [] | [b';', ..] | b"." | [b'.', b';', ..] | b".." | [b'.', b'.', b';', ..])
 }
 
-/// What parts segments, raw.
-const SLASHES: [char; 2] = ['/', '\\'];
-
 fn holds_slash(segment: &str) -> bool {
-    segment.bytes().any(|byte| matches!(byte, b'/' | b'\\'))
+    segment.as_bytes().iter().any(is_slash)
+}
+
+fn is_slash(byte: &u8) -> bool {
+    matches!(byte, b'/' | b'\\')
 }
 
 /// Decodes a segment, refusing what would not survive a second reading.
@@ -189,7 +191,8 @@ fn decode(raw: &str, slashes: EncodedSlashes) -> Result<Cow<'_, str>, MalformedP
         }
     }
     let decoded = percent_decode(raw.as_bytes()).decode_utf8().map_err(|_| MalformedPath)?;
-    if holds_percent && decoded.split('%').skip(1).any(|rest| is_encoding(rest.as_bytes())) {
+    let mut rests = decoded.as_bytes().split(|byte| *byte == b'%').skip(1);
+    if holds_percent && rests.any(is_encoding) {
         return Err(MalformedPath);
     }
     Ok(decoded)
@@ -317,21 +320,16 @@ impl Segment {
             return Err(PathTemplateError::PartOfSegment);
         }
         let Some((before, rest)) = text.split_once('{') else {
-            if text.contains('}') {
-                return Err(PathTemplateError::Brace);
-            }
             let text = literal(text)?;
-            return match is_safe(&text) {
-                true => Ok(Segment::Literal(text.into())),
-                false => Err(PathTemplateError::NeverMatches),
+            return if is_safe(text.as_bytes()) {
+                Ok(Segment::Literal(text.into()))
+            } else {
+                Err(PathTemplateError::NeverMatches)
             };
         };
         let (name, after) = rest.split_once('}').ok_or(PathTemplateError::Brace)?;
         if after.contains('{') {
             return Err(PathTemplateError::TwoParameters);
-        }
-        if [before, name, after].iter().any(|text| text.contains(['{', '}'])) {
-            return Err(PathTemplateError::Brace);
         }
         let is_whole = before.is_empty() && after.is_empty();
         let (name, is_rest) = match name.strip_suffix("...") {
@@ -353,7 +351,7 @@ impl Segment {
             return Ok(Segment::One(Some(name)));
         }
         let (before, after) = (literal(before)?, literal(after)?);
-        if !is_safe(&format!("{before}x{after}")) {
+        if !is_safe(&[before.as_bytes(), b"x"].concat()) {
             return Err(PathTemplateError::NeverMatches);
         }
         let (before, after) = (before.into(), after.into());
@@ -363,11 +361,13 @@ impl Segment {
 
 /// A literal, decoded.
 fn literal(text: &str) -> Result<Cow<'_, str>, PathTemplateError> {
-    if text.contains(['?', '#']) {
-        return Err(PathTemplateError::Query);
-    }
-    if text.bytes().any(|byte| matches!(byte, b'\\' | b' ') || byte.is_ascii_control()) {
-        return Err(PathTemplateError::NeverMatches);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'}' => return Err(PathTemplateError::Brace),
+            b'?' | b'#' => return Err(PathTemplateError::Query),
+            0..=b' ' | b'\\' | 0x7f => return Err(PathTemplateError::NeverMatches),
+            _ => {}
+        }
     }
     decode(text, EncodedSlashes::Refuse).map_err(|_| PathTemplateError::NeverMatches)
 }
@@ -397,7 +397,7 @@ pub(crate) enum PathTemplateError {
 impl fmt::Display for PathTemplateError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            PathTemplateError::Brace => "a brace has no partner",
+            PathTemplateError::Brace => "a brace is unmatched",
             PathTemplateError::DuplicateParameter => "two parameters have one name",
             PathTemplateError::NeverMatches => {
                 "no safe request path has such a segment: empty, a dot segment, a space, a backslash or a broken or unsafe percent-encoding"

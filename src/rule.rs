@@ -8,9 +8,11 @@ use hashbrown::HashTable;
 
 use crate::condition::Condition;
 use crate::graphql;
+use crate::header;
 use crate::keyring::{hash_of, insert};
 use crate::limits;
 use crate::path::{Part, PathTemplate, Segment};
+use crate::pattern::{Fit, Pattern};
 use crate::query::Query;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
@@ -23,7 +25,8 @@ pub struct Rule {
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) paths: Vec<PathTemplate>,
     pub(crate) methods: Vec<Box<str>>,
-    pub(crate) query: Vec<QueryPattern>,
+    pub(crate) query: Vec<Pattern>,
+    pub(crate) headers: Vec<Pattern>,
     /// Every parameter that the rule reads, by its place among the policy's.
     pub(crate) query_names: Vec<usize>,
     pub(crate) access: RuleAccess,
@@ -55,25 +58,30 @@ impl Rule {
 
     /// How a rule whose path matches fits a request.
     fn fit(&self, facts: &Facts<'_>, method: &str) -> Result<Fit, AmbiguousQuery> {
-        let matches = (self.methods.is_empty() || self.lists(method))
+        let is_candidate = (self.methods.is_empty() || self.lists(method))
             && (self.hosts.is_empty()
                 || self.hosts.iter().any(|pattern| pattern.matches(&facts.host)));
-        if !matches {
+        if !is_candidate {
             return Ok(Fit::No);
         }
         let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|own| *own);
         let is_crowded =
-            |own: &QueryPattern| facts.query.values(&own.name).nth(limits::OCCURRENCES).is_some();
+            |own: &Pattern| facts.query.values(&own.name).nth(limits::OCCURRENCES).is_some();
         if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
             return Err(AmbiguousQuery);
         }
-        Ok(if !self.query.iter().all(|pattern| pattern.matches(facts.query)) {
-            Fit::No
-        } else if self.query.iter().all(|pattern| pattern.matches_surely(facts.query)) {
-            Fit::Surely
-        } else {
-            Fit::Partly
-        })
+        if !self.query.iter().all(|pattern| matches(pattern, facts.query)) {
+            return Ok(Fit::No);
+        }
+        let mut is_sure = self.query.iter().all(|pattern| matches_surely(pattern, facts.query));
+        for pattern in &self.headers {
+            match header::fit(pattern, facts.headers) {
+                Fit::No => return Ok(Fit::No),
+                Fit::Partly => is_sure = false,
+                Fit::Surely => {}
+            }
+        }
+        Ok(if is_sure { Fit::Surely } else { Fit::Partly })
     }
 
     /// The templates that stand for what a request holds.
@@ -94,7 +102,7 @@ fn templates<'r>(
 
 /// The query parameters that a rule reads which is made of these.
 pub(crate) fn names_read<'r>(
-    query: &'r [QueryPattern],
+    query: &'r [Pattern],
     conditions: &'r [Condition],
     access: &'r RuleAccess,
     graphql: Option<&'r GraphQlRule>,
@@ -103,15 +111,6 @@ pub(crate) fn names_read<'r>(
     let of_graphql = graphql.into_iter().flat_map(|_| graphql::PARAMETERS).flatten().copied();
     let templates = templates(conditions, access, graphql);
     of_query.chain(of_graphql).chain(templates.flat_map(Template::query_names))
-}
-
-/// How a rule fits a request.
-enum Fit {
-    No,
-    /// By some occurrences of a repeated parameter only.
-    Partly,
-    /// Whatever occurrence an upstream reads.
-    Surely,
 }
 
 /// Upstreams could read a query in more ways than can be judged.
@@ -209,27 +208,14 @@ impl HostPattern {
     }
 }
 
-/// A query parameter of which some occurrence must have one of some values.
-#[derive(Clone, Debug)]
-pub(crate) struct QueryPattern {
-    pub(crate) name: Box<str>,
-    /// `None` for any value.
-    pub(crate) values: Option<Vec<Box<str>>>,
+/// Whether some occurrence of a parameter has one of the values.
+fn matches(pattern: &Pattern, query: &Query<'_>) -> bool {
+    query.values(&pattern.name).any(|value| pattern.takes(value))
 }
 
-impl QueryPattern {
-    fn matches(&self, query: &Query<'_>) -> bool {
-        query.values(&self.name).any(|value| self.takes(value))
-    }
-
-    fn matches_surely(&self, query: &Query<'_>) -> bool {
-        query.shows(&self.name) && query.values(&self.name).all(|value| self.takes(value))
-    }
-
-    fn takes(&self, value: &[u8]) -> bool {
-        let is_own = |values: &Vec<Box<str>>| values.iter().any(|own| own.as_bytes() == value);
-        self.values.as_ref().is_none_or(is_own)
-    }
+/// Whether every occurrence has, and every upstream sees one.
+fn matches_surely(pattern: &Pattern, query: &Query<'_>) -> bool {
+    query.shows(&pattern.name) && query.values(&pattern.name).all(|value| pattern.takes(value))
 }
 
 /// What rules look at, beside method and path.
@@ -237,6 +223,7 @@ pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
     pub(crate) host: String,
     pub(crate) query: &'r Query<'r>,
+    pub(crate) headers: &'r [(&'r str, &'r [u8])],
     /// As [`QueryNames::ambiguous`] tells.
     pub(crate) ambiguous: Vec<bool>,
 }
@@ -291,8 +278,8 @@ impl Rules {
     }
 
     /// Tells `decides` of the rules that decide: of the first that matches, `None` being what holds where
-    /// none does. One that matches by some occurrences of a parameter only is followed by the next, which
-    /// an upstream comes to that reads another occurrence.
+    /// none does. One that matches by some occurrences of a parameter or a header only is followed by the next,
+    /// which an upstream comes to that reads another occurrence.
     ///
     /// A request without a path has no segments, not an empty list of them, and no path template
     /// matches it.
@@ -342,8 +329,9 @@ struct Tree {
     literals: Vec<Literal>,
     /// The literals, by node and text.
     index: HashTable<u32>,
-    /// The lengths of the literals around parameters that are a part of a segment, by node: each pair once.
-    around: BTreeMap<usize, Vec<(usize, usize)>>,
+    /// A node, and the lengths of the literals around a parameter that is a part of its segment: in order, each
+    /// once.
+    around: Vec<(usize, usize, usize)>,
 }
 
 #[derive(Debug, Default)]
@@ -370,7 +358,7 @@ impl Default for Tree {
             nodes: vec![Node::default()],
             literals: Vec::new(),
             index: HashTable::new(),
-            around: BTreeMap::new(),
+            around: Vec::new(),
         }
     }
 }
@@ -422,10 +410,9 @@ impl Tree {
     }
 
     fn part(&mut self, node: usize, part: &Part) -> usize {
-        let lengths = (part.before.len(), part.after.len());
-        let around = self.around.entry(node).or_default();
-        if !around.contains(&lengths) {
-            around.push(lengths);
+        let around = (node, part.before.len(), part.after.len());
+        if let Err(place) = self.around.binary_search(&around) {
+            self.around.insert(place, around);
         }
         self.literal(node, &around_parameter(&part.before, &part.after))
     }
@@ -457,7 +444,9 @@ impl Tree {
         for child in [self.child(node, first), here.one].into_iter().flatten() {
             self.collect(child, rest, found);
         }
-        for (before, after) in self.around.get(&node).into_iter().flatten() {
+        let start = self.around.partition_point(|(own, ..)| *own < node);
+        let around = self.around.get(start..).into_iter().flatten();
+        for (_, before, after) in around.take_while(|(own, ..)| *own == node) {
             let last = first.len().saturating_sub(*after);
             let literals = first.get(..*before).zip(first.get(last..)).filter(|_| *before < last);
             let text = literals.map(|(before, after)| around_parameter(before, after));

@@ -12,13 +12,22 @@ use crate::rule::{HostPattern, Requirement, Rule, RuleAccess};
 use crate::source::Source;
 use crate::template::{Part, Template, Variable};
 
+/// What a condition asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand<'e> {
+    /// What `where` calls the property that it is about.
+    pub property: &'e str,
+    /// Whether the property must be none of the texts, in place of one.
+    pub is_negated: bool,
+    /// The texts, as they are written.
+    pub choices: Vec<String>,
+}
+
 /// A condition and who does not meet it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmetCondition<'d> {
-    /// What `where` calls the property that it is about.
-    pub property: &'d str,
-    /// What the property must be, any of some texts as they are written.
-    pub choices: Vec<String>,
+    /// What it asks for.
+    pub demand: Demand<'d>,
     /// What it is, of the key or the session; `None` if that has no such property.
     pub value: Option<&'d str>,
 }
@@ -39,13 +48,13 @@ impl Engine {
         self.authorizer.methods.iter().map(|(method, action)| (&**method, &**action))
     }
 
-    /// The policy's own `where`: what each property must be, any of some texts as they are written.
-    pub fn conditions(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        self.authorizer.conditions.iter().map(Condition::told)
+    /// The policy's own `where`.
+    pub fn conditions(&self) -> impl Iterator<Item = Demand<'_>> {
+        self.authorizer.conditions.iter().map(Condition::demand)
     }
 
     /// The rules that are for a method of a path by name, as places of rules and of their paths, in order. What a rule
-    /// asks for beside that is not looked at: query, credentials, conditions, and without a `host` hosts. A rule
+    /// asks for beside that is not looked at: query, headers, credentials, conditions, and without a `host` hosts. A rule
     /// without paths and a path such as `/**` name none.
     pub fn naming(&self, method: &str, host: Option<&str>, path: &str) -> Vec<(usize, usize)> {
         let Ok(path) = Path::parse(path.as_bytes(), Normalization::Strict, EncodedSlashes::Refuse)
@@ -110,9 +119,9 @@ impl Rule {
         })
     }
 
-    /// The rule's `where`, as [`Engine::conditions`] tells it.
-    pub fn conditions(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
-        self.conditions.iter().map(Condition::told)
+    /// The rule's `where`.
+    pub fn conditions(&self) -> impl Iterator<Item = Demand<'_>> {
+        self.conditions.iter().map(Condition::demand)
     }
 
     /// Whether one of the scopes that the rule asks for is enough.
@@ -138,8 +147,7 @@ impl Decision<'_> {
     pub fn unmet_condition(&self) -> Option<UnmetCondition<'_>> {
         let condition = self.found.unmet_condition?;
         let identity = self.found.identity()?;
-        let (property, choices) = condition.told();
-        Some(UnmetCondition { property, choices, value: condition.subject.of(identity) })
+        Some(UnmetCondition { demand: condition.demand(), value: condition.subject.of(identity) })
     }
 }
 
@@ -150,8 +158,9 @@ impl PathTemplate {
 }
 
 impl Condition {
-    fn told(&self) -> (&str, Vec<String>) {
-        (self.subject.name(), self.choices.iter().map(Template::to_string).collect())
+    fn demand(&self) -> Demand<'_> {
+        let choices = self.choices.iter().map(Template::to_string).collect();
+        Demand { property: self.subject.name(), is_negated: self.is_negated, choices }
     }
 }
 
@@ -243,7 +252,7 @@ mod tests {
             "where": {"plan": ["pro", "{query.plan|free}"]},
             "rules": [
                 {"hosts": ["*.A.org", "b.org"], "paths": ["/a%20b/{x}", "/**"], "methods": ["GET"],
-                 "require_any": ["a:{header.X-b}", "{x|y}:{action}"], "where": {"id": "{x|y}"}},
+                 "require_any": ["a:{header.X-b}", "{x|y}:{action}"], "where": {"id": {"not": "{x|y}"}}},
                 {"access": "public"}
             ]
         }"#;
@@ -262,7 +271,8 @@ mod tests {
         let environment = Environment { pepper: Some(b"p") };
         assert!(Engine::compile(peppered.as_bytes(), &environment).unwrap().needs_pepper());
         let conditions: Vec<_> = engine.conditions().collect();
-        assert_eq!(conditions, [("plan", vec!["pro".to_owned(), "{query.plan|free}".to_owned()])]);
+        let choices = vec!["pro".to_owned(), "{query.plan|free}".to_owned()];
+        assert_eq!(conditions, [Demand { property: "plan", is_negated: false, choices }]);
 
         let [live, bare] = engine.key_types() else { panic!("two types") };
         assert_eq!((live.scopes().map(<[_]>::len), live.most_active()), (Some(1), Some(2)));
@@ -286,7 +296,8 @@ mod tests {
         assert_eq!(rule.paths().collect::<Vec<_>>(), ["/a%20b/{x}", "/**"]);
         assert_eq!(rule.methods().collect::<Vec<_>>(), ["GET"]);
         assert_eq!(rule.required(), ["a:{header.x-b}", "{x|y}:{action}"]);
-        assert_eq!(rule.conditions().collect::<Vec<_>>(), [("id", vec!["{x|y}".to_owned()])]);
+        let demand = Demand { property: "id", is_negated: true, choices: vec!["{x|y}".to_owned()] };
+        assert_eq!(rule.conditions().collect::<Vec<_>>(), [demand]);
         assert_eq!((rule.access(), open.access(), open.required().len()), ("key", "public", 0));
         assert!(rule.requires_any() && !open.requires_any() && !rule.is_graphql());
         assert_eq!(rule.naming_paths().collect::<Vec<_>>(), [(0, "/a%20b/{x}")]);

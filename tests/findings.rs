@@ -970,6 +970,32 @@ fn conditions_make_sense() {
                 ],
             ),
             (r#""where": {"account": "{query.org}", "id": ["{header.x-id|a}"]}"#, &[]),
+            (r#""where": {"account": {"not": ["{query.org}", "b"]}, "id": {"not": "a"}}"#, &[]),
+            (
+                r#""where": {"id": {"not": []}}"#,
+                &["empty /where/id/not: every key meets a condition without values"],
+            ),
+            (
+                r#""where": {"id": {"nor": "a"}, "type": {}}"#,
+                &[
+                    "unknown_field /where/id/nor: unknown field `nor` (did you mean `not`?)",
+                    "missing_field /where/id: field `not` is missing (such as `{not: [free]}`)",
+                    "missing_field /where/type: field `not` is missing (such as `{not: [free]}`)",
+                ],
+            ),
+            (
+                r#""where": {"id": {"not": {"not": "a"}}, "type": {"not": null}}"#,
+                &[
+                    "wrong_type /where/id/not: expected a string, found an object",
+                    "wrong_type /where/type/not: expected a string, found null",
+                ],
+            ),
+            (
+                r#""where": {"account": {"not": "{org}"}}"#,
+                &[
+                    "unknown_parameter /where/account/not: `{org}` is not a parameter of this rule's paths",
+                ],
+            ),
         ],
         with,
     );
@@ -1047,6 +1073,14 @@ fn an_empty_list_is_found_at_every_level() {
             (
                 r#""query": {"a": []}"#,
                 &["empty /rules/0/query/a: a list without values would match no request"],
+            ),
+            (
+                r#""headers": {}"#,
+                &["empty /rules/0/headers: a list without headers would match no request"],
+            ),
+            (
+                r#""headers": {"accept": []}"#,
+                &["empty /rules/0/headers/accept: a list without values would match no request"],
             ),
             (
                 r#""require": []"#,
@@ -1223,7 +1257,7 @@ fn path_templates_are_templates() {
         ("/a{x", BRACE),
         ("/x}", BRACE),
         ("/{x}}", BRACE),
-        ("/{{x}}", BRACE),
+        ("/{{x}}", NAME),
         ("/{x}{y}", TWO),
         ("/{x}.{y}", TWO),
         ("/a{x}b{x}c", TWO),
@@ -1262,6 +1296,44 @@ fn path_templates_are_templates() {
     ] {
         assert_eq!(findings(&rule(&format!(r#""paths": ["{good}"]"#))), [""; 0], "{good}");
     }
+}
+
+#[test]
+fn headers_of_rules_are_headers() {
+    check(
+        &[
+            (
+                r#""headers": {"a b": ["x"], ":path": ["/"], "Host": ["x.org"]}"#,
+                &[
+                    "invalid_header /rules/0/headers/a b: `a b` is not a header",
+                    "invalid_header /rules/0/headers/:path: `:path` is not a header",
+                    "invalid_header /rules/0/headers/Host: `host` is not among the headers of a request \
+                     (use `hosts`)",
+                ],
+            ),
+            (
+                r#""headers": {"X-V": ["1"], "x-v": ["2"]}"#,
+                &["duplicate /rules/0/headers/x-v: header `x-v` is listed twice"],
+            ),
+            (
+                r#""headers": {"x-v": ["", " 1", "1,2", "1 2", "é"]}"#,
+                &[
+                    "invalid_header /rules/0/headers/x-v/0: a header's value is text without commas, \
+                     control characters and spaces at its ends",
+                    "invalid_header /rules/0/headers/x-v/1: a header's value is text without commas, \
+                     control characters and spaces at its ends",
+                    "invalid_header /rules/0/headers/x-v/2: a header's value is text without commas, \
+                     control characters and spaces at its ends",
+                ],
+            ),
+            (
+                r#""headers": {"x-v": "1"}"#,
+                &["wrong_type /rules/0/headers/x-v: expected a list, found a string"],
+            ),
+            (r#""headers": {"Accept": ["application/vnd.x.v2+json", "*"]}"#, &[]),
+        ],
+        rule,
+    );
 }
 
 #[test]

@@ -186,12 +186,15 @@ fn judge(
                     return Err("ambiguous_query");
                 }
                 // One that fits some occurrences of a parameter only does not keep the next from deciding.
-                if query_fits(rule, asked, |mut occurrences, fits| occurrences.any(fits)) {
+                let (by_headers, surely) = headers_fit(rule, asked);
+                if by_headers
+                    && query_fits(rule, asked, |mut occurrences, fits| occurrences.any(fits))
+                {
                     decisive.push((segments, method, Some(rule)));
                     let all_see = |name: &String| asked.seen_by_all(name) > 0;
-                    is_decided =
-                        query_fits(rule, asked, |mut occurrences, fits| occurrences.all(fits))
-                            && rule["query"].as_object().is_none_or(|own| own.keys().all(all_see));
+                    is_decided = surely
+                        && query_fits(rule, asked, |mut occurrences, fits| occurrences.all(fits))
+                        && rule["query"].as_object().is_none_or(|own| own.keys().all(all_see));
                 }
                 if is_decided {
                     break;
@@ -358,14 +361,17 @@ impl Asks<'_> {
                 _ => &key["attributes"][name.as_str()],
             };
             let Some(own) = own.as_str() else { return false };
-            let choices = match choices {
+            let not = choices.get("not");
+            let choices = match not.unwrap_or(choices) {
                 Value::Array(choices) => choices.clone(),
                 one => vec![one.clone()],
             };
-            choices.iter().any(|choice| {
+            let mut held = choices.iter().map(|choice| {
                 let values = self.expand(text(choice), |_| true);
-                values.is_some_and(|values| values.iter().all(|value| value == own))
-            })
+                let fits = |value: &String| if not.is_some() { value != own } else { value == own };
+                values.is_some_and(|values| values.iter().all(fits))
+            });
+            if not.is_some() { held.all(|own| own) } else { held.any(|own| own) }
         })
     }
 
@@ -625,6 +631,38 @@ fn query_fits(
         enough(asked.parameters(name).iter(), &fits)
     };
     rule["query"].as_object().is_none_or(|query| query.iter().all(fits))
+}
+
+/// Whether some upstream finds the headers that a rule names, and whether each does.
+fn headers_fit(rule: &Value, asked: &Asked) -> (bool, bool) {
+    let Some(own) = rule["headers"].as_object() else { return (true, true) };
+    let (mut some, mut each) = (true, true);
+    for (name, values) in own {
+        let lines: Vec<(&str, &str)> = asked
+            .headers
+            .iter()
+            .filter(|(own, _)| pass_for_one_header(own, name))
+            .map(|(own, value)| (*own, value.trim()))
+            .collect();
+        if has(values, "*") {
+            some &= !lines.is_empty();
+            each &= lines.iter().any(|(own, value)| own == name && !value.is_empty());
+            continue;
+        }
+        let parts = |element: &str| {
+            let plain = element.to_lowercase().replace([' ', '"'], "");
+            plain.split(';').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let joined = lines.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(",");
+        let elements: Vec<Vec<String>> = joined.split(',').map(parts).collect();
+        let is_said = |value: &Value| {
+            let wanted = parts(text(value));
+            elements.iter().any(|own| wanted.iter().all(|part| own.contains(part)))
+        };
+        some &= !lines.is_empty() && items(values).iter().any(is_said);
+        each &= matches!(&lines[..], [(own, value)] if own == name && has(values, value));
+    }
+    (some, some && each)
 }
 
 fn path_matches(template: &str, segments: &[String]) -> bool {
@@ -956,9 +994,20 @@ fn rule() -> impl Strategy<Value = Value> {
             1..3,
         ),
         prop::option::weighted(
+            0.2,
+            select(vec![
+                json!({"x-r": ["a", "b;c"]}),
+                json!({"x-r": ["*"]}),
+                json!({"x-r": ["b"], "origin": ["*"]}),
+            ]),
+        ),
+        prop::option::weighted(
             0.3,
             select(vec![
                 json!({"plan": "pro"}),
+                json!({"plan": {"not": ["free", "a"]}}),
+                json!({"account": {"not": "{query.r}"}}),
+                json!({"plan": {"not": "{x}"}, "id": {"not": "k0"}}),
                 json!({"plan": ["pro", "free"], "account": "o1"}),
                 json!({"account": "{query.r}"}),
                 json!({"plan": ["free", "{x|pro}"]}),
@@ -968,46 +1017,49 @@ fn rule() -> impl Strategy<Value = Value> {
             ]),
         ),
     )
-        .prop_map(|(hosts, paths, methods, query, access, require, scopes, conditions)| {
-            let mut rule = json!({"access": access});
-            let known = |name: &str| {
-                let is_in = |path: &str| path.contains(&format!("{{{name}"));
-                paths.as_ref().is_some_and(|paths| paths.iter().all(|path| is_in(path)))
-            };
-            let can_be_said = |text: &str| {
-                (known("x") || !(text.contains("{x}") || text.contains("{x|")))
-                    && (known("rest") || !text.contains("{rest"))
-            };
-            let brews = methods.as_ref().is_some_and(|methods| methods.contains(&"BREW"));
-            let mut scopes: Vec<&str> = scopes
-                .into_iter()
-                .filter(|text| can_be_said(text) && !(brews && text.contains("{action}")))
-                .collect();
-            if scopes.is_empty() {
-                scopes.push("a:read");
-            }
-            if ["key", "optional"].contains(&access) && (require > 0 || brews) {
-                rule[if require == 2 { "require_any" } else { "require" }] = json!(scopes);
-            }
-            let conditions = conditions.filter(|own| can_be_said(&own.to_string()));
-            if let Some(conditions) =
-                conditions.filter(|_| ["key", "authenticated", "optional"].contains(&access))
-            {
-                rule["where"] = conditions;
-            }
-            let fields = [
-                ("hosts", hosts.map(|own| json!(own))),
-                ("paths", paths.as_ref().map(|own| json!(own))),
-                ("methods", methods.as_ref().map(|own| json!(own))),
-                ("query", query),
-            ];
-            for (name, value) in fields {
-                if let Some(value) = value {
-                    rule[name] = value;
+        .prop_map(
+            |(hosts, paths, methods, query, access, require, scopes, headers, conditions)| {
+                let mut rule = json!({"access": access});
+                let known = |name: &str| {
+                    let is_in = |path: &str| path.contains(&format!("{{{name}"));
+                    paths.as_ref().is_some_and(|paths| paths.iter().all(|path| is_in(path)))
+                };
+                let can_be_said = |text: &str| {
+                    (known("x") || !(text.contains("{x}") || text.contains("{x|")))
+                        && (known("rest") || !text.contains("{rest"))
+                };
+                let brews = methods.as_ref().is_some_and(|methods| methods.contains(&"BREW"));
+                let mut scopes: Vec<&str> = scopes
+                    .into_iter()
+                    .filter(|text| can_be_said(text) && !(brews && text.contains("{action}")))
+                    .collect();
+                if scopes.is_empty() {
+                    scopes.push("a:read");
                 }
-            }
-            rule
-        })
+                if ["key", "optional"].contains(&access) && (require > 0 || brews) {
+                    rule[if require == 2 { "require_any" } else { "require" }] = json!(scopes);
+                }
+                let conditions = conditions.filter(|own| can_be_said(&own.to_string()));
+                if let Some(conditions) =
+                    conditions.filter(|_| ["key", "authenticated", "optional"].contains(&access))
+                {
+                    rule["where"] = conditions;
+                }
+                let fields = [
+                    ("hosts", hosts.map(|own| json!(own))),
+                    ("paths", paths.as_ref().map(|own| json!(own))),
+                    ("methods", methods.as_ref().map(|own| json!(own))),
+                    ("query", query),
+                    ("headers", headers),
+                ];
+                for (name, value) in fields {
+                    if let Some(value) = value {
+                        rule[name] = value;
+                    }
+                }
+                rule
+            },
+        )
 }
 
 fn policy() -> impl Strategy<Value = Value> {
@@ -1181,10 +1233,11 @@ fn asked() -> impl Strategy<Value = Asked> {
         ),
     );
     let preflight = prop::option::weighted(0.4, Just("POST"));
-    let region = prop::option::weighted(
-        0.2,
-        (select(vec!["x-r", "x-r", "x_r", "x.r"]), select(vec!["a", "b", "a b", ""])),
+    let region = (
+        select(vec!["x-r", "x-r", "x-r", "x_r", "x.r"]),
+        select(vec!["a", "a", "b", "a b", "", "A", "b, c", "\"b\";q=1", "c; b", "b;c", " a "]),
     );
+    let region = prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(region, 1..3)];
     let content_type = prop::option::weighted(
         0.1,
         (

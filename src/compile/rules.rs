@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::responses::rule_wording;
-use super::{Known, check_method, scope, template_of};
+use super::{Known, check_method, quoted, scope, template_of};
 use crate::config::{Node, Object, RawAccess, RawHold, Whole};
 use crate::finding::{Code, Place};
 use crate::graphql;
 use crate::host::is_host;
-use crate::http::is_token;
+use crate::http::{is_field_value, is_token};
 use crate::limits;
 use crate::path::{PathTemplate, is_parameter_name};
+use crate::pattern::Pattern;
 use crate::query::QueryNames;
 use crate::rule::{
-    GraphQlRule, HostPattern, Introspection, QueryPattern, Requirement, Rule, RuleAccess,
-    names_read,
+    GraphQlRule, HostPattern, Introspection, Requirement, Rule, RuleAccess, names_read,
 };
 use crate::scope::{Scope, is_word};
 use crate::template::{Part, Template, Variable, Vocabulary};
@@ -34,12 +34,13 @@ impl Known {
 
     /// Compiles one rule; `None` if it is nothing that could be compiled.
     fn rule(&self, node: Node<'_, '_>, index: usize, names: &mut QueryNames) -> Option<Rule> {
-        const FIELDS: [&str; 11] = [
+        const FIELDS: [&str; 12] = [
             "name",
             "hosts",
             "paths",
             "methods",
             "query",
+            "headers",
             "access",
             "require",
             "require_any",
@@ -55,6 +56,7 @@ impl Known {
         let paths = paths(&fields);
         let methods = methods(&fields);
         let query = query(&fields);
+        let headers = headers(&fields);
         let conditions = self.conditions(&fields, &paths);
         let requirement = match (fields.has("require"), fields.has("require_any")) {
             (true, true) => {
@@ -87,6 +89,7 @@ impl Known {
             paths,
             methods,
             query,
+            headers,
             query_names,
             access,
             conditions,
@@ -179,18 +182,53 @@ fn methods(rule: &Object<'_, '_>) -> Vec<Box<str>> {
     methods
 }
 
-fn query(rule: &Object<'_, '_>) -> Vec<QueryPattern> {
-    let Some(fields) = rule.entries("query") else { return Vec::new() };
-    check_filled(fields.len(), "parameters", fields.node.place);
+fn query(rule: &Object<'_, '_>) -> Vec<Pattern> {
+    let patterns = patterns(rule, "query", "parameters");
+    if patterns.iter().any(|own| own.name.is_empty()) {
+        let place = rule.place.field("query");
+        place.field("").error(Code::InvalidValue, "a query parameter needs a name");
+    }
+    patterns
+}
+
+fn headers(rule: &Object<'_, '_>) -> Vec<Pattern> {
+    let mut patterns = patterns(rule, "headers", "headers");
+    let place = rule.place.field("headers");
+    let mut names: Vec<Box<str>> = Vec::new();
+    for Pattern { name, values } in &mut patterns {
+        let written = name.clone();
+        let place = place.field(&written);
+        name.make_ascii_lowercase();
+        if !is_token(name) {
+            place.error(Code::InvalidHeader, format!("{} is not a header", quoted(name)));
+        } else if **name == *"host" {
+            let message = "`host` is not among the headers of a request";
+            place.error(Code::InvalidHeader, message).help("use `hosts`");
+        } else if names.contains(name) {
+            place.error(Code::Duplicate, format!("header `{name}` is listed twice"));
+        }
+        names.push(name.clone());
+        for (index, value) in values.iter().flatten().enumerate() {
+            if value.is_empty() || !is_field_value(value) || value.contains(',') {
+                let message = "a header's value is text without commas, control characters and spaces at \
+                               its ends";
+                place.item(index).error(Code::InvalidHeader, message);
+            }
+        }
+    }
+    patterns
+}
+
+/// Names, each with a list of values.
+fn patterns(rule: &Object<'_, '_>, field: &str, what: &str) -> Vec<Pattern> {
+    let Some(fields) = rule.entries(field) else { return Vec::new() };
+    check_filled(fields.len(), what, fields.node.place);
     let mut patterns = Vec::new();
     for (name, node) in fields.iter() {
-        if name.is_empty() {
-            node.place.error(Code::InvalidValue, "a query parameter needs a name");
-        }
         let values = filled_texts(Some(&node), "values");
         let any = values.iter().any(|(_, value)| value == "*");
         let values = values.into_iter().map(|(_, value)| value.into()).collect();
-        patterns.push(QueryPattern { name: name.into(), values: (!any).then_some(values) });
+        patterns.push(Pattern { name: name.into(), values: (!any).then_some(values) });
     }
     patterns
 }

@@ -39,8 +39,12 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
 /// Whether some key may meet a condition, given what keys have of its property. Of a template only a
 /// request knows what it stands for.
 fn may_be_met(condition: &Condition, held: &HashSet<&str>) -> bool {
-    let mut texts = condition.choices.iter().map(Template::as_literal);
-    texts.any(|text| text.is_none_or(|text| held.contains(text)))
+    let texts: Option<HashSet<&str>> = condition.choices.iter().map(Template::as_literal).collect();
+    match texts {
+        Some(texts) if condition.is_negated => !held.is_subset(&texts),
+        Some(texts) => !held.is_disjoint(&texts),
+        None => !condition.is_negated || !held.is_empty(),
+    }
 }
 
 /// What keys have by each name that a condition may use.
@@ -79,6 +83,8 @@ mod tests {
             ("{id: c}", "id"),
             ("{account: t}", "account"),
             ("{type: [x], plan: pro}", "type"),
+            ("{plan: {not: [pro, gold, free]}}", "plan"),
+            ("{type: {not: t}}", "type"),
         ] {
             for (yaml, place) in [
                 (format!("{KEYS}where: {condition}\n"), ""),
@@ -100,6 +106,8 @@ mod tests {
         for (condition, who) in [
             ("{plan: pro, id: [c, b], account: x, type: t}", KEYS),
             ("{plan: [gold, '{query.x}']}", KEYS),
+            ("{plan: {not: [gold, free]}, id: {not: a}}", KEYS),
+            ("{account: {not: '{query.x}'}}", KEYS),
             // Compiling warns of it.
             ("{plam: pro}", KEYS),
             ("{id: c}", "keys: []\n"),

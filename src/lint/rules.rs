@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::Remark;
 use crate::path::{PathTemplate, Segment};
-use crate::rule::{HostPattern, QueryPattern, Rule, RuleAccess};
+use crate::pattern::Pattern;
+use crate::rule::{HostPattern, Rule, RuleAccess};
 
 pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
     let mut earlier = Earlier { rules, by_first_segment: HashMap::new() };
@@ -40,6 +41,7 @@ fn is_everything(rule: &Rule) -> bool {
     rule.hosts.is_empty()
         && rule.methods.is_empty()
         && rule.query.is_empty()
+        && rule.headers.is_empty()
         && (rule.paths.is_empty() || rule.paths.iter().any(is_any))
 }
 
@@ -54,7 +56,9 @@ fn covers(
     let own_path = |path: &PathTemplate| {
         rule.paths.iter().any(|own| covers_path(&own.segments, &path.segments))
     };
-    (rule.methods.is_empty() || method.is_some_and(|method| rule.lists(method)))
+    // Nothing tells that a header fits whatever an upstream reads.
+    rule.headers.is_empty()
+        && (rule.methods.is_empty() || method.is_some_and(|method| rule.lists(method)))
         && (rule.paths.is_empty() || path.is_some_and(own_path))
         && (rule.hosts.is_empty()
             || host.is_some_and(|host| rule.hosts.iter().any(|own| covers_host(own, host))))
@@ -164,7 +168,7 @@ fn covers_host(own: &HostPattern, other: &HostPattern) -> bool {
 
 /// Whether nothing that a request says of a parameter can make a rule fit in part, so that the
 /// next one is asked as well. A list `name[]` can be written so that only some upstreams read it.
-fn takes_any_value(pattern: &QueryPattern) -> bool {
+fn takes_any_value(pattern: &Pattern) -> bool {
     pattern.values.is_none() && !pattern.name.ends_with("[]")
 }
 
@@ -211,6 +215,7 @@ mod tests {
                 r#"[{"query": {"a": ["*"]}}, {"query": {"a": ["1"], "b": ["2"]}}]"#,
                 "/rules/1 `rules[0]` before it",
             ),
+            (r#"[{}, {"headers": {"a": ["1"]}}]"#, "/rules/1 `rules[0]` before it"),
             (
                 r#"[{"name": "r", "paths": ["/a"], "methods": ["GET"]}, {"name": "w", "paths": ["/a"], "methods": ["PUT"]}, {"paths": ["/a"], "methods": ["GET", "PUT"]}]"#,
                 "/rules/2 `r` and `w` before it",
@@ -242,6 +247,7 @@ mod tests {
             r#"[{"hosts": ["x.org"]}, {"hosts": ["*.x.org"]}]"#,
             r#"[{"query": {"a": ["1"]}}, {"query": {"a": ["1", "2"]}}, {"query": {"a": ["*"]}}, {}]"#,
             r#"[{"query": {"a": ["1"]}}, {"query": {"b": ["1"]}}]"#,
+            r#"[{"headers": {"a": ["*"]}}, {"headers": {"a": ["1"]}}, {}]"#,
             // `?a=1&a=3` is for both of them, since it fits the first in part.
             r#"[{"query": {"a": ["1", "2"]}}, {"query": {"a": ["1"]}, "access": "deny"}]"#,
             r#"[{"query": {"a[]": ["*"]}}, {"query": {"a[]": ["1"]}}]"#,
@@ -261,6 +267,7 @@ mod tests {
         for rule in [
             r#"{"access": "deny"}"#,
             r#"{"access": "public", "hosts": ["a"]}"#,
+            r#"{"access": "public", "headers": {"a": ["*"]}}"#,
             r#"{"access": "public", "paths": ["/a/**"]}"#,
         ] {
             assert_eq!(unreachable(&format!("[{rule}]")), [""; 0], "{rule}");

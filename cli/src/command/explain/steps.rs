@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt::Display;
 
-use latchkey::{Access, Ambiguity, Decision, Engine, Key, Reason, Rule, Verdict};
+use latchkey::{Access, Ambiguity, Decision, Demand, Engine, Key, Reason, Rule, Verdict};
 
 use crate::cases::{CaseRequest, Observation};
 use crate::document;
@@ -245,13 +245,13 @@ impl Story<'_> {
         if let Some(unmet) = self.decision.unmet_condition() {
             let who = if self.decision.session().is_some() { "session" } else { "key" };
             let value = unmet.value.map_or("none".to_owned(), |value| format!("`{value}`"));
-            let choices = listed(&unmet.choices, " or ");
-            return format!("`{}` must be {choices}; the {who} has {value}", unmet.property);
+            let (property, choices) = (unmet.demand.property, choices(&unmet.demand));
+            return format!("`{property}` must be {choices}; the {who} has {value}");
         }
         let of_rule = self.decision.rule().into_iter().flat_map(Rule::conditions);
         let conditions = self.engine.conditions().chain(of_rule);
         let met: Vec<String> = conditions
-            .map(|(property, choices)| format!("`{property}` is {}", listed(&choices, " or ")))
+            .map(|demand| format!("`{}` is {}", demand.property, choices(&demand)))
             .collect();
         if met.is_empty() { "none".to_owned() } else { met.join(", ") }
     }
@@ -286,6 +286,12 @@ impl Story<'_> {
             Some(place) => format!("{name}:{}:{}", place.line, place.column),
         }
     }
+}
+
+/// What a property must be.
+fn choices(demand: &Demand<'_>) -> String {
+    let not = if demand.is_negated { "other than " } else { "" };
+    format!("{not}{}", listed(&demand.choices, " or "))
 }
 
 /// Words as they are told one after another.
