@@ -10,7 +10,8 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test clean
+.PHONY: help tools wasm cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
+    release release-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
@@ -23,6 +24,8 @@ help:
 	@echo 'make deny           what the dependencies are allowed: licences, sources, advisories'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
 	@echo 'make cli            the command line, at dist/latchkey'
+	@echo 'make release        what a release is made of, in dist/release: command lines, packages, image, bills of material'
+	@echo 'make release-test   make release, looked at, and made once more under another path: both must be equal'
 	@echo 'make tools          the Rust target, and Envoy at .tools/envoy'
 	@echo 'make compose-files  what envoy/docker-compose.yaml mounts, in dist/compose'
 	@echo 'make compose-test   brings docker compose up, checks answers, takes it down'
@@ -116,7 +119,8 @@ bench: tools wasm
 	cargo bench --bench envoy
 
 lint:
-	@envoy/install-tools rust c++
+	@envoy/install-tools rust c++ actionlint
+	.tools/actionlint
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo fmt --manifest-path benches/noop/Cargo.toml --check
@@ -154,6 +158,15 @@ compose-files: wasm
 
 compose-test: compose-files
 	envoy/compose-test
+
+release: wasm
+	@envoy/install-tools rust zig release
+	release/build
+
+# Crates.io gets the core and the command line, which must build from what is packed of them.
+release-test: release
+	release/test
+	cargo publish --dry-run --quiet --locked --package latchkey --package latchkey-cli
 
 clean:
 	rm -rf dist

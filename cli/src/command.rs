@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod explain;
 pub mod image;
 pub mod key;
+pub mod man;
 pub mod push;
 pub mod render;
 pub mod rules;

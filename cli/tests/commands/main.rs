@@ -22,6 +22,7 @@ mod usage;
 mod support;
 use support::{Directory, TestCommand, repository};
 
+use std::fs;
 use std::path::PathBuf;
 
 const TOKEN: &str = "demo-token";
@@ -96,17 +97,20 @@ fn wrong_usage_is_2() {
     );
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 13] = [
     "check",
     "completions",
     "doctor",
     "explain",
+    "image",
     "key",
+    "man",
     "push",
     "render",
     "schema",
     "test",
     "usage",
+    "verify",
 ];
 
 #[test]
@@ -132,6 +136,23 @@ fn every_command_is_completed_in_every_shell() {
     }
     let directory = directory();
     assert_eq!(TestCommand::new(&directory, "completions powershell").code(), 2);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let directory = directory();
+    assert_eq!(TestCommand::new(&directory, "man --out man").output(), "");
+    for command in COMMANDS {
+        let page = directory.path().join(format!("man/latchkey-{command}.1"));
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("latchkey {command} ")), "{command}");
+    }
+    directory.write("file", "");
+    TestCommand::new(&directory, "man --out file/man").prints(
+        1,
+        "",
+        "error: cannot write to `file/man`: Not a directory (os error 20)\n",
+    );
 }
 
 #[test]

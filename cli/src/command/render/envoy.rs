@@ -66,7 +66,7 @@ pub(super) fn write_bootstrap(
     issuer: Option<&Issuer>,
     output: &mut dyn Write,
 ) -> Result<()> {
-    const BOOTSTRAP: &str = include_str!("../../../../envoy/envoy.yaml");
+    const BOOTSTRAP: &str = include_str!("../../../bootstrap.yaml");
     const DISCOVERY: &str = "                    config_discovery:\n";
     const LATCHKEY: &str = "                  - name: latchkey\n";
     let changed = "the shipped bootstrap has changed";
