@@ -3,6 +3,7 @@
 //! Every subject fills an [`Observation`], and [`compare`] judges them all alike.
 
 pub(crate) mod core;
+mod stand_in;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use latchkey::{Changes, Claim, Claims, Engine, Environment, Finding};
 use serde::Deserialize;
 
+pub(crate) use self::stand_in::StandIn;
 use crate::document::{self, Document, Fields};
 use crate::policy::Policy;
 
@@ -65,6 +67,42 @@ impl Suite {
         document::load_as::<File>(file)?.into_suite(file, policy)
     }
 
+    /// This suite as subjects can run it: the cases that present what they present, and those that ask as a key, on a
+    /// policy of which those keys have tokens of their own. A policy that is refused stays as it is.
+    ///
+    /// # Errors
+    /// The policy has no such key: the message names the file and the case.
+    pub fn parts(mut self) -> Result<Vec<Suite>> {
+        let is_of_key = |case: &Case| case.request.key.is_some();
+        let (asked, presented): (Vec<Case>, Vec<Case>) =
+            self.cases.into_iter().partition(is_of_key);
+        self.cases = presented;
+        if asked.is_empty() {
+            return Ok(vec![self]);
+        }
+        let pepper = self.pepper.as_ref().map(String::as_bytes);
+        let Ok(engine) = Engine::compile(&self.policy, &Environment { pepper }) else {
+            self.cases.extend(asked);
+            return Ok(vec![self]);
+        };
+        let ids: Vec<&str> = asked.iter().filter_map(|case| case.request.key.as_deref()).collect();
+        for (case, id) in asked.iter().zip(&ids) {
+            let is_known = engine.keys().any(|key| key.id() == *id);
+            let place = self.file.display();
+            ensure!(is_known, "{place}: case `{}`: the policy has no key `{id}`", case.name);
+        }
+        let policy: Document = serde_json::from_slice(&self.policy)?;
+        let stand_in = StandIn::new(&policy, &engine, pepper, ids)?;
+        let now = self.clock();
+        let present = |case: &Case| {
+            let request = stand_in.present(case.request.key.as_deref()?, now, &case.request);
+            Some(Case { request: CaseRequest { key: None, ..request }, ..case.clone() })
+        };
+        let cases = asked.iter().filter_map(present).collect();
+        let of_keys = Suite { policy: stand_in.policy.clone(), cases, ..self.clone() };
+        Ok([self, of_keys].into_iter().filter(|suite| !suite.cases.is_empty()).collect())
+    }
+
     /// The time of every request in Unix seconds.
     #[must_use]
     pub fn clock(&self) -> i64 {
@@ -79,7 +117,7 @@ impl Suite {
     }
 }
 
-/// Loads every `.json` file of `folder`, in the order of their names.
+/// Loads every `.json` file of `folder`, in the order of their names, in their [parts](Suite::parts).
 ///
 /// # Errors
 /// There is no such file, or one of them cannot be loaded.
@@ -94,7 +132,8 @@ pub fn load_folder(folder: &Path) -> Result<Vec<Suite>> {
     }
     ensure!(!files.is_empty(), "`{}` holds no `.json` file of cases", folder.display());
     files.sort();
-    files.iter().map(|file| Suite::load(file)).collect()
+    let suites = files.iter().map(|file| Suite::load(file)?.parts());
+    Ok(suites.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// One request and what must come of it.
@@ -121,6 +160,9 @@ pub struct CaseRequest {
     pub path: Option<String>,
     /// The host asked for; default `api.example.com`.
     pub authority: String,
+    /// In place of a credential: the id of the key as which it is asked.
+    #[serde(rename = "as")]
+    pub key: Option<String>,
     /// Names and values in order; a repeated name is sent repeatedly.
     pub headers: Vec<(String, Value)>,
     /// A body, sent with its content-length.
@@ -141,6 +183,7 @@ impl Default for CaseRequest {
             method: "GET".to_owned(),
             path: Some("/".to_owned()),
             authority: "api.example.com".to_owned(),
+            key: None,
             headers: Vec::new(),
             body: None,
             chunks: Vec::new(),

@@ -35,8 +35,7 @@ pub(crate) fn check(path: &Path) -> Result<io::Result<()>> {
         .validate_all(&module)
         .ok()
         .with_context(|| format!("`{name}` is broken: it is not a whole WebAssembly module"))?;
-    if !is_called_with_requests(&module) || !module.windows(MARK.len()).any(|window| window == MARK)
-    {
+    if !is_called_with_requests(&module) || !module.windows(MARK.len()).any(|own| own == MARK) {
         bail!("`{name}` is a WebAssembly module, but not Latchkey's filter");
     }
     Ok(Ok(()))
@@ -53,6 +52,6 @@ fn is_called_with_requests(module: &[u8]) -> bool {
         _ => None,
     });
     let is_own =
-        |export: wasmparser::Result<Export<'_>>| export.is_ok_and(|export| export.name == EXPORT);
+        |export: wasmparser::Result<Export<'_>>| export.is_ok_and(|own| own.name == EXPORT);
     exports.flatten().any(is_own)
 }

@@ -1,5 +1,7 @@
 //! Findings as people and programs read them: with the file, line and column.
 
+mod sarif;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -62,7 +64,7 @@ pub(crate) fn locate(findings: &mut [Finding]) {
             finding.place = finding.place.or_else(|| places.get(&finding.pointer).copied());
         }
     }
-    let position = |file: &PathBuf| files.iter().position(|known| known == file);
+    let position = |file: &PathBuf| files.iter().position(|own| own == file);
     findings.sort_by(|one, other| {
         let key = |finding: &Finding| (position(&finding.file), finding.place);
         key(one).cmp(&key(other))
@@ -71,8 +73,8 @@ pub(crate) fn locate(findings: &mut [Finding]) {
 
 fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
     let Ok(text) = document::read(file) else { return HashMap::new() };
-    let of_file = findings.iter().filter(|finding| finding.file == *file);
-    let places = place::find(file, &text, of_file.map(|finding| finding.pointer.as_str()));
+    let own = findings.iter().filter(|finding| finding.file == *file);
+    let places = place::find(file, &text, own.map(|finding| finding.pointer.as_str()));
     places.into_iter().map(|(pointer, place)| (pointer.to_owned(), place)).collect()
 }
 
@@ -81,8 +83,12 @@ fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
 pub(crate) enum Format {
     /// A line for each finding, and one for its help
     Human,
+    /// Annotations of a workflow on GitHub
+    Github,
     /// A JSON list of objects with file, line, column, severity, code, pointer, message and help
     Json,
+    /// SARIF 2.1.0, as code scanning takes it
+    Sarif,
 }
 
 /// Writes findings in that format.
@@ -96,7 +102,9 @@ pub(crate) fn report(
 ) -> io::Result<()> {
     match format {
         Format::Human => print(findings, output),
+        Format::Github => print_annotations(findings, output),
         Format::Json => print_json(findings, output),
+        Format::Sarif => sarif::print(findings, output),
     }
 }
 
@@ -121,9 +129,32 @@ pub(crate) fn print(findings: &[Finding], output: &mut dyn Write) -> io::Result<
     for (code, number) in hidden {
         writeln!(output, "and {} more of {code}; `--format json` shows all", number - MOST_SHOWN)?;
     }
+    print_counts(findings, output)
+}
+
+fn print_counts(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
     writeln!(output, "{}, {}", count(errors, "error"), count(warnings, "warning"))
+}
+
+/// Writes findings as commands of a workflow, which GitHub shows where they stand
+/// (<https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>).
+fn print_annotations(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+    let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |own: &str| text(own).replace(':', "%3A").replace(',', "%2C");
+    for Finding { file, place, code, severity, message, help, .. } in findings {
+        write!(output, "::{} file={}", severity.as_str(), property(&file.display().to_string()))?;
+        if let Some(Place { line, column }) = place {
+            write!(output, ",line={line},col={column}")?;
+        }
+        write!(output, ",title={code}::{}", text(message))?;
+        match help {
+            None => writeln!(output)?,
+            Some(help) => writeln!(output, "%0A{}", text(help))?,
+        }
+    }
+    print_counts(findings, output)
 }
 
 /// `FILE:LINE:COLUMN: severity[code]: message (at pointer)`, and the help on a line of its own.

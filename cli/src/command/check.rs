@@ -1,6 +1,8 @@
 //! `latchkey check`: what is wrong with a policy.
 
+use std::collections::HashSet;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,7 +10,7 @@ use clap::Args;
 use crate::Exit;
 use crate::document::Malformed;
 use crate::finding::{self, Finding, Format};
-use crate::policy::PolicyFiles;
+use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::{plaintext, time};
 
@@ -19,8 +21,12 @@ use crate::{plaintext, time};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
-    #[command(flatten)]
-    files: PolicyFiles,
+    /// Policy files, YAML or JSON; `-` is standard input
+    #[arg(required = true, value_name = "POLICY")]
+    policies: Vec<PathBuf>,
+    /// File with a list `keys`, joined to the own keys of each policy
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -35,8 +41,9 @@ pub struct Arguments {
 const EXAMPLE: &str = "Example:\n  latchkey check policy.yaml --keys keys.yaml --deny-warnings";
 
 const AFTER: &str = "\
-Example:
+Examples:
   latchkey check policy.yaml --keys keys.yaml --deny-warnings
+  latchkey check policies/*.yaml --format sarif > latchkey.sarif
 
 Warnings:
   clashing_parameters          rules read parameters that pass for each other, so that neither gets through
@@ -91,10 +98,26 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     Ok(if refused { Exit::Findings } else { Exit::Fine })
 }
 
+/// What is wrong with each policy, in the order in which they are named.
 fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
     let progress = Progress::start();
+    let mut findings = Vec::new();
+    for policy in &arguments.policies {
+        findings.extend(findings_of(policy, arguments, &progress)?);
+    }
+    if arguments.policies.len() > 1 {
+        // What is wrong with the keys file is wrong in each policy.
+        let mut told = HashSet::new();
+        findings.retain(|own| {
+            told.insert((own.file.clone(), own.pointer.clone(), own.code, own.message.clone()))
+        });
+    }
+    Ok(findings)
+}
+
+fn findings_of(file: &Path, arguments: &Arguments, progress: &Progress) -> Result<Vec<Finding>> {
     progress.step("reading the policy");
-    let policy = match arguments.files.load() {
+    let policy = match Policy::load(file, arguments.keys.as_deref()) {
         Ok(policy) => policy,
         Err(error) => {
             let mut findings = vec![error.downcast::<Malformed>()?.into()];

@@ -13,10 +13,10 @@ use latchkey::Decision;
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
-use crate::cases::{self, Observation};
+use crate::cases::{self, Observation, StandIn};
 use crate::document::{Document, Fields};
 use crate::finding;
-use crate::policy::PolicyFiles;
+use crate::policy::{self, PolicyFiles};
 use crate::style::{BOLD, DIM, ERROR, GOOD};
 use crate::{Exit, time};
 
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// The time of the request, RFC 3339; default the system's
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     now: Option<i64>,
+    /// Ask as the key of this id, with a token made up for it in place of the request's own
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Document)>,
@@ -53,6 +56,10 @@ const AFTER: &str = "\
 Examples:
   latchkey explain policy.yaml -X POST -H 'authorization: Bearer TOKEN' https://api.example.com/v1/events
   latchkey explain policy.yaml --keys keys.yaml -H @headers.txt https://api.example.com/v1/reports
+  latchkey explain policy.yaml --keys keys.yaml --key reporting curl 'https://api.example.com/v1/reports' -d '{}'
+
+--key takes no token: a random one takes the key's place in a copy of the policy, and stands in the request where the policy
+looks for one first. What else is asked of the key, such as its end and its origins, stays as it is.
 
 -H @FILE reads headers from a file, one a line, so that a token stays out of the shell's history.
 The path is taken as it is written, as by curl with --path-as-is.
@@ -68,7 +75,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let (url, mut request) = arguments.request.request()?;
     request.claims = (!arguments.claims.is_empty()).then(|| Fields(arguments.claims.clone()));
     let policy = arguments.files.load()?;
-    let engine = match policy.compile()? {
+    let mut engine = match policy.compile()? {
         Ok(engine) => engine,
         Err(mut findings) => {
             finding::locate(&mut findings);
@@ -77,6 +84,12 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         }
     };
     let now = arguments.now.unwrap_or_else(time::now);
+    if let Some(id) = &arguments.key {
+        let own =
+            StandIn::new(policy.document(), &engine, policy::pepper().as_deref(), [id.as_str()])?;
+        request = own.present(id, now, &request);
+        engine = own.engine;
+    }
     let headers = request.header_map();
     let (decision, observation) = cases::core::observe(&engine, now, &request);
     let Some(decision) = decision else {
@@ -86,7 +99,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let redaction = Redaction::new(&engine, &headers);
     let mut text = String::new();
     writeln!(text, "{BOLD}{} {}{BOLD:#}", request.method, redaction.target(&url))?;
-    writeln!(text, "{DIM}at {}{DIM:#}\n", time::display(now))?;
+    writeln!(text, "{DIM}at {}{DIM:#}", time::display(now))?;
+    if let Some(id) = &arguments.key {
+        writeln!(text, "{DIM}as `{id}`, with a token made up for it{DIM:#}")?;
+    }
+    writeln!(text)?;
     for step in steps(&policy, &engine, &decision, &observation, &request, now) {
         print_step(&step, &mut text)?;
     }

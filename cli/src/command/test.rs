@@ -28,7 +28,7 @@ pub struct Arguments {
 const EXAMPLE: &str = r#"Example:
   latchkey test policy.yaml cases.json
 
-where cases.json holds
+A request presents a token, or is asked "as" the key of an id, without its token; where cases.json holds
 
   {
     "now": "2026-06-01T00:00:00Z",
@@ -49,7 +49,7 @@ where cases.json holds
       },
       {
         "name": "the upstream sees the workspace, not the key",
-        "request": {"path": "/v1/reports", "headers": [["authorization", "Bearer TOKEN"]]},
+        "request": {"as": "reporting", "path": "/v1/reports"},
         "expect": {
           "decision": "allow key:reporting",
           "upstream": {"headers": {"x-workspace-id": "ws_1", "authorization": null}}
@@ -72,13 +72,17 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         let pepper = String::from_utf8(pepper);
         suite.pepper = Some(pepper.map_err(|_| anyhow!("LATCHKEY_PEPPER is not UTF-8"))?);
     }
-    let outcomes = cases::run_on_core(&suite).map_err(|findings| {
-        anyhow!(
-            "`{}` is refused: `latchkey check` says why ({})",
-            arguments.files.policy.display(),
-            count(findings.len(), "finding")
-        )
-    })?;
+    let mut outcomes = Vec::new();
+    for part in suite.parts()? {
+        let own = cases::run_on_core(&part).map_err(|findings| {
+            anyhow!(
+                "`{}` is refused: `latchkey check` says why ({})",
+                arguments.files.policy.display(),
+                count(findings.len(), "finding")
+            )
+        })?;
+        outcomes.extend(own);
+    }
     let mut failed = 0;
     for Outcome { case, mismatches } in &outcomes {
         if mismatches.is_empty() {

@@ -216,11 +216,9 @@ fn scalar(
     }
 }
 
-fn collection_tag(kind: &str, tag: Option<Cow<'_, Tag>>, span: Span) -> Result<(), Mistake> {
+fn collection_tag(own: &str, tag: Option<Cow<'_, Tag>>, span: Span) -> Result<(), Mistake> {
     match tag {
-        Some(tag)
-            if !(is_non_specific(&tag) || tag.is_yaml_core_schema() && tag.suffix == kind) =>
-        {
+        Some(tag) if !(is_non_specific(&tag) || tag.is_yaml_core_schema() && tag.suffix == own) => {
             Err(unknown_tag(&tag, span))
         }
         _ => Ok(()),

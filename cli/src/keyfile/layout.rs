@@ -274,9 +274,9 @@ impl<'t> Walker<'t> {
                 let close = loop {
                     match self.next()? {
                         (Event::SequenceEnd, close) => break close,
-                        (event, span) => {
-                            let start = span.start;
-                            let end = self.skip(&(event.clone(), span))?;
+                        (event, own) => {
+                            let start = own.start;
+                            let end = self.skip(&(event.clone(), own))?;
                             last = last.max(end);
                             items.push(Item::of(start..end, false));
                             if let Event::Scalar(text, ..) = event {

@@ -59,6 +59,63 @@ The client gets
 }
 
 #[test]
+fn a_key_is_asked_for_by_its_id() {
+    let pasted = [
+        "--key",
+        "demo-read-only",
+        "curl",
+        "-H",
+        "Authorization: Bearer ********",
+        "-d",
+        "{}",
+        "https://api.flokit.com/v1/events",
+    ];
+    let directory = Directory::new();
+    let policy = std::fs::read_to_string(repository("envoy/systems/flokit.yaml")).unwrap();
+    directory.write("policy.yaml", &policy);
+    let explain = |arguments: &[&str]| {
+        let arguments = [&["explain", "policy.yaml", "--now", AT], arguments].concat();
+        TestCommand::new(&directory, "").arguments(&arguments)
+    };
+    let text = explain(&pasted).everything();
+    for part in [
+        "at 2026-06-01T00:00:00Z\nas `demo-read-only`, with a token made up for it\n\n  ok    preflight",
+        "  deny  scopes      needs `*:create`; the key has `*:read`\n",
+        "\ndeny insufficient_scope key:demo-read-only\n",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("flk_ro_"), "{text}");
+    let unknown = ["--key", "nobody", "https://api.flokit.com/v1/events"];
+    explain(&unknown).prints_error(1, "error: the policy has no key `nobody`\n");
+}
+
+/// Of several places, that in which the rule takes a token.
+#[test]
+fn a_made_up_token_stands_where_the_policy_takes_one() {
+    for source in [
+        "{header: x-key}",
+        "{header: authorization, scheme: Bearer}",
+        "{cookie: k}",
+        "{query: k}",
+        "{basic: username}",
+        "{basic: password}",
+        "{websocket_protocol: key.}",
+    ] {
+        let directory = Directory::new();
+        let keys = "keys: [{id: a, scopes: [read], hash: \"sha256:\
+            0000000000000000000000000000000000000000000000000000000000000001\"}]";
+        directory.write(
+            "p.yaml",
+            &format!("credentials: [{source}]\n{keys}\nforward_credential: true\n"),
+        );
+        let text = TestCommand::new(&directory, "explain p.yaml --key a https://a.example/x?y=1")
+            .everything();
+        assert!(text.contains("\nallow key:a\n") && text.contains("[hidden]"), "{source}: {text}");
+    }
+}
+
+#[test]
 fn a_request_that_passes_is_told_with_what_the_upstream_sees() {
     explains(
         "flotiq.yaml",

@@ -36,6 +36,20 @@ fn test_runs_on_the_policy_that_it_is_given() {
 }
 
 #[test]
+fn a_case_asks_as_a_key() {
+    let directory = directory();
+    let cases = r#"{"cases": [
+        {"name": "a reads", "request": {"as": "a"}, "expect": {"decision": "allow key:a"}}
+    ]}"#;
+    directory.write("cases.json", cases);
+    let test = "test policy.yaml cases.json --keys keys.yaml";
+    TestCommand::new(&directory, test).prints(0, "1 case, 0 failed\n", "");
+    directory.write("cases.json", &cases.replace(r#""as": "a""#, r#""as": "b""#));
+    let error = "error: cases.json: case `a reads`: the policy has no key `b`\n";
+    TestCommand::new(&directory, test).prints_error(1, error);
+}
+
+#[test]
 fn test_names_every_mismatch() {
     let directory = directory();
     directory.write("cases.json", &CASES.replace("401", "403").replace("Invalid", "No"));

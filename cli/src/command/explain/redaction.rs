@@ -35,12 +35,9 @@ impl<'e> Redaction<'e> {
                     tokens.push(part.to_owned());
                     // Behind a scheme, or a cookie's name.
                     let inner = [' ', '='].map(|mark| part.split_once(mark));
-                    tokens.extend(
-                        inner.into_iter().flatten().map(|(_, inner)| inner.trim().to_owned()),
-                    );
-                    tokens.extend(
-                        part.split_once(' ').into_iter().flat_map(|(_, inner)| basic(inner)),
-                    );
+                    tokens
+                        .extend(inner.into_iter().flatten().map(|(_, own)| own.trim().to_owned()));
+                    tokens.extend(part.split_once(' ').into_iter().flat_map(|(_, own)| basic(own)));
                     // Behind the prefix of a WebSocket's protocol.
                     let behind = |source: &Source| match source {
                         Source::WebSocketProtocol(prefix) => part.strip_prefix(&**prefix),
@@ -105,8 +102,8 @@ impl<'e> Redaction<'e> {
 fn pieces(target: &str) -> impl Iterator<Item = (&str, &str)> {
     const SEPARATORS: [char; 4] = ['?', '&', ';', '#'];
     target.split_inclusive(SEPARATORS).map(|piece| {
-        let bare = piece.strip_suffix(SEPARATORS).unwrap_or(piece);
-        (bare, piece.get(bare.len()..).unwrap_or_default())
+        let own = piece.strip_suffix(SEPARATORS).unwrap_or(piece);
+        (own, piece.get(own.len()..).unwrap_or_default())
     })
 }
 

@@ -252,7 +252,7 @@ const IGNORED: [(&str, Option<char>); 29] = [
 ];
 
 /// Long and short names of options with a value.
-const IGNORED_VALUES: [(&str, Option<char>); 16] = [
+const IGNORED_VALUES: [(&str, Option<char>); 15] = [
     ("cacert", None),
     ("cert", Some('E')),
     ("connect-timeout", None),
@@ -260,7 +260,6 @@ const IGNORED_VALUES: [(&str, Option<char>); 16] = [
     ("cookie-jar", Some('c')),
     ("dump-header", Some('D')),
     ("interface", None),
-    ("key", None),
     ("max-redirs", None),
     ("max-time", Some('m')),
     ("output", Some('o')),
@@ -313,7 +312,7 @@ fn without_prompt(words: &[String]) -> &[String] {
 
 /// Adds a header, unless there is one of that name.
 fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
-    if headers.iter().all(|(known, _)| known != name) {
+    if headers.iter().all(|(own, _)| own != name) {
         headers.push((name.to_owned(), value.to_owned()));
     }
 }

@@ -106,9 +106,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                 key.id()
             );
         }
-        let of_key = edits.changes(key, expires)?;
-        changed.push((key.id(), of_key.is_empty()));
-        changes.extend(of_key);
+        let own = edits.changes(key, expires)?;
+        changed.push((key.id(), own.is_empty()));
+        changes.extend(own);
     }
     if let Some(exit) = files.commit(&file, &changes)? {
         return Ok(exit);
@@ -156,9 +156,7 @@ impl Edits {
         }
         for field in &self.unset {
             let name = field.name();
-            if changes
-                .iter()
-                .any(|change| matches!(change, Change::Set(_, field, _) if *field == name))
+            if changes.iter().any(|change| matches!(change, Change::Set(_, own, _) if *own == name))
             {
                 bail!("`--unset` takes away what another option sets: the {}", field.name());
             }
@@ -178,11 +176,11 @@ impl Edits {
             if attributes.value(name).is_none() {
                 bail!("the key `{}` has no attribute `{name}`", key.id());
             }
-            attributes.0.retain(|(known, _)| known != name);
+            attributes.0.retain(|(own, _)| own != name);
         }
         for (name, value) in &self.attributes {
-            match attributes.0.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => *known = text(value),
+            match attributes.0.iter_mut().find(|(own, _)| own == name) {
+                Some((_, own)) => *own = text(value),
                 None => attributes.0.push((name.clone(), text(value))),
             }
         }
@@ -204,7 +202,7 @@ fn list(
     if added.is_empty() && removed.is_empty() {
         return Ok(None);
     }
-    let Some(mut kept) = key.texts(name) else {
+    let Some(mut own) = key.texts(name) else {
         let whose = match name {
             "scopes" => {
                 "has the scopes of its type, if any: say all that it is to have with `--scope`"
@@ -214,15 +212,15 @@ fn list(
         bail!("the key `{}` {whose}", key.id());
     };
     for item in removed {
-        if !kept.contains(&item.as_str()) {
+        if !own.contains(&item.as_str()) {
             bail!("the key `{}` has no `{item}` in its {name}", key.id());
         }
-        kept.retain(|known| known != item);
+        own.retain(|own| own != item);
     }
     for item in added {
-        if !kept.contains(&item.as_str()) {
-            kept.push(item);
+        if !own.contains(&item.as_str()) {
+            own.push(item);
         }
     }
-    Ok(Some(texts(&kept)))
+    Ok(Some(texts(&own)))
 }

@@ -40,9 +40,9 @@ impl Target {
         };
         ensure!(metadata.is_file(), "`{name}` is not a regular file");
         let is_same =
-            |other: &fs::Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
+            |own: &fs::Metadata| (own.dev(), own.ino()) == (metadata.dev(), metadata.ino());
         for input in inputs {
-            if fs::metadata(input).is_ok_and(|other| is_same(&other)) {
+            if fs::metadata(input).is_ok_and(|own| is_same(&own)) {
                 bail!("`{name}` is `{}`, which would be lost: name another file", input.display());
             }
         }
@@ -80,18 +80,14 @@ impl Old {
         const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
         let text = document::read(ecds)?;
         let document = document::parse(ecds, &text)?;
-        let text_at = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
+        let own = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
         ensure!(
-            text_at("/resources/0/@type") == Some(EXTENSION),
+            own("/resources/0/@type") == Some(EXTENSION),
             "it holds no extension's configuration"
         );
-        ensure!(
-            text_at("/resources/0/name") == Some("latchkey"),
-            "its extension is not `latchkey`"
-        );
-        let wasm = text_at("/resources/0/typed_config/config/vm_config/code/local/filename");
-        let (wasm, version) =
-            (wasm.map(str::to_owned), text_at("/version_info").unwrap_or_default());
+        ensure!(own("/resources/0/name") == Some("latchkey"), "its extension is not `latchkey`");
+        let wasm = own("/resources/0/typed_config/config/vm_config/code/local/filename");
+        let (wasm, version) = (wasm.map(str::to_owned), own("/version_info").unwrap_or_default());
         Ok(Old { version: version.to_owned(), wasm, text })
     }
 }
