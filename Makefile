@@ -10,7 +10,7 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
+.PHONY: help tools wasm module cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
     release release-test clean
 
 help:
@@ -23,20 +23,24 @@ help:
 	@echo 'make lint           format, clippy and documentation, warnings being errors'
 	@echo 'make deny           what the dependencies are allowed: licences, sources, advisories'
 	@echo 'make wasm           the filter, at dist/latchkey.wasm'
+	@echo 'make module         the native module, at dist/liblatchkey-VERSION.so, and for ARM at dist/arm64'
 	@echo 'make cli            the command line, at dist/latchkey'
 	@echo 'make release        what a release is made of, in dist/release: command lines, packages, image, bills of material'
 	@echo 'make release-test   make release, looked at, and made once more under another path: both must be equal'
-	@echo 'make tools          the Rust target, and Envoy at .tools/envoy'
+	@echo 'make tools          the Rust target, and Envoys at .tools/envoy, .tools/envoy-1.39 and .tools/envoy-1.38'
 	@echo 'make compose-files  what envoy/docker-compose.yaml mounts, in dist/compose'
 	@echo 'make compose-test   brings docker compose up, checks answers, takes it down'
 	@echo 'make envoy-image    a local stand-in for the Envoy image, where images cannot be pulled'
 	@echo 'make clean          removes what the targets made, the tools excepted'
 
 tools:
-	@envoy/install-tools rust envoy
+	@envoy/install-tools rust envoy old-envoys
 
 # The folder in which Cargo keeps the packages of crates.io.
 crates_io := $(rust_home)/registry/src/index.crates.io-1949cf8c6b5b557f
+
+# Neither build names a folder of the machine that made it.
+remapped := --remap-path-prefix=$(rust_home)= --remap-path-prefix=$(crates_io)/=
 
 # What the module uses of WebAssembly beyond its first version.
 wasm_features := --enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
@@ -46,7 +50,7 @@ wasm_features := --enable-bulk-memory --enable-multivalue --enable-mutable-globa
 # filter/exports.json lists, since a proxy calls for every request what it finds, and is made smaller.
 wasm:
 	@envoy/install-tools rust wasm-opt
-	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=$(rust_home)= --remap-path-prefix=$(crates_io)/=" \
+	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$(remapped)" \
 	    cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
 	@wasm-metadce $(wasm_features) --graph-file filter/exports.json \
@@ -55,16 +59,41 @@ wasm:
 	    dist/exports.wasm -o dist/latchkey.wasm
 	@rm dist/exports.wasm dist/unused.txt
 
+# The oldest C library that the module runs on: Debian 10, Ubuntu 20.04, RHEL 8, and the images of Envoy.
+glibc := 2.28
+version := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+
+# Linked by zig, which knows what each version of the C library has. A new version has a new name: Envoy loads a module once
+# for each path, and one that is overwritten while it is loaded ends Envoy.
+module: export CARGO_ZIGBUILD_ZIG_PATH := $(CURDIR)/.tools/zig/zig
+module: export ZIG_GLOBAL_CACHE_DIR := $(abspath $(target))/zig
+module: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS := $(remapped)
+module: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS := $(remapped)
+module:
+	@envoy/install-tools rust zig module
+	.tools/cargo-zigbuild zigbuild -p latchkey-module --profile module \
+	    --target x86_64-unknown-linux-gnu.$(glibc) --target aarch64-unknown-linux-gnu.$(glibc)
+	@mkdir -p dist/arm64
+	@cp $(target)/x86_64-unknown-linux-gnu/module/liblatchkey_module.so dist/liblatchkey-$(version).so.new
+	@cp $(target)/aarch64-unknown-linux-gnu/module/liblatchkey_module.so dist/arm64/liblatchkey-$(version).so.new
+	@mv dist/liblatchkey-$(version).so.new dist/liblatchkey-$(version).so
+	@mv dist/arm64/liblatchkey-$(version).so.new dist/arm64/liblatchkey-$(version).so
+
 cli:
 	@envoy/install-tools rust
 	cargo build --release -p latchkey-cli
 	@mkdir -p dist
 	@cp $(target)/release/latchkey dist/latchkey
 
-test: tools wasm
+test: tools wasm module
 	@envoy/install-tools curl node python3
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
+	LATCHKEY_AS=module cargo test --test envoy -- $(on_module)
+
+# The tests of tests/envoy that are about what both hosts do.
+on_module := bad_input:: bodies:: configuration:: held:: preflights:: push:: quota:: refusals:: requests:: responses:: \
+    sessions:: trailers:: upgrades::
 
 differential: tools wasm
 	@envoy/install-tools rust node python3 ruby go java

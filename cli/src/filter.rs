@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::command::render::Code;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use wasmparser::{Export, Parser, Payload, Validator};
@@ -13,12 +14,16 @@ const MARK: &[u8] = b"LATCHKEY_PEPPER";
 /// What a proxy calls for each request.
 const EXPORT: &str = "proxy_on_request_headers";
 
-/// Sees to it that the file at `path` is the filter. The inner error: it cannot be read here, which says
+/// The same in the native module.
+const MODULE_EXPORT: &[u8] = b"envoy_dynamic_module_on_http_filter_request_headers";
+
+/// Sees to it that the file is the filter. The inner error: it cannot be read here, which says
 /// nothing, since the path is for Envoy, which may run in a container of its own.
 ///
 /// # Errors
-/// What stands at `path` is not Latchkey's filter, or is broken.
-pub(crate) fn check(path: &Path) -> Result<io::Result<()>> {
+/// What stands there is not Latchkey's filter, or is broken.
+pub(crate) fn check(code: Code<'_>) -> Result<io::Result<()>> {
+    let path = Path::new(code.path());
     let name = path.display();
     if path.is_dir() {
         bail!("`{name}` is a folder, not the filter");
@@ -27,6 +32,16 @@ pub(crate) fn check(path: &Path) -> Result<io::Result<()>> {
         Ok(module) => module,
         Err(error) => return Ok(Err(error)),
     };
+    let holds = |mark: &[u8]| module.windows(mark.len()).any(|window| window == mark);
+    if let Code::Module(_) = code {
+        if !module.starts_with(b"\x7fELF") {
+            bail!("`{name}` is not the native module: it is not a shared library");
+        }
+        if !holds(MARK) || !holds(MODULE_EXPORT) {
+            bail!("`{name}` is a shared library, but not Latchkey's native module");
+        }
+        return Ok(Ok(()));
+    }
     if !Parser::is_core_wasm(&module) {
         bail!("`{name}` is not the filter: it is not a WebAssembly module");
     }
@@ -35,7 +50,7 @@ pub(crate) fn check(path: &Path) -> Result<io::Result<()>> {
         .validate_all(&module)
         .ok()
         .with_context(|| format!("`{name}` is broken: it is not a whole WebAssembly module"))?;
-    if !is_called_with_requests(&module) || !module.windows(MARK.len()).any(|own| own == MARK) {
+    if !is_called_with_requests(&module) || !holds(MARK) {
         bail!("`{name}` is a WebAssembly module, but not Latchkey's filter");
     }
     Ok(Ok(()))

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use serde_json::Value;
 
-use super::{Connection, Scratch, repository, until};
+use super::{Connection, Scratch, envoy, until};
 
 /// A running Envoy, killed when dropped.
 #[derive(Debug)]
@@ -30,13 +30,24 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> Envoy {
-        // All that the filter has to say, so that a test can see that it does not say too much.
-        Envoy::ready(scratch, name, spawn(scratch, name, bootstrap, environment, "wasm:debug"))
+        Envoy::start_release(None, scratch, name, bootstrap, environment)
+    }
+
+    /// The same for an older release, such as `1.39`.
+    pub fn start_release(
+        release: Option<&str>,
+        scratch: &Scratch,
+        name: &str,
+        bootstrap: &str,
+        environment: &[(&str, &str)],
+    ) -> Envoy {
+        let process = spawn(release, scratch, name, bootstrap, environment, ALL);
+        Envoy::ready(scratch, name, process)
     }
 
     /// The same with the log that Envoy writes by itself, as users run it.
     pub fn start_quietly(scratch: &Scratch, name: &str, bootstrap: &str) -> Envoy {
-        Envoy::ready(scratch, name, spawn(scratch, name, bootstrap, &[], "wasm:info"))
+        Envoy::ready(scratch, name, spawn(None, scratch, name, bootstrap, &[], "wasm:info"))
     }
 
     fn ready(scratch: &Scratch, name: &str, mut process: Child) -> Envoy {
@@ -67,7 +78,7 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> (ExitStatus, String) {
-        let process = spawn(scratch, name, bootstrap, environment, "wasm:debug");
+        let process = spawn(None, scratch, name, bootstrap, environment, ALL);
         let log = scratch.file(&format!("{name}.log"));
         // As an `Envoy`, so that it ends with this call in any case.
         let mut envoy = Envoy { process, admin: SocketAddr::from(([127, 0, 0, 1], 0)), log };
@@ -144,19 +155,22 @@ impl Drop for Envoy {
     }
 }
 
+/// All that the filter has to say, so that a test can see that it does not say too much.
+const ALL: &str = "wasm:debug,dynamic_modules:debug";
+
 fn spawn(
+    release: Option<&str>,
     scratch: &Scratch,
     name: &str,
     bootstrap: &str,
     environment: &[(&str, &str)],
     log_level: &str,
 ) -> Child {
-    let program = repository(".tools/envoy");
-    assert!(program.is_file(), "no Envoy at `{}`: run `make tools`", program.display());
+    let program = envoy(release);
     let file = scratch.file(&format!("{name}.yaml"));
     fs::write(&file, bootstrap).unwrap();
     let log = File::create(scratch.file(&format!("{name}.log"))).unwrap();
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command
         .arg("-c")
         .arg(file)
@@ -168,7 +182,7 @@ fn spawn(
         .envs(environment.iter().copied())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    command.spawn().unwrap_or_else(|error| panic!("cannot run `.tools/envoy`: {error}"))
+    command.spawn().unwrap_or_else(|error| panic!("cannot run `{}`: {error}", program.display()))
 }
 
 /// The lines that tell why an Envoy did not start.

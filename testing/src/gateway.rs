@@ -1,16 +1,17 @@
 //! Envoy with the filter before an upstream that reports what it saw.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use http::HeaderMap;
 use latchkey_cli::cases::CaseRequest;
+use latchkey_cli::command::render;
 
 use super::access_log::{self, Lines};
 use super::{Connection, Envoy, LogLine, Report, Response, Scratch, Stats};
-use super::{ecds, http1, http2, inline, repository, system, until, wasm};
+use super::{ecds_of, http1, http2, inline, module, repository, system, until, wasm};
 
 /// Changes a file before Envoy reads it.
 type Change = Box<dyn Fn(&str) -> String>;
@@ -18,7 +19,8 @@ type Change = Box<dyn Fn(&str) -> String>;
 /// What a gateway is started with.
 pub struct Setup {
     policy: String,
-    wasm: PathBuf,
+    code: Code,
+    release: Option<&'static str>,
     environment: Vec<(&'static str, String)>,
     change_ecds: Change,
     change_bootstrap: Change,
@@ -29,11 +31,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The shipped bootstrap with this policy (JSON).
+    /// The shipped bootstrap with this policy (JSON), and the Wasm filter or, where the environment variable `LATCHKEY_AS`
+    /// is `module`, the native module.
     pub fn new(policy: impl ToString) -> Setup {
+        let is_module = env::var_os("LATCHKEY_AS").is_some_and(|own| own == "module");
         Setup {
             policy: policy.to_string(),
-            wasm: wasm(),
+            code: if is_module { Code::Module(module()) } else { Code::Wasm(wasm()) },
+            release: None,
             environment: Vec::new(),
             change_ecds: Box::new(str::to_owned),
             change_bootstrap: Box::new(str::to_owned),
@@ -51,13 +56,35 @@ impl Setup {
 
     /// With another filter.
     pub fn wasm(mut self, wasm: &Path) -> Setup {
-        self.wasm = wasm.to_owned();
+        self.code = Code::Wasm(wasm.to_owned());
+        self
+    }
+
+    /// With the native module in place of the Wasm filter.
+    pub fn module(self) -> Setup {
+        self.module_at(&module())
+    }
+
+    /// The same with another module.
+    pub fn module_at(mut self, module: &Path) -> Setup {
+        self.code = Code::Module(module.to_owned());
+        self
+    }
+
+    /// With an older Envoy, such as `1.39`.
+    pub fn release(mut self, release: &'static str) -> Setup {
+        self.release = Some(release);
         self
     }
 
     /// With `LATCHKEY_PEPPER` in Envoy's environment.
-    pub fn pepper(mut self, pepper: &str) -> Setup {
-        self.environment.push(("LATCHKEY_PEPPER", pepper.to_owned()));
+    pub fn pepper(self, pepper: &str) -> Setup {
+        self.environment("LATCHKEY_PEPPER", pepper)
+    }
+
+    /// With a variable in Envoy's environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Setup {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -112,20 +139,24 @@ impl Setup {
         let scratch = Scratch::new();
         let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
         let upstream_address = upstream.listener();
-        let ecds = (self.change_ecds)(&ecds(&scratch, &self.policy, &self.wasm));
+        let ecds = (self.change_ecds)(&ecds_of(&scratch, &self.policy, self.code.as_rendered()));
         scratch.replace("ecds.yaml", &ecds);
         for (name, text) in &self.files {
             scratch.replace(name, text);
         }
         let address = self.other_upstream.unwrap_or(upstream_address);
         let bootstrap = front_bootstrap(&scratch, address, self.system);
+        let bootstrap = match &self.code {
+            Code::Module(_) => as_module(&bootstrap),
+            Code::Wasm(_) => bootstrap,
+        };
         let mut bootstrap = (self.change_bootstrap)(&bootstrap);
         if self.is_inline {
             bootstrap = inline(&bootstrap, &ecds);
         }
         let environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let front = Envoy::start(&scratch, "front", &bootstrap, &environment);
+        let front = Envoy::start_release(self.release, &scratch, "front", &bootstrap, &environment);
         if !self.is_inline {
             // Taken or refused: some tests are about the latter.
             until("the first policy", || Pushes::of(&front.stats()).news(Pushes::default()));
@@ -138,7 +169,7 @@ impl Setup {
             log: RefCell::new((Lines::new(scratch.file("access.log")), Vec::new())),
             reports: RefCell::new(Lines::new(scratch.file("reports.log"))),
             fences: Cell::new(0),
-            wasm: self.wasm,
+            code: self.code,
             change_ecds: self.change_ecds,
             scratch,
         }
@@ -156,7 +187,7 @@ pub struct Gateway {
     log: RefCell<(Lines, Vec<LogLine>)>,
     reports: RefCell<Lines>,
     fences: Cell<usize>,
-    wasm: PathBuf,
+    code: Code,
     change_ecds: Change,
     scratch: Scratch,
 }
@@ -274,7 +305,7 @@ impl Gateway {
 
     /// The ECDS file for a policy (JSON).
     pub fn ecds(&self, policy: impl ToString) -> String {
-        (self.change_ecds)(&ecds(&self.scratch, &policy.to_string(), &self.wasm))
+        (self.change_ecds)(&ecds_of(&self.scratch, &policy.to_string(), self.code.as_rendered()))
     }
 
     /// Replaces the ECDS file, and waits until Envoy has taken it.
@@ -308,7 +339,13 @@ impl Gateway {
 
     /// The filter that the front runs.
     pub fn wasm(&self) -> &Path {
-        &self.wasm
+        let (Code::Module(path) | Code::Wasm(path)) = &self.code;
+        path
+    }
+
+    /// Lets what is pushed from now on name another module.
+    pub fn set_module(&mut self, module: &Path) {
+        self.code = Code::Module(module.to_owned());
     }
 
     /// Where the front's admin port is.
@@ -350,6 +387,22 @@ impl Gateway {
     /// The processor time that the front has used, in nanoseconds.
     pub fn processor_time(&self) -> u64 {
         self.front.borrow().processor_time()
+    }
+}
+
+/// The filter that a front runs.
+#[derive(Clone, Debug)]
+enum Code {
+    Module(PathBuf),
+    Wasm(PathBuf),
+}
+
+impl Code {
+    fn as_rendered(&self) -> render::Code<'_> {
+        match self {
+            Code::Module(path) => render::Code::Module(path.to_str().unwrap()),
+            Code::Wasm(path) => render::Code::Wasm(path.to_str().unwrap()),
+        }
     }
 }
 
@@ -419,6 +472,15 @@ pub fn front_bootstrap(scratch: &Scratch, upstream: SocketAddr, system: Option<&
         text = replaced(&text, from, to);
     }
     text
+}
+
+/// A bootstrap that takes the native module by discovery.
+pub fn as_module(bootstrap: &str) -> String {
+    replaced(
+        bootstrap,
+        "envoy.extensions.filters.http.wasm.v3.Wasm]",
+        "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter]",
+    )
 }
 
 /// A bootstrap with the parts of a system at their places, as `envoy/demo` makes it.

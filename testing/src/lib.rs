@@ -9,7 +9,8 @@
 //! and what a [`Setup`] says. Nothing sleeps to let things happen: [`until`] polls a condition.
 //! An Envoy is killed when its handle is dropped, which a failing test does as well.
 //!
-//! The filter is `dist/latchkey.wasm`; the environment variable `LATCHKEY_WASM` names another.
+//! The filter is `dist/latchkey.wasm`, or by [`Setup::module`], or everywhere by `LATCHKEY_AS=module`, the native module
+//! `dist/liblatchkey-VERSION.so`; the environment variables `LATCHKEY_WASM` and `LATCHKEY_MODULE` name others.
 
 #![allow(
     missing_debug_implementations,
@@ -26,6 +27,7 @@
 )]
 
 pub mod access_log;
+pub mod corpus;
 mod envoy;
 pub mod gateway;
 pub mod host;
@@ -45,8 +47,8 @@ pub use envoy::{Envoy, Stats};
 pub use gateway::{Exchange, Gateway, Setup};
 pub use http1::{Connection, Response};
 pub use load::{Client, Load};
-pub use policy::{Key, as_struct, ecds, inline, system};
-pub use repository::{repository, wasm};
+pub use policy::{Key, as_struct, ecds, ecds_of, inline, system};
+pub use repository::{envoy, module, repository, wasm};
 pub use scratch::Scratch;
 
 /// How long anything may take before a test fails: far more than it ever does.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use latchkey_cli::command::render;
+use latchkey_cli::command::render::{self, Code};
 use latchkey_cli::policy::Policy;
 use sha2::{Digest, Sha256};
 
@@ -11,12 +11,17 @@ use super::{Scratch, repository};
 
 /// The ECDS file for a policy (JSON), as `latchkey render --to ecds` prints it.
 pub fn ecds(scratch: &Scratch, policy: &str, wasm: &Path) -> String {
+    ecds_of(scratch, policy, Code::Wasm(wasm.to_str().unwrap()))
+}
+
+/// The same for the Wasm filter or the native module.
+pub fn ecds_of(scratch: &Scratch, policy: &str, code: Code<'_>) -> String {
     let file = scratch.file("policy.json");
     fs::write(&file, policy).unwrap();
     let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
     // A policy that is refused is rendered, too: Envoy is to refuse it.
     let needs_pepper = policy.to_json().unwrap().windows(12).any(|part| part == b"hmac-sha256:");
-    render::ecds(&policy.into_served(needs_pepper), &wasm.display().to_string()).unwrap()
+    render::ecds(&policy.into_served(needs_pepper), code).unwrap()
 }
 
 /// The policy of `envoy/systems/NAME.yaml`, as JSON.

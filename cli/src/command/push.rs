@@ -13,6 +13,7 @@ use clap::Args;
 
 use self::discovery::{Discovery, Outcome};
 use self::target::Target;
+use super::render::Code;
 use super::{doctor, render};
 use crate::admin::Admin;
 use crate::finding::{self, count};
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// Where Envoy finds the filter; default where the file that is replaced says
     #[arg(long, value_name = "PATH")]
     wasm: Option<String>,
+    /// The same for the native module
+    #[arg(long, value_name = "PATH", conflicts_with = "wasm")]
+    module: Option<String>,
     /// Address of Envoy's admin port: wait until Envoy serves the policy
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -79,18 +83,19 @@ against that Envoy is a warning.";
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let ecds = &arguments.ecds;
     let name = ecds.display();
-    let wasm = arguments.wasm.as_deref();
-    let inputs = arguments.files.paths().chain(wasm.map(Path::new));
-    let target = Target::new(ecds, &inputs.collect::<Vec<_>>())?;
-    let wasm = match wasm {
-        Some(wasm) => render::local(wasm)?,
-        None => target.wasm()?,
+    let code = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())?;
+    let path = code.map(|code| Path::new(code.path()));
+    let target = Target::new(ecds, &arguments.files.paths().chain(path).collect::<Vec<_>>())?;
+    let code = match code {
+        Some(code) => code,
+        None => target.code()?,
     };
-    if let Err(error) = filter::check(Path::new(wasm))?
+    let path = code.path();
+    if let Err(error) = filter::check(code)?
         && arguments.admin.is_none()
     {
         warn(format_args!(
-            "`{wasm}` cannot be read here, so whether it is the filter is not known: {error} \
+            "`{path}` cannot be read here, so whether it is the filter is not known: {error} \
              (`--admin` asks Envoy)"
         ));
     }
@@ -118,7 +123,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     progress.step("writing");
     let mut rendered = Vec::new();
-    let version = render::write_ecds(&policy.into_served(needs_pepper), wasm, &mut rendered)?;
+    let version = render::write_ecds(&policy.into_served(needs_pepper), code, &mut rendered)?;
     let replaced = replace(ecds, &rendered)?;
     drop(progress);
     if let Err(error) = replaced {
@@ -165,7 +170,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             };
             bail!(
                 "Envoy at `{url}` refuses version {version} and goes on serving {still}; {name} {file}. \
-                 Envoy's log says why, behind `update rejected`: `{wasm}` may be missing there, or \
+                 Envoy's log says why, behind `update rejected`: `{path}` may be missing there, or \
                  another build of the filter"
             )
         }

@@ -1,5 +1,6 @@
 //! `latchkey render`: a policy in the form that a proxy takes.
 
+mod code;
 mod envoy;
 mod envoy_gateway;
 mod istio;
@@ -11,7 +12,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::Exit;
@@ -21,6 +22,7 @@ use crate::policy::{PolicyFiles, Served};
 use crate::progress::Progress;
 use crate::style::warn;
 
+pub use code::Code;
 pub(crate) use envoy::{ecds_version, write_ecds};
 use session::Issuer;
 
@@ -37,10 +39,11 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     to: Form,
     /// Where the proxy finds the filter: a path; for istio and envoy-gateway also an image or an https:// URL
-    #[arg(long, value_name = "PATH", required_if_eq_any([
-        ("to", "ecds"), ("to", "envoy"), ("to", "istio"), ("to", "envoy-gateway"),
-    ]))]
+    #[arg(long, value_name = "PATH")]
     wasm: Option<String>,
+    /// In place of `--wasm` where the proxy finds the native module; not for istio
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["wasm", "sha256"])]
+    module: Option<String>,
     /// SHA-256 of the filter, or of the image's manifest, where it is fetched
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
@@ -191,7 +194,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             return Ok(Exit::Findings);
         }
     };
+    if arguments.to == Form::Istio && arguments.module.is_some() {
+        bail!("Istio has no resource for a native module: write `--wasm`");
+    }
     if matches!(arguments.to, Form::Istio | Form::EnvoyGateway)
+        && arguments.module.is_none()
         && let Some(rule) = engine.rules().iter().find(|rule| rule.holds_headers())
     {
         bail!(
@@ -208,15 +215,15 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let policy = policy.into_served(engine.needs_pepper());
     progress.step("writing");
     let mut output = Counting { output, bytes: 0 };
-    let wasm = arguments.wasm.as_deref().unwrap_or_default();
     match arguments.to {
         Form::Json => {
             serde_json::to_writer(&mut output, &policy.document)?;
             writeln!(output)?;
         }
-        Form::Ecds => drop(write_ecds(&policy, local(wasm)?, &mut output)?),
+        Form::Ecds => drop(write_ecds(&policy, Code::of(arguments)?, &mut output)?),
         Form::Envoy => {
-            envoy::write_bootstrap(&policy, local(wasm)?, issuer.as_ref(), &mut output)?;
+            let code = Code::of(arguments)?;
+            envoy::write_bootstrap(&policy, code, issuer.as_ref(), &mut output)?;
         }
         Form::Istio | Form::EnvoyGateway => {
             let write =
@@ -238,9 +245,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 ///
 /// # Errors
 /// None that a policy can cause; writing is fallible by type.
-pub fn ecds(policy: &Served, wasm: &str) -> Result<String> {
+pub fn ecds(policy: &Served, code: Code<'_>) -> Result<String> {
     let mut output = Vec::new();
-    write_ecds(policy, wasm, &mut output)?;
+    write_ecds(policy, code, &mut output)?;
     Ok(String::from_utf8(output)?)
 }
 
@@ -276,15 +283,6 @@ impl Limit {
     fn ends(&self, form: Form, bytes: usize) -> bool {
         bytes > self.bytes && self.forms.contains(&form)
     }
-}
-
-/// A path that Envoy opens itself.
-pub(crate) fn local(wasm: &str) -> Result<&str> {
-    ensure!(!wasm.is_empty(), "`--wasm` is empty");
-    if wasm.contains("://") {
-        bail!("Envoy opens the filter as a file: `--wasm` must be a path, not `{wasm}`");
-    }
-    Ok(wasm)
 }
 
 /// Writes JSON with one line for each field and each key or rule, so that people can read it and

@@ -91,9 +91,7 @@ fn wrong_usage_is_2() {
     TestCommand::new(&directory(), "render policy.yaml --to ecds").prints(
         2,
         "",
-        "error: the following required arguments were not provided:\n  --wasm <PATH>\n\n\
-         Usage: latchkey render --to <TO> --wasm <PATH> <POLICY>\n\n\
-         For more information, try '--help'.\n",
+        "error: this form needs `--wasm PATH` or `--module PATH`, where the proxy finds the filter\n",
     );
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::command::render::Code;
 use crate::document::{self, Document};
 
 /// The file that Envoy watches, as it was before a push.
@@ -21,6 +22,7 @@ struct Old {
     text: String,
     version: String,
     wasm: Option<String>,
+    module: Option<String>,
 }
 
 impl Target {
@@ -59,12 +61,13 @@ impl Target {
     ///
     /// # Errors
     /// It does not say.
-    pub(super) fn wasm(&self) -> Result<&str> {
+    pub(super) fn code(&self) -> Result<Code<'_>> {
         let name = self.file.display();
         let Some(old) = &self.old else {
             bail!("`{name}` is new: say where Envoy finds the filter with `--wasm`");
         };
-        old.wasm.as_deref().with_context(|| {
+        let code = old.wasm.as_deref().map(Code::Wasm);
+        code.or(old.module.as_deref().map(Code::Module)).with_context(|| {
             format!("`{name}` does not say where the filter is: say so with `--wasm`")
         })
     }
@@ -80,14 +83,20 @@ impl Old {
         const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
         let text = document::read(ecds)?;
         let document = document::parse(ecds, &text)?;
-        let own = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
+        let text_at = |pointer: &str| document.pointer(pointer).and_then(Document::as_str);
         ensure!(
-            own("/resources/0/@type") == Some(EXTENSION),
+            text_at("/resources/0/@type") == Some(EXTENSION),
             "it holds no extension's configuration"
         );
-        ensure!(own("/resources/0/name") == Some("latchkey"), "its extension is not `latchkey`");
-        let wasm = own("/resources/0/typed_config/config/vm_config/code/local/filename");
-        let (wasm, version) = (wasm.map(str::to_owned), own("/version_info").unwrap_or_default());
-        Ok(Old { version: version.to_owned(), wasm, text })
+        ensure!(
+            text_at("/resources/0/name") == Some("latchkey"),
+            "its extension is not `latchkey`"
+        );
+        let wasm = text_at("/resources/0/typed_config/config/vm_config/code/local/filename");
+        let module =
+            text_at("/resources/0/typed_config/dynamic_module_config/module/local/filename");
+        let (wasm, module) = (wasm.map(str::to_owned), module.map(str::to_owned));
+        let version = text_at("/version_info").unwrap_or_default().to_owned();
+        Ok(Old { version, wasm, module, text })
     }
 }

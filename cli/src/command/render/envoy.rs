@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::code::Code;
 use super::session::Issuer;
 use super::{quoted, write_lines};
 use crate::filter;
@@ -13,14 +14,18 @@ use crate::policy::Served;
 
 /// Writes the response that ECDS delivers, as YAML, with the policy as a block of JSON lines, and returns
 /// its version, which is a digest of all the rest of it. It stands at the end, where it is known.
-pub(crate) fn write_ecds(policy: &Served, wasm: &str, output: &mut dyn Write) -> Result<String> {
+pub(crate) fn write_ecds(
+    policy: &Served,
+    code: Code<'_>,
+    output: &mut dyn Write,
+) -> Result<String> {
     let mut hashing = Hashing { output, digest: Sha256::new() };
     hashing.write_all(
         b"resources:\n\
           - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n  \
             name: latchkey\n",
     )?;
-    write_plugin(policy, wasm, 2, &mut hashing)?;
+    write_plugin(policy, code, 2, &mut hashing)?;
     let version = version(hashing.digest);
     writeln!(output, "{VERSION}\"{version}\"")?;
     Ok(version)
@@ -62,7 +67,7 @@ impl Write for Hashing<'_> {
 /// discovery, and with what verifies sessions before it.
 pub(super) fn write_bootstrap(
     policy: &Served,
-    wasm: &str,
+    code: Code<'_>,
     issuer: Option<&Issuer>,
     output: &mut dyn Write,
 ) -> Result<()> {
@@ -88,9 +93,13 @@ pub(super) fn write_bootstrap(
         )?;
         issuer.write_filter(22, output)?;
         writeln!(output)?;
+        if let Code::Module(_) = code {
+            issuer.write_copy(18, output)?;
+            writeln!(output)?;
+        }
     }
     output.write_all(LATCHKEY.as_bytes())?;
-    write_plugin(policy, wasm, 20, output)?;
+    write_plugin(policy, code, 20, output)?;
     let inside = " ".repeat(22);
     for line in after.lines().skip_while(|line| line.starts_with(&inside)) {
         writeln!(output, "{line}")?;
@@ -103,7 +112,25 @@ pub(super) fn write_bootstrap(
 }
 
 /// Writes the filter's `typed_config`, each line after `indent` spaces.
-fn write_plugin(policy: &Served, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
+fn write_plugin(
+    policy: &Served,
+    code: Code<'_>,
+    indent: usize,
+    output: &mut dyn Write,
+) -> Result<()> {
+    match code {
+        Code::Module(path) => {
+            let filename = format!("        filename: {}\n", quoted(path)?);
+            for line in [MODULE, &filename, MODULE_END].into_iter().flat_map(str::lines) {
+                writeln!(output, "{:indent$}{line}", "")?;
+            }
+            write_lines(&policy.document, indent + 6, output)
+        }
+        Code::Wasm(path) => write_wasm(policy, path, indent, output),
+    }
+}
+
+fn write_wasm(policy: &Served, wasm: &str, indent: usize, output: &mut dyn Write) -> Result<()> {
     // Envoy takes a configuration that it has for no news, whatever has become of the filter's file.
     let digest = filter::digest(Path::new(wasm)).unwrap_or_default();
     let build = digest.get(..16).map(|digest| format!("-{digest}")).unwrap_or_default();
@@ -116,6 +143,19 @@ fn write_plugin(policy: &Served, wasm: &str, indent: usize, output: &mut dyn Wri
     }
     write_lines(&policy.document, indent + 8, output)
 }
+
+const MODULE: &str = r#"typed_config:
+  "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter
+  dynamic_module_config:
+    module:
+      local:
+"#;
+
+const MODULE_END: &str = r#"  filter_name: latchkey
+  filter_config:
+    "@type": type.googleapis.com/google.protobuf.StringValue
+    value: |
+"#;
 
 const START: &str = r#"typed_config:
   "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm

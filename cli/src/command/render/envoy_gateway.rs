@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Result, bail, ensure};
 
+use super::code::warn_of_unversioned;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks, PREFIXES};
 use super::target::Attachment;
@@ -16,6 +17,9 @@ const NEWEST: MeshVersion = MeshVersion(1, 9);
 
 /// From here on a rule of a `SecurityPolicy` can be an expression.
 const CEL: MeshVersion = MeshVersion(1, 9);
+
+/// From here on it has native modules.
+const MODULES: MeshVersion = MeshVersion(1, 8);
 
 /// Writes an `EnvoyExtensionPolicy`, and the guard with what verifies sessions.
 pub(super) fn write(
@@ -45,7 +49,19 @@ pub(super) fn write(
         name: &arguments.name,
         target: target(&attachment)?,
     };
-    write_extension(policy, arguments, &place, output)?;
+    let native = arguments.module.as_deref().map(Native::new).transpose()?;
+    if let Some(native) = &native {
+        ensure!(
+            version >= MODULES,
+            "Envoy Gateway has native modules from {MODULES} on, not in {version}: write `--wasm`"
+        );
+        ensure!(
+            issuer.is_none(),
+            "a native module reads sessions from filter state, which Envoy Gateway has no resource for: write `--wasm`"
+        );
+        native.write_entry(output)?;
+    }
+    write_extension(policy, arguments, native.as_ref(), &place, output)?;
     match guard {
         Guard::Policy => {
             output.write_all(
@@ -86,6 +102,48 @@ pub(super) fn write(
     }
 }
 
+/// The native module.
+struct Native {
+    path: String,
+    /// What the gateway calls it.
+    name: String,
+}
+
+impl Native {
+    /// The module at a path in the proxy's container.
+    fn new(path: &str) -> Result<Native> {
+        ensure!(
+            path.starts_with('/'),
+            "`--module` is a path in the proxy's container: it must be absolute, not `{path}`"
+        );
+        warn_of_unversioned(path);
+        let file = path.rsplit('/').next().unwrap_or_default();
+        let name = file.strip_prefix("lib").unwrap_or(file);
+        let name = name.strip_suffix(".so").unwrap_or(name).to_ascii_lowercase();
+        let name = name.replace(|own: char| !own.is_ascii_alphanumeric() && own != '.', "-");
+        let name = name.trim_matches(['-', '.']).to_owned();
+        ensure!(!name.is_empty(), "`--module {path}` names no file");
+        Ok(Native { path: path.to_owned(), name })
+    }
+
+    /// Tells whoever runs the proxies what they must allow.
+    fn write_entry(&self, output: &mut dyn Write) -> Result<()> {
+        let (name, path) = (quoted(&self.name)?, quoted(&self.path)?);
+        write!(
+            output,
+            "# The module runs in Envoy's own process, so whoever runs the proxies must list it: in the EnvoyProxy of the\n\
+             # Gateway or of its class, which also has to bring the file into the proxy's container.\n\
+             #\n\
+             # spec:\n\
+             #   dynamicModules:\n\
+             #   - name: {name}\n\
+             #     source: {{type: Local, local: {{path: {path}}}}}\n\
+             ---\n"
+        )?;
+        Ok(())
+    }
+}
+
 /// Where the resources stand, and what they are attached to.
 struct Place<'a> {
     namespace: &'a str,
@@ -112,9 +170,31 @@ fn target(attachment: &Attachment) -> Result<String> {
 fn write_extension(
     policy: &Served,
     arguments: &Arguments,
+    native: Option<&Native>,
     place: &Place<'_>,
     output: &mut dyn Write,
 ) -> Result<()> {
+    write!(
+        output,
+        "apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata:
+  name: {}
+  namespace: {}
+spec:
+{}",
+        place.name,
+        quoted(place.namespace)?,
+        place.target
+    )?;
+    if let Some(native) = native {
+        write!(
+            output,
+            "  dynamicModule:\n  - name: {}\n    filterName: latchkey\n    config:\n",
+            quoted(&native.name)?
+        )?;
+        return write_lines(&policy.document, 6, output);
+    }
     let module = Module::new(arguments)?;
     let (kind, field) = match module.source {
         Source::File => bail!(
@@ -126,13 +206,7 @@ fn write_extension(
     };
     write!(
         output,
-        "apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyExtensionPolicy
-metadata:
-  name: {}
-  namespace: {}
-spec:
-{}  wasm:
+        "  wasm:
   - name: latchkey
     failOpen: false
     code:
@@ -140,9 +214,6 @@ spec:
       {field}:
         url: {}
 ",
-        place.name,
-        quoted(place.namespace)?,
-        place.target,
         quoted(&module.url)?
     )?;
     if let Some(sha256) = &module.sha256 {
@@ -271,6 +342,9 @@ spec:
 "
         )?;
         write_indented(GUARD, 10, output)?;
+        if arguments.module.is_some() {
+            continue;
+        }
         // A plugin that has trapped is started anew, in place of answering 503 for good.
         write!(
             output,

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::Arguments;
+use super::code::missing;
 use crate::style::warn;
 
 /// Where a control plane gets the filter from, and what it must hash to.
@@ -24,7 +25,7 @@ pub(super) enum Source {
 
 impl Module {
     pub(super) fn new(arguments: &Arguments) -> Result<Module> {
-        let wasm = arguments.wasm.as_deref().unwrap_or_default();
+        let wasm = arguments.wasm.as_deref().ok_or_else(|| missing("--wasm"))?;
         let (source, url) = match wasm.split_once("://") {
             Some(("file", path)) => (Source::File, path),
             Some(("oci", image)) => (Source::Image, image),

@@ -111,6 +111,27 @@ impl Issuer {
         write_indented(&text, indent, output)
     }
 
+    /// Writes the filter that hands the claims to the native module, which reads filter state only, each line after
+    /// `indent` spaces.
+    pub(super) fn write_copy(&self, indent: usize, output: &mut dyn Write) -> Result<()> {
+        let key = quoted(&format!("latchkey.session.{}", self.payload))?;
+        let claims = format!("%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:{})%", self.payload);
+        let claims = quoted(&claims)?;
+        let text = format!(
+            r#"# Hands the claims to Latchkey, which as a module cannot read them where jwt_authn leaves them.
+- name: latchkey-session
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config
+    on_request_headers:
+    - object_key: {key}
+      factory_key: envoy.string
+      format_string: {{text_format_source: {{inline_string: {claims}}}, omit_empty_values: true}}
+      skip_if_empty: true
+"#
+        );
+        write_indented(&text, indent, output)
+    }
+
     /// Writes the cluster from which the keys are fetched, if they are, each line after `indent` spaces
     /// and the first after `first`.
     pub(super) fn write_cluster(
