@@ -36,7 +36,7 @@ pub(crate) fn as_json(bytes: Vec<u8>) -> Result<Vec<u8>, Finding> {
             help: Some("hand it over as a StringValue".to_owned()),
         });
     }
-    if !has_room(bytes.len() * TREE) {
+    if !has_room(bytes.len().saturating_mul(TREE)) {
         return Err(no_room());
     }
     let Ok(tree) = Struct::decode(&*bytes) else { return Ok(bytes) };

@@ -138,10 +138,9 @@ pub(crate) fn change_request(
     let Changes { remove, set, path } = changes;
     let path = path.as_deref();
     // A name that is set twice has both values, as only a whole map can have them.
-    let repeats = |at: usize, name: &str| set.iter().skip(at + 1).any(|(own, _)| own == name);
-    if remove.len() + set.len() + usize::from(path.is_some()) <= calls
-        && !set.iter().enumerate().any(|(at, (name, _))| repeats(at, name))
-    {
+    let repeats = |at: usize, name: &str| set.iter().take(at).any(|(before, _)| before == name);
+    let needed = remove.len().saturating_add(set.len()).saturating_add(path.map_or(0, |_| 1));
+    if needed <= calls && !set.iter().enumerate().any(|(at, (name, _))| repeats(at, name)) {
         remove.iter().try_for_each(|name| hostcalls::remove_map_value(MAP, name))?;
         for (name, value) in set {
             hostcalls::set_map_value_bytes(MAP, name, Some(value))?;
@@ -153,9 +152,9 @@ pub(crate) fn change_request(
         let headers = request_headers()?;
         return change_request(Some(&borrowed(&headers)), changes, 0);
     };
-    let mut kept = Vec::with_capacity(headers.len() + set.len());
+    let mut kept = Vec::with_capacity(headers.len().saturating_add(set.len()));
     for (name, value) in headers {
-        if !remove.iter().any(|own| own == name) && !set.iter().any(|(own, _)| own == name) {
+        if !remove.iter().any(|gone| gone == name) && !set.iter().any(|(new, _)| new == name) {
             let path = path.filter(|_| *name == ":path");
             kept.push((*name, path.unwrap_or(value)));
         }

@@ -12,6 +12,7 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss
 )]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod configuration;
 mod host;

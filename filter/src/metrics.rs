@@ -50,7 +50,7 @@ impl Metrics {
     pub(crate) fn count(&mut self, decision: &Decision<'_>) {
         for metric in decision.counted() {
             if let Some(counter) = self.counter(metric) {
-                counter.pending += 1;
+                counter.count();
             }
         }
     }
@@ -78,7 +78,7 @@ impl Metrics {
 
     /// Counts a request that was held and ended before anything was decided.
     pub(crate) fn count_undecided(&mut self) {
-        self.undecided.pending += 1;
+        self.undecided.count();
     }
 
     /// Hands over what was counted since the last time.
@@ -123,6 +123,10 @@ impl KeyMetrics {
 impl Counter {
     fn new(engine: &Engine, metric: Metric) -> Counter {
         Counter { metric: host::metric(MetricType::Counter, &metric.name(engine)), pending: 0 }
+    }
+
+    fn count(&mut self) {
+        self.pending = self.pending.saturating_add(1);
     }
 
     fn flush(&mut self) {

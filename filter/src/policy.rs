@@ -73,7 +73,7 @@ thread_local! {
 
 /// The present, which is later than all that was.
 fn tick() -> u64 {
-    TIME.set(TIME.get() + 1);
+    TIME.set(TIME.get().saturating_add(1));
     TIME.get()
 }
 
@@ -89,14 +89,16 @@ impl Generation {
         self.policy.replace(policy.map(Rc::new));
         self.configured.set(tick());
         GENERATIONS.with_borrow_mut(|all| {
-            all.retain(|own| own.strong_count() > 0 && own.as_ptr() != Rc::as_ptr(self));
+            all.retain(|generation| {
+                generation.strong_count() > 0 && generation.as_ptr() != Rc::as_ptr(self)
+            });
             all.push(Rc::downgrade(self));
         });
     }
 
     /// Notes that a stream has begun, and when.
     pub(crate) fn begin_stream(&self) -> u64 {
-        self.streams.set(self.streams.get() + 1);
+        self.streams.set(self.streams.get().saturating_add(1));
         self.newest_stream.set(tick());
         self.newest_stream.get()
     }
@@ -119,17 +121,18 @@ impl Generation {
     /// known, every one that was configured meanwhile may have.
     pub(crate) fn judges(self: &Rc<Self>, since: u64) -> Vec<Rc<Policy>> {
         let mut newer = self.others(|identity| *identity == *self.identity.borrow());
-        newer.retain(|own| own.newest() > since);
+        newer.retain(|other| other.newest() > since);
         let place = if newer.is_empty() { None } else { host::place() };
-        let is_here = |own: &Rc<Generation>| {
-            place.is_some() && own.place.get().is_some_and(|theirs| *theirs == place)
+        let is_here = |other: &Rc<Generation>| {
+            place.is_some() && other.place.get().is_some_and(|theirs| *theirs == place)
         };
-        let successor = newer.iter().filter(|own| is_here(own)).max_by_key(|own| own.newest());
-        if let Some(successor) = successor.filter(|own| own.newest() > self.newest()) {
+        let successor =
+            newer.iter().filter(|other| is_here(other)).max_by_key(|other| other.newest());
+        if let Some(successor) = successor.filter(|other| other.newest() > self.newest()) {
             return successor.policy().into_iter().collect();
         }
-        newer.retain(|own| own.configured.get() > since && !is_here(own));
-        let all = std::iter::once(self).chain(&newer).map(|own| own.policy());
+        newer.retain(|other| other.configured.get() > since && !is_here(other));
+        let all = std::iter::once(self).chain(&newer).map(|generation| generation.policy());
         all.collect::<Option<_>>().unwrap_or_default()
     }
 
@@ -139,21 +142,21 @@ impl Generation {
     /// The newest are kept, in so many bytes, should one be pushed again.
     pub(crate) fn give_up_older(self: &Rc<Self>, kept: usize) {
         let mut all = self.others(|_| true);
-        all.sort_by_key(|own| Reverse(own.configured.get()));
+        all.sort_by_key(|generation| Reverse(generation.configured.get()));
         let mut bytes: usize = 0;
-        for own in &all {
+        for generation in &all {
             let is_kin =
-                |other: &&Rc<Generation>| *other.identity.borrow() == *own.identity.borrow();
+                |other: &&Rc<Generation>| *other.identity.borrow() == *generation.identity.borrow();
             let is_over = all.iter().find(is_kin).is_some_and(|last| {
-                !Rc::ptr_eq(own, last)
-                    && own.streams.get() > 0
-                    && own.newest_stream.get() < last.configured.get()
-                    && !own.is_elsewhere(last)
+                !Rc::ptr_eq(generation, last)
+                    && generation.streams.get() > 0
+                    && generation.newest_stream.get() < last.configured.get()
+                    && !generation.is_elsewhere(last)
             });
-            if let Some(policy) = own.policy().filter(|_| is_over) {
+            if let Some(policy) = generation.policy().filter(|_| is_over) {
                 bytes = bytes.saturating_add(policy.engine.memory().policy);
                 if bytes > kept {
-                    own.policy.take();
+                    generation.policy.take();
                 }
             }
         }
@@ -166,7 +169,7 @@ impl Generation {
 
     /// Whether it is known to serve at another place.
     fn is_elsewhere(&self, other: &Generation) -> bool {
-        let known = |own: &Generation| own.place.get().cloned().flatten();
+        let known = |generation: &Generation| generation.place.get().cloned().flatten();
         known(self).zip(known(other)).is_some_and(|(one, other)| one != other)
     }
 
@@ -174,7 +177,7 @@ impl Generation {
     fn others(self: &Rc<Self>, is_such: impl Fn(&Identity) -> bool) -> Vec<Rc<Generation>> {
         let all = || GENERATIONS.with_borrow(|all| all.iter().filter_map(Weak::upgrade).collect());
         let mut others: Vec<Rc<Generation>> = all();
-        others.retain(|own| !Rc::ptr_eq(own, self) && is_such(&own.identity.borrow()));
+        others.retain(|other| !Rc::ptr_eq(other, self) && is_such(&other.identity.borrow()));
         others
     }
 }

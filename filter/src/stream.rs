@@ -138,9 +138,9 @@ impl HttpContext for Stream {
         let headers = host::borrowed(&headers);
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
         // Calls read the headers and publish the decision.
-        let spent = Cell::new(2);
+        let spent = Cell::new(2_usize);
         let claims = |payload: &str| {
-            spent.set(spent.get() + 1);
+            spent.set(spent.get().saturating_add(1));
             host::claims(payload).map(Rc::new)
         };
         let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
