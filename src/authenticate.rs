@@ -36,16 +36,25 @@ impl Holder<'_> {
 }
 
 impl Authenticator {
-    /// The good key whose token the request presents, or the session that it belongs to.
+    /// The good key whose token the request presents, or the session that it belongs to. A credential is none
+    /// where one of the `limits` presents another, or nothing.
     pub(crate) fn authenticate<'e>(
         &'e self,
         reading: &Reading<'_>,
+        mut limits: impl Iterator<Item = &'e Sources>,
         found: &mut Found<'e>,
     ) -> Result<Holder<'e>, Reason> {
         let presented = self.sources.find(reading);
         found.presented = presented != Presented::Nothing;
         if let Some(session) = self.session(reading, &presented, found) {
             return session.map(Holder::Session);
+        }
+        if matches!(presented, Presented::Malformed | Presented::Token(_))
+            && limits.any(|own| own.find(reading) != presented)
+        {
+            found.presented = false;
+            found.is_elsewhere = true;
+            return Err(Reason::MissingCredential);
         }
         let token = match presented {
             Presented::Nothing => return Err(Reason::MissingCredential),

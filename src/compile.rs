@@ -10,6 +10,7 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::credentials::NamedSource;
 use crate::authenticate::Authenticator;
 use crate::authorize::Authorizer;
 use crate::condition::{Condition, Subject};
@@ -26,6 +27,7 @@ use crate::query::QueryNames;
 use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
+use crate::source::Source;
 use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
@@ -101,6 +103,8 @@ struct Known {
     methods: BTreeMap<Box<str>, Box<str>>,
     /// The attributes that some key has; `None` if there are no keys.
     attributes: Option<BTreeSet<Box<str>>>,
+    /// Where a token may stand, in the order in which the policy lists it.
+    sources: Vec<NamedSource>,
 }
 
 fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Option<Engine> {
@@ -132,15 +136,14 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
 
     let name = name(&policy);
     let realm = realm(&policy);
-    let all_sources = credentials::credentials(&policy);
-    let sources = Sources::new(all_sources.iter());
+    let named_sources = credentials::credentials(&policy);
     let forward_credential = policy.field("forward_credential");
     let methods = method_table(&policy);
     let types = keys::key_types(&policy);
     let every_type_has_a_prefix = !types.is_empty() && types.iter().all(|own| own.prefix.is_some());
     let keys::Keys { ring, every_key_has_a_type, attributes, mut memory } =
         keys::keys(&policy, types, environment, memory)?;
-    let known = Known { methods, attributes };
+    let known = Known { methods, attributes, sources: named_sources };
     let conditions = known.conditions(&policy, &[]);
     let mut query_names = QueryNames::default();
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
@@ -155,6 +158,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let target_headers = target_headers(&policy);
     let upstream_headers = known.headers(&policy, "upstream_headers");
     let response_headers = known.headers(&policy, "response_headers");
+    let all_sources: Vec<Source> = known.sources.into_iter().map(|own| own.source).collect();
+    let sources = Sources::new(all_sources.iter());
     let wordings = responses::errors(&policy, &realm, &all_sources);
     let metrics_per_key = metrics(&policy).unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS);
     // Keys that took too much were told of.

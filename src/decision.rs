@@ -30,9 +30,11 @@ pub(crate) struct Found<'e> {
     pub(crate) key: Option<Key<'e>>,
     pub(crate) session: Option<Session>,
     pub(crate) required: Vec<Scope>,
-    /// Whether a credential was presented at all.
+    /// Whether a credential was presented where one counts.
     pub(crate) presented: bool,
     pub(crate) ambiguity: Option<Ambiguity>,
+    /// Whether a credential was presented where none counts on the rule.
+    pub(crate) is_elsewhere: bool,
     /// Whether a filter before this one has verified a session, and the policy looks for one.
     pub(crate) has_claims: bool,
     pub(crate) unmet_condition: Option<&'e Condition>,
@@ -137,6 +139,11 @@ impl<'e> Decision<'e> {
     /// place. Empty if it asks for more of them than are looked at.
     pub fn refused_method(&self) -> Option<&str> {
         self.found.refused_method.as_deref()
+    }
+
+    /// Whether a credential is presented where none counts on the rule, so that it is missing.
+    pub fn is_elsewhere(&self) -> bool {
+        self.found.is_elsewhere
     }
 
     /// The account of who asks, where it is known.

@@ -226,7 +226,9 @@ impl Engine {
         if !self.authenticator.sources.query.is_empty() && reading.is_query_in_another_charset() {
             return Err(Reason::AmbiguousQuery.into());
         }
-        let holder = match self.authenticator.authenticate(reading, found) {
+        let limits = matches.iter().filter_map(|matched| matched.rule?.credentials.as_ref());
+        let limits = limits.map(|own| &own.sources);
+        let holder = match self.authenticator.authenticate(reading, limits, found) {
             Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
                 self.authenticator.refuse_misspelt(reading, found)?;
                 return self.let_anybody(&matches, Step::Credential, found);

@@ -118,6 +118,8 @@ codes! {
     TooLarge = "too_large",
     /// A condition or a header names an attribute that no key has.
     UnknownAttribute = "unknown_attribute",
+    /// A rule names a credential source that is not defined.
+    UnknownCredential = "unknown_credential",
     /// A field that Latchkey does not know.
     UnknownField = "unknown_field",
     /// A key names a type that is not defined.

@@ -7,6 +7,7 @@ use std::iter;
 use hashbrown::HashTable;
 
 use crate::condition::Condition;
+use crate::credential::Sources;
 use crate::graphql;
 use crate::header;
 use crate::keyring::{hash_of, insert};
@@ -30,6 +31,8 @@ pub struct Rule {
     /// Every parameter that the rule reads, by its place among the policy's.
     pub(crate) query_names: Vec<usize>,
     pub(crate) access: RuleAccess,
+    /// Where a credential counts; `None` for all the places of the policy's.
+    pub(crate) credentials: Option<CountingSources>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) graphql: Option<GraphQlRule>,
     pub(crate) wording: Option<RuleWording>,
@@ -137,6 +140,13 @@ impl RuleAccess {
             RuleAccess::Authenticated | RuleAccess::Deny | RuleAccess::Public => None,
         }
     }
+}
+
+/// The sources that count on a rule. What another one presents is taken out of the request all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct CountingSources {
+    pub(crate) names: Vec<Box<str>>,
+    pub(crate) sources: Sources,
 }
 
 /// The scopes that a rule asks for.

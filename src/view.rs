@@ -95,6 +95,12 @@ impl Rule {
         }
     }
 
+    /// The names of the credential sources that count on the rule; `None` if all do.
+    pub fn credentials(&self) -> Option<impl Iterator<Item = &str>> {
+        let own = self.credentials.as_ref()?;
+        Some(own.names.iter().map(|name| &**name))
+    }
+
     /// The methods that the rule is for; none for any.
     pub fn methods(&self) -> impl Iterator<Item = &str> {
         self.methods.iter().map(|method| &**method)

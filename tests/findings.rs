@@ -551,6 +551,76 @@ fn a_realm_is_printable() {
 }
 
 #[test]
+fn a_credential_source_may_have_a_name_that_rules_use() {
+    const NAMED: &str =
+        r#""credentials": [{"header": "x-key", "name": "server"}, {"query": "k"}], "keys": []"#;
+    check(
+        &[
+            (r#"[{"query": "k", "name": "browser"}, {"cookie": "k", "name": "page"}]"#, &[]),
+            (
+                r#"[{"query": "k", "name": "browser"}, {"cookie": "k", "name": "browser"}]"#,
+                &["duplicate /credentials/1/name: `browser` names two credential sources"],
+            ),
+            (
+                r#"[{"query": "k", "name": ""}]"#,
+                &[
+                    "invalid_identifier /credentials/0/name: the name of a credential source is 1 to 64 \
+                   of `A-Za-z0-9_.-`",
+                ],
+            ),
+            (
+                r#"[{"query": "k", "name": "a b"}]"#,
+                &[
+                    "invalid_identifier /credentials/0/name: the name of a credential source is 1 to 64 \
+                   of `A-Za-z0-9_.-`",
+                ],
+            ),
+            (
+                r#"[{"query": "k", "name": 1}]"#,
+                &["wrong_type /credentials/0/name: expected a string, found a number"],
+            ),
+        ],
+        sources,
+    );
+    check(
+        &[
+            (r#""credentials": ["server"]"#, &[]),
+            (r#""credentials": ["server"], "access": "optional""#, &[]),
+            (r#""credentials": ["server"], "access": "deny""#, &[]),
+            (
+                r#""credentials": ["sever", "k"]"#,
+                &[
+                    "unknown_credential /rules/0/credentials/0: no credential source has the name \
+                     `sever` (did you mean `server`?)",
+                    "unknown_credential /rules/0/credentials/1: no credential source has the name `k`",
+                ],
+            ),
+            (
+                r#""credentials": ["server", "server"]"#,
+                &["duplicate /rules/0/credentials/1: `server` is listed twice"],
+            ),
+            (
+                r#""credentials": []"#,
+                &["empty /rules/0/credentials: no credential counts on this rule (leave \
+                   `credentials` out, or use `access: deny` to let nobody in)"],
+            ),
+            (
+                r#""credentials": "server""#,
+                &["wrong_type /rules/0/credentials: expected a list, found a string"],
+            ),
+            (
+                r#""credentials": ["server"], "access": "public""#,
+                &[
+                    "contradiction /rules/0/credentials: `credentials` has no meaning beside `access: \
+                   public`",
+                ],
+            ),
+        ],
+        |rule| format!(r#"{{{NAMED}, "rules": [{{{rule}}}]}}"#),
+    );
+}
+
+#[test]
 fn a_credential_source_is_one_of_five() {
     const ONE: &str = "contradiction /credentials/0: a credential source is one of `header` (with or \
                        without `scheme`), `query`, `cookie`, `basic` and `websocket_protocol`";

@@ -234,8 +234,11 @@ fn judge(
         return Err("ambiguous_query");
     }
 
-    // 5. The credential.
-    let presented = presented(policy, asked);
+    // 5. The credential, which counts only where every rule that decides says so.
+    let mut presented = presented(policy, asked);
+    if presented.len() == 1 && !decisive.iter().all(|(.., rule)| counts(policy, *rule, asked)) {
+        presented.clear();
+    }
     let is_open = |rule: &Option<&Value>| {
         rule.is_some_and(|rule| ["optional", "public"].contains(&text(&rule["access"])))
     };
@@ -720,6 +723,17 @@ fn presented(policy: &Value, asked: &Asked) -> Vec<String> {
     if found.is_empty() { schemes_alone } else { found }
 }
 
+/// Whether a request presents the same by the sources that count on a rule alone.
+fn counts(policy: &Value, rule: Option<&Value>, asked: &Asked) -> bool {
+    let names = rule.map_or(&Value::Null, |rule| &rule["credentials"]);
+    if names.is_null() {
+        return true;
+    }
+    let all = items(&policy["credentials"]).iter();
+    let counting: Vec<&Value> = all.filter(|source| has(names, text(&source["name"]))).collect();
+    presented(&json!({"credentials": counting}), asked) == presented(policy, asked)
+}
+
 /// What a value of a header presents; a blank stands for what can be no token.
 fn in_header(
     policy: &Value,
@@ -1016,9 +1030,21 @@ fn rule() -> impl Strategy<Value = Value> {
                 json!({"type": "s"}),
             ]),
         ),
+        prop::option::weighted(0.15, subsequence(&["bearer", "query"][..], 1..=2)),
     )
         .prop_map(
-            |(hosts, paths, methods, query, access, require, scopes, headers, conditions)| {
+            |(
+                hosts,
+                paths,
+                methods,
+                query,
+                access,
+                require,
+                scopes,
+                headers,
+                conditions,
+                counting,
+            )| {
                 let mut rule = json!({"access": access});
                 let known = |name: &str| {
                     let is_in = |path: &str| path.contains(&format!("{{{name}"));
@@ -1051,6 +1077,7 @@ fn rule() -> impl Strategy<Value = Value> {
                     ("methods", methods.as_ref().map(|own| json!(own))),
                     ("query", query),
                     ("headers", headers),
+                    ("credentials", counting.filter(|_| access != "public").map(|own| json!(own))),
                 ];
                 for (name, value) in fields {
                     if let Some(value) = value {
@@ -1097,9 +1124,9 @@ fn policy() -> impl Strategy<Value = Value> {
                 more,
             )| {
                 let mut sources = vec![
-                    json!({"header": "authorization", "scheme": "Bearer"}),
+                    json!({"header": "authorization", "scheme": "Bearer", "name": "bearer"}),
                     json!({"header": "x-key"}),
-                    json!({"query": "k"}),
+                    json!({"query": "k", "name": "query"}),
                     json!({"cookie": "c"}),
                 ];
                 sources.extend(more);

@@ -1,15 +1,24 @@
 //! The places where a token may stand.
 
-use super::quoted;
+use super::{Known, identifier, quoted};
 use crate::config::{Node, Object};
-use crate::finding::Code;
+use crate::credential::Sources;
+use crate::finding::{Code, is_identifier};
 use crate::http::is_token;
 use crate::limits;
+use crate::rule::CountingSources;
 use crate::source::Source;
 
+/// A source, and what rules call it.
+#[derive(Debug)]
+pub(super) struct NamedSource {
+    pub(super) source: Source,
+    name: Option<Box<str>>,
+}
+
 /// The sources in the order in which the policy lists them.
-pub(super) fn credentials(policy: &Object<'_, '_>) -> Vec<Source> {
-    let mut sources = Vec::new();
+pub(super) fn credentials(policy: &Object<'_, '_>) -> Vec<NamedSource> {
+    let mut sources: Vec<NamedSource> = Vec::new();
     let Some(node) = policy.node("credentials") else {
         policy.missing("credentials").help(
             "say where a token may stand, such as `[{header: authorization, scheme: Bearer}]`",
@@ -25,11 +34,18 @@ pub(super) fn credentials(policy: &Object<'_, '_>) -> Vec<Source> {
         return sources;
     }
     for item in list {
-        let Some(source) = credential(item) else { continue };
-        if let Some(earlier) = sources.iter().find(|earlier| source.overlaps(earlier)) {
+        let Some(NamedSource { source, name }) = credential(item) else { continue };
+        let mut earlier = sources.iter().map(|earlier| &earlier.source);
+        if let Some(earlier) = earlier.find(|earlier| source.overlaps(earlier)) {
             clash(&source, earlier, item);
         }
-        sources.push(source);
+        if let Some(name) = &name
+            && sources.iter().any(|earlier| earlier.name.as_ref() == Some(name))
+        {
+            let message = format!("{} names two credential sources", quoted(name));
+            item.place.field("name").error(Code::Duplicate, message);
+        }
+        sources.push(NamedSource { source, name });
     }
     sources
 }
@@ -46,15 +62,24 @@ fn clash(source: &Source, earlier: &Source, node: Node<'_, '_>) {
 }
 
 /// A source; `None` if it is not one.
-fn credential(node: Node<'_, '_>) -> Option<Source> {
-    const FIELDS: [&str; 6] =
-        ["header", "scheme", "query", "cookie", "basic", "websocket_protocol"];
+fn credential(node: Node<'_, '_>) -> Option<NamedSource> {
+    const FIELDS: [&str; 7] =
+        ["header", "query", "cookie", "basic", "websocket_protocol", "scheme", "name"];
     let fields = node.object(&FIELDS)?;
+    let name: Option<Box<str>> = fields.field("name");
+    if name.as_deref().is_some_and(|name| !is_identifier(name)) {
+        identifier("the name of a credential source", node.place.field("name"));
+    }
+    Some(NamedSource { source: source(&fields)?, name })
+}
+
+fn source(fields: &Object<'_, '_>) -> Option<Source> {
+    const PLACES: [&str; 5] = ["header", "query", "cookie", "basic", "websocket_protocol"];
     let has_scheme = fields.has("scheme");
-    let mut places = FIELDS.into_iter().filter(|name| *name != "scheme" && fields.has(name));
+    let mut places = PLACES.into_iter().filter(|name| fields.has(name));
     let bad = |name, text: &str, what: &str| {
         let message = format!("{} is not {what}", quoted(text));
-        node.place.field(name).error(Code::InvalidHeader, message);
+        fields.place.field(name).error(Code::InvalidHeader, message);
     };
     match (places.next(), places.next(), has_scheme) {
         (Some("header"), None, _) => {
@@ -73,7 +98,7 @@ fn credential(node: Node<'_, '_>) -> Option<Source> {
             let name = fields.field::<String>("query")?;
             if name.is_empty() {
                 let message = "a query parameter needs a name";
-                node.place.field("query").error(Code::InvalidValue, message);
+                fields.place.field("query").error(Code::InvalidValue, message);
             }
             Some(Source::Query(name.into()))
         }
@@ -95,8 +120,38 @@ fn credential(node: Node<'_, '_>) -> Option<Source> {
         _ => {
             let message = "a credential source is one of `header` (with or without `scheme`), \
                            `query`, `cookie`, `basic` and `websocket_protocol`";
-            node.place.error(Code::Contradiction, message);
+            fields.place.error(Code::Contradiction, message);
             None
         }
+    }
+}
+
+impl Known {
+    /// The sources that count on a rule; `None` if all do.
+    pub(super) fn counting(&self, rule: &Object<'_, '_>) -> Option<CountingSources> {
+        let list = rule.node("credentials")?;
+        let texts = list.texts()?;
+        if texts.is_empty() {
+            list.place
+                .error(Code::Empty, "no credential counts on this rule")
+                .help("leave `credentials` out, or use `access: deny` to let nobody in");
+        }
+        let mut names: Vec<Box<str>> = Vec::new();
+        let mut sources = Vec::new();
+        for (place, text) in texts {
+            let is_named = |own: &&NamedSource| own.name.as_deref() == Some(&*text);
+            let Some(own) = self.sources.iter().find(is_named) else {
+                let known = self.sources.iter().filter_map(|own| own.name.as_deref());
+                let message = format!("no credential source has the name {}", quoted(&text));
+                place.error(Code::UnknownCredential, message).did_you_mean(&text, known);
+                continue;
+            };
+            if names.iter().any(|name| **name == *text) {
+                place.error(Code::Duplicate, format!("{} is listed twice", quoted(&text)));
+            }
+            sources.push(&own.source);
+            names.push(text.into());
+        }
+        Some(CountingSources { names, sources: Sources::new(sources.into_iter()) })
     }
 }

@@ -34,7 +34,7 @@ impl Known {
 
     /// Compiles one rule; `None` if it is nothing that could be compiled.
     fn rule(&self, node: Node<'_, '_>, index: usize, names: &mut QueryNames) -> Option<Rule> {
-        const FIELDS: [&str; 12] = [
+        const FIELDS: [&str; 13] = [
             "name",
             "hosts",
             "paths",
@@ -42,6 +42,7 @@ impl Known {
             "query",
             "headers",
             "access",
+            "credentials",
             "require",
             "require_any",
             "where",
@@ -92,6 +93,7 @@ impl Known {
             headers,
             query_names,
             access,
+            credentials: self.counting(&fields),
             conditions,
             graphql,
             wording: rule_wording(&fields),
@@ -255,7 +257,9 @@ fn contradictions(access: RawAccess, rule: &Object<'_, '_>) {
         RawAccess::Deny => ("deny", &["require", "require_any", "where", "graphql"]),
         RawAccess::Key => ("key", &[]),
         RawAccess::Optional => ("optional", &[]),
-        RawAccess::Public => ("public", &["require", "require_any", "where", "graphql", "deny"]),
+        RawAccess::Public => {
+            ("public", &["credentials", "require", "require_any", "where", "graphql", "deny"])
+        }
     };
     for name in ignored.iter().filter(|name| rule.has(name)) {
         let message = format!("`{name}` has no meaning beside `access: {access}`");

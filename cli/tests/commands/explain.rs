@@ -157,7 +157,7 @@ The upstream sees
 
 /// One policy in which a request can end at every step.
 const POLICY: &str = "\
-credentials: [{header: x-key}]
+credentials: [{header: x-key}, {query: key, name: page}]
 sessions: {payload: session, id: sub, account: org, scopes: scope}
 key_types:
   off: {enabled: false}
@@ -178,6 +178,7 @@ rules:
 - {name: any, paths: [/any], access: authenticated}
 - {name: asked, hosts: ['*.example.com'], paths: [/asked], query: {q: ['1']}, access: deny}
 - {name: maybe, paths: [/maybe], access: optional}
+- {name: page, paths: [/page], credentials: [page]}
 - {name: some, paths: ['/{x}/**'], require_any: ['{x}:{action}', 'z:{action}']}
 ";
 
@@ -313,6 +314,12 @@ fn a_request_ends_at_the_step_that_decides() {
         ),
         (&["-H", &key("1")], "/any", "ok    conditions  `plan` is `pro`", "allow key:good"),
         (&["-H", &key("1")], "/any", "ok    access      any good key", "allow key:good"),
+        (
+            &["-H", &key("1")],
+            "/page",
+            "deny  credential  none is presented in `page`, where alone one counts on this rule",
+            "deny missing_credential",
+        ),
         (&[], "/maybe", "allow credential  none is presented: `access: optional`", "allow public"),
         (
             &["-X", "BREW"],

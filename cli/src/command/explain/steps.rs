@@ -168,6 +168,15 @@ impl Story<'_> {
     }
 
     fn credential(&self) -> String {
+        let counting = self.decision.rule().and_then(Rule::credentials);
+        if self.decision.is_elsewhere()
+            && let Some(names) = counting
+        {
+            return format!(
+                "none is presented in {}, where alone one counts on this rule",
+                listed(names, " or ")
+            );
+        }
         match self.mark {
             Mark::Allowed => return "none is presented: `access: optional`".to_owned(),
             Mark::Denied if self.decision.reason() == Some(Reason::MethodNotAllowed) => {
