@@ -1,7 +1,8 @@
 //! Whether a proxy is protected: each HTTP chain that sends requests on has Latchkey, and the guard behind it.
 //!
 //! A proxy is judged by its configuration, as Envoy dumps it. Measured on Envoy 1.40.0: of an extension that comes by
-//! discovery the dump shows the version that was offered last, taken or not; the one in force is named by a statistic.
+//! discovery the dump shows the configuration that was offered last, taken or not, under the version with which it came first;
+//! the version that was taken last, and when, are statistics.
 
 mod dump;
 mod filter;
@@ -101,8 +102,10 @@ pub(crate) enum Severity {
 /// What Envoy's statistics say of an extension.
 #[derive(Clone, Debug)]
 pub(crate) struct InForce {
-    /// The version that it serves; empty where it has none.
+    /// The version that it took last; empty where it has none.
     pub(crate) version: String,
+    /// When it took that, in Unix milliseconds.
+    pub(crate) taken: Option<i64>,
 }
 
 /// Judges a proxy by a dump of its configuration, and by what its statistics say of the extension of a name, where they can
@@ -528,8 +531,15 @@ impl<'d, 'v> Examiner<'d, 'v> {
     fn ask(&mut self, in_force: &dyn Fn(&str) -> Result<Option<InForce>>) -> Result<()> {
         for (_, policy) in &mut self.policies {
             let Some(version) = &policy.version else { continue };
-            let Some(InForce { version: served }) = in_force(&policy.filter)? else { continue };
-            if served != *version {
+            let Some(InForce { version: served, taken }) = in_force(&policy.filter)? else {
+                continue;
+            };
+            // What is offered again unchanged is taken under its new version, and the dump keeps the old one: then
+            // something was taken since this configuration came.
+            let offered =
+                self.dump.extensions.get(&*policy.filter).and_then(|extension| extension.offered);
+            let taken_since = taken.zip(offered).is_some_and(|(taken, offered)| taken >= offered);
+            if served != *version && !taken_since {
                 let serves = match &*served {
                     "" => "answers every request with 500".to_owned(),
                     served => format!("goes on serving {served}"),
@@ -604,5 +614,55 @@ fn judge(filter: &Filter<'_>, layers: &[&Value]) -> Guard {
         None => Guard::None,
         Some(None) => guard::judge(filter.config),
         Some(Some((_, own))) => field(own, "rbac").map_or(Guard::None, guard::judge),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What Envoy 1.40.0 told after Istio's pilot 1.31 had offered a plugin anew that it had not changed, and what of it
+    /// differs where the plugin is refused.
+    #[test]
+    fn what_is_offered_again_is_not_refused() {
+        let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}ConfigDump");
+        let name =
+            "extensions.istio.io/trafficextension/default.latchkey~istio-translated-wasmplugin";
+        let manager = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "route_config": {"virtual_hosts": [{"routes": [{"route": {"cluster": "a"}}]}]},
+            "http_filters": [{"name": name, "config_discovery": {}}],
+        });
+        let listener = json!({"name": "virtualInbound", "filter_chains": [{"filters": [{"typed_config": manager}]}]});
+        let plugin = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "default.latchkey~istio-translated-wasmplugin",
+                "root_id": "latchkey",
+                "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": "/latchkey.wasm"}}},
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "{}"},
+                "failure_policy": "FAIL_RELOAD",
+            },
+        });
+        let dump = json!({"configs": [
+            {"@type": kind("Ecds"), "ecds_filters": [{
+                "version_info": "2026-11-26T22:47:34Z/3",
+                "ecds_filter": {"name": name, "typed_config": plugin},
+                "last_updated": "2026-11-26T22:47:34.978Z",
+            }]},
+            {"@type": kind("Listeners"), "dynamic_listeners": [{
+                "name": "virtualInbound", "active_state": {"listener": listener},
+            }]},
+        ]});
+        let is_refused = |version: &str, taken: Option<i64>| {
+            let ask = |_: &str| Ok(Some(InForce { version: version.to_owned(), taken }));
+            let report = examine(None, &dump, &ask).unwrap();
+            report.findings.iter().any(|finding| finding.code == "update_refused")
+        };
+        assert!(!is_refused("2026-11-26T22:47:34Z/3", Some(1_795_733_254_995)));
+        assert!(!is_refused("2026-11-26T22:47:38Z/4", Some(1_795_733_258_072)));
+        assert!(is_refused("2026-11-26T22:47:30Z/2", Some(1_795_733_250_490)));
+        assert!(is_refused("2026-11-26T22:47:30Z/2", None));
     }
 }

@@ -18,6 +18,12 @@ pub(crate) fn is_writable(seconds: i64) -> bool {
     OffsetDateTime::from_unix_timestamp(seconds).is_ok_and(|time| time.format(&Rfc3339).is_ok())
 }
 
+/// Milliseconds of a time in RFC 3339, such as `2026-06-01T00:00:00.123Z`.
+pub(crate) fn milliseconds(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 /// Reads a time as it is given to a command: RFC 3339, or a date, which is its first second in UTC.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     latchkey::parse_timestamp(text)

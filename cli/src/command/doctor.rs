@@ -133,7 +133,8 @@ fn look_at(admin: &Admin) -> Result<Report> {
         let prefix = format!("extension_config_discovery.http_filter.{name}.");
         let stats = admin.stats(&prefix, PATIENCE)?;
         let version = stats.get("version_text").and_then(Value::as_str);
-        Ok(version.map(|version| InForce { version: version.to_owned() }))
+        let taken = stats.get("update_time").and_then(Value::as_i64);
+        Ok(version.map(|version| InForce { version: version.to_owned(), taken }))
     };
     protection::examine(None, &dump, &in_force)
 }

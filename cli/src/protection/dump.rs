@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::time;
+
 /// The field `name`, given in `snake_case`, of a message.
 pub(super) fn field<'v>(message: &'v Value, name: &str) -> Option<&'v Value> {
     message.get(name).or_else(|| message.get(camel_case(name)))
@@ -120,8 +122,10 @@ pub(super) enum State {
 /// A filter's configuration that was delivered by discovery.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extension<'v> {
-    /// The version that was offered last, taken or not.
+    /// The version with which this configuration came first, taken or not.
     pub(super) version: &'v str,
+    /// When it came, in Unix milliseconds.
+    pub(super) offered: Option<i64>,
     pub(super) config: Option<&'v Value>,
     /// What Envoy said when it refused the newest.
     pub(super) refusal: Option<&'v str>,
@@ -162,6 +166,7 @@ impl<'v> Dump<'v> {
             let name = text(extension, "name");
             let new = Extension {
                 version: text(entry, "version_info"),
+                offered: time::milliseconds(text(entry, "last_updated")),
                 config: field(extension, "typed_config"),
                 refusal: refusal(entry),
             };
@@ -177,7 +182,12 @@ impl<'v> Dump<'v> {
             self.listeners.push(Listener { name, message, state: State::Static, refusal: None });
         }
         for entry in items(part, "dynamic_listeners") {
-            let (name, mut refusal) = (text(entry, "name"), refusal(entry));
+            let mut refusal = refusal(entry);
+            // Beside the entry with its name a refused listener has one without.
+            let name = match text(entry, "name") {
+                "" => text(entry, "error_state.failed_configuration.name"),
+                name => name,
+            };
             for (part, state) in
                 [("active_state", State::Active), ("warming_state", State::Warming)]
             {

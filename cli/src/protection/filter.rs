@@ -31,7 +31,7 @@ impl<'v> Filter<'v> {
         let discovered = discovery.map(|discovery| {
             // Envoy runs the default as long as nothing has come.
             let config = field(discovery, "default_config");
-            let nothing = Extension { version: "", config, refusal: None };
+            let nothing = Extension { version: "", offered: None, config, refusal: None };
             dump.extensions.get(name).copied().unwrap_or(nothing)
         });
         let config = match discovered {

@@ -248,7 +248,11 @@ fn a_gateway_of_istio_is_judged_by_all_that_it_has() {
     let mut warming = istio("router", &[good], &served);
     let state = &mut warming["configs"][3]["dynamic_listeners"][0];
     state["warming_state"] = json!({"listener": listener("0.0.0.0_8080", &[guard()])});
-    state["error_state"] = json!({"details": "no such route"});
+    state["error_state"] =
+        json!({"details": "no such route", "failed_configuration": {"name": "0.0.0.0_8080"}});
+    // As Envoy prints it: once more, without the name.
+    let unnamed = json!({"error_state": state["error_state"]});
+    warming["configs"][3]["dynamic_listeners"].as_array_mut().unwrap().push(unnamed);
     let errors =
         ["error update_refused 0.0.0.0_8080 -", "error no_latchkey 0.0.0.0_8080 (warming) 0"];
     assert_eq!(findings(&warming), (of(&errors), false));
