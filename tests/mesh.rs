@@ -15,6 +15,8 @@ mod crds;
 mod deploy;
 #[path = "mesh/envoy_gateway.rs"]
 mod envoy_gateway;
+#[path = "mesh/files.rs"]
+mod files;
 #[path = "mesh/istio.rs"]
 mod istio;
 #[path = "mesh/process.rs"]

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::thread;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest, Sha256};
 
 use latchkey_testing::gateway::upstream_bootstrap;
-use latchkey_testing::{Connection, Envoy, Scratch, repository, until, wasm};
+use latchkey_testing::{Connection, Envoy, Scratch, repository, until};
 
-use super::process::{Process, Rule, built, filled, free_port, local};
-use super::site::{Plane, Site, latchkey, policy};
+use super::files::Files;
+use super::process::{Process, Rule, built, filled, free_port};
+use super::site::{Plane, Site, policy};
 
 /// Envoy Gateway, with the Envoy that it starts.
 struct Gateway<'a> {
@@ -66,7 +63,7 @@ impl Drop for HostEntries {
 impl<'a> Gateway<'a> {
     fn new(
         scratch: &'a Scratch,
-        port: u16,
+        [port, other]: [u16; 2],
         upstream: SocketAddr,
         takes_patches: bool,
     ) -> Gateway<'a> {
@@ -92,6 +89,7 @@ impl<'a> Gateway<'a> {
             ("key", &secret("tls.key")),
             ("ca", &secret("ca.crt")),
             ("port", &port.to_string()),
+            ("other", &other.to_string()),
             ("upstream", &upstream.port().to_string()),
         ];
         scratch.write("envoy-gateway.yaml", &filled(CONFIGURATION, &values));
@@ -215,7 +213,9 @@ kind: Gateway
 metadata: {name: eg, namespace: default}
 spec:
   gatewayClassName: eg
-  listeners: [{name: http, protocol: HTTP, port: {port}}]
+  listeners:
+  - {name: http, protocol: HTTP, port: {port}}
+  - {name: other, protocol: HTTP, port: {other}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -230,99 +230,8 @@ metadata: {name: upstream, namespace: default}
 spec: {endpoints: [{ip: {address: 127.0.0.1, port: {upstream}}}]}
 "#;
 
-/// A web server with the filter, and a registry with its image.
-struct Files {
-    port: u16,
-    image_digest: String,
-}
-
-impl Files {
-    /// Serves until the tests end, `GET` only: `/latchkey.wasm`, and the image `latchkey` by the OCI distribution API.
-    fn serve(scratch: &Scratch) -> Files {
-        let layout = scratch.file("image");
-        let wasm = wasm();
-        let printed = latchkey(
-            scratch,
-            &format!("image --wasm {} --out {}", wasm.display(), layout.display()),
-        );
-        let image_digest = printed.trim().to_owned();
-        let digest = image_digest.clone();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let module = fs::read(wasm).unwrap();
-        let answer = Arc::new(move |path: &str| -> Option<(&'static str, Vec<u8>)> {
-            let blob = |digest: &str| {
-                fs::read(layout.join("blobs/sha256").join(digest.strip_prefix("sha256:")?)).ok()
-            };
-            let manifest = "application/vnd.oci.image.manifest.v1+json";
-            match path.strip_prefix("/v2/") {
-                Some("") => Some(("application/json", b"{}".to_vec())),
-                Some(path) => {
-                    let path = path.strip_prefix("latchkey/")?;
-                    if let Some(reference) = path.strip_prefix("manifests/") {
-                        let name =
-                            if reference.starts_with("sha256:") { reference } else { &digest };
-                        Some((manifest, blob(name)?))
-                    } else {
-                        Some(("application/octet-stream", blob(path.strip_prefix("blobs/")?)?))
-                    }
-                }
-                None => (path == "/latchkey.wasm").then(|| ("application/wasm", module.clone())),
-            }
-        });
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { continue };
-                let answer = Arc::clone(&answer);
-                thread::spawn(move || {
-                    let mut request = Vec::new();
-                    let mut bytes = [0; 4096];
-                    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-                        match stream.read(&mut bytes) {
-                            Ok(count @ 1..) => request.extend_from_slice(&bytes[..count]),
-                            _ => return,
-                        }
-                    }
-                    let text = String::from_utf8_lossy(&request).into_owned();
-                    let mut words = text.split(' ');
-                    let (method, path) =
-                        (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                    let (status, kind, body) = match answer(path) {
-                        Some((kind, body)) => ("200 OK", kind, body),
-                        None => ("404 Not Found", "text/plain", Vec::new()),
-                    };
-                    let digest = hex::encode(Sha256::digest(&body));
-                    let head = format!(
-                        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
-                         docker-content-digest: sha256:{digest}\r\nconnection: close\r\n\r\n",
-                        body.len()
-                    );
-                    let _ = stream.write_all(head.as_bytes());
-                    if method != "HEAD" {
-                        let _ = stream.write_all(&body);
-                    }
-                });
-            }
-        });
-        Files { port, image_digest }
-    }
-}
-
 fn site(port: u16, files: &Files, target: &str) -> Site {
-    let url = format!("http://127.0.0.1:{}/latchkey.wasm", files.port);
-    let digest = hex::encode(Sha256::digest(fs::read(wasm()).unwrap()));
-    Site {
-        address: local(port),
-        arguments: format!("--to envoy-gateway {target}"),
-        wasm: format!("--wasm {url} --sha256 {digest}"),
-        bad: vec![
-            (
-                "a module that cannot be had",
-                format!("--wasm http://127.0.0.1:{}/none.wasm --sha256 {digest}", files.port),
-            ),
-            ("a module of another digest", format!("--wasm {url} --sha256 {}", "0".repeat(64))),
-        ],
-    }
+    files.site(port, &format!("--to envoy-gateway {target}"))
 }
 
 #[test]
@@ -331,8 +240,8 @@ fn gateway_listener_and_route() {
     let scratch = Scratch::new();
     let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
     let files = Files::serve(&scratch);
-    let port = free_port();
-    let mut gateway = Gateway::new(&scratch, port, upstream.listener(), false);
+    let (port, other) = (free_port(), free_port());
+    let mut gateway = Gateway::new(&scratch, [port, other], upstream.listener(), false);
     let whole = site(port, &files, "--target gateway/eg");
     whole.goes_through_life(&mut gateway, &scratch);
     whole.takes_sessions(&mut gateway, &scratch);
@@ -348,15 +257,10 @@ fn gateway_listener_and_route() {
         site.wait_for("all taken away", ["200"; 3]);
     }
 
-    // The image, from a registry.
-    let registry = format!("127.0.0.1:{}/latchkey", files.port);
-    for image in [format!("{registry}:0.1.0"), format!("oci://{registry}@{}", files.image_digest)] {
-        let rendered = whole.render(&scratch, &policy("image", None), &format!("--wasm {image}"));
-        gateway.apply(&rendered);
-        whole.wait_for(&format!("the image {image}"), ["401", "200", "403 scope"]);
-        gateway.delete(&rendered);
-        whole.wait_for("all taken away", ["200"; 3]);
-    }
+    let own = site(port, &files, "--target gateway/eg/http");
+    let beside = site(other, &files, "--target gateway/eg/other --name other");
+    own.stands_beside(&beside, &mut gateway, &scratch);
+    whole.takes_images(&files.images(), &mut gateway, &scratch);
 }
 
 #[test]
@@ -366,7 +270,8 @@ fn the_guard_as_a_patch() {
     let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
     let files = Files::serve(&scratch);
     let port = free_port();
-    let mut gateway = Gateway::new(&scratch, port, upstream.listener(), true);
+    let ports = [port, free_port()];
+    let mut gateway = Gateway::new(&scratch, ports, upstream.listener(), true);
     let site = site(port, &files, &format!("--target gateway/eg/http --guard patch --port {port}"));
     let rendered = site.render(&scratch, &policy("first", None), &site.wasm);
     gateway.apply(&rendered);

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use latchkey_testing::gateway::upstream_bootstrap;
-use latchkey_testing::{Connection, Envoy, Scratch, until, wasm};
+use latchkey_testing::{Connection, Envoy, Scratch, until};
 
+use super::files::Files;
 use super::process::{Process, Rule, built, filled, free_port, local};
-use super::site::{Plane, Site, policy};
+use super::site::{Plane, policy};
 
 /// The pilot, with the proxies that it drives.
 struct Pilot<'a> {
@@ -21,16 +23,41 @@ struct Pilot<'a> {
     is_ambient: bool,
     /// The documents in force, each with its kind, namespace and name.
     applied: Vec<(String, String)>,
-    proxies: Vec<Envoy>,
+    /// Each with Istio's agent, which fetches modules for it.
+    proxies: Vec<(Envoy, Process)>,
+    _modules: Modules,
+}
+
+/// The folder in which agents keep modules; gone when dropped, unless it was there before.
+struct Modules(bool);
+
+const MODULES: &str = "/var/lib/istio/data";
+
+impl Modules {
+    fn new() -> Modules {
+        let is_new = !Path::new(MODULES).exists();
+        fs::create_dir_all(MODULES)
+            .unwrap_or_else(|error| panic!("{MODULES}: {error}: this test needs root"));
+        Modules(is_new)
+    }
+}
+
+impl Drop for Modules {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = fs::remove_dir_all(MODULES);
+            let _ = fs::remove_dir("/var/lib/istio");
+        }
+    }
 }
 
 impl<'a> Pilot<'a> {
     fn new(scratch: &'a Scratch, kubernetes: &str, config: &str, is_ambient: bool) -> Pilot<'a> {
         scratch.write("kubernetes.yaml", kubernetes);
         let (xds, api) = (free_port(), free_port());
-        let applied = Vec::new();
+        let (applied, proxies, _modules) = (Vec::new(), Vec::new(), Modules::new());
         let mut pilot =
-            Pilot { scratch, process: None, xds, api, is_ambient, applied, proxies: Vec::new() };
+            Pilot { scratch, process: None, xds, api, is_ambient, applied, proxies, _modules };
         pilot.remember(config);
         pilot.start();
         pilot
@@ -54,8 +81,9 @@ impl<'a> Pilot<'a> {
         Some((response.status, response.text()))
     }
 
-    /// Adds a plain Envoy with the labels of a workload.
+    /// Adds a plain Envoy with the labels of a workload, and Istio's agent.
     fn add_proxy(&mut self, kind: &str, ip: &str, name: &str, namespace: &str, label: &str) {
+        let socket = self.scratch.file(&format!("{name}.xds"));
         let bootstrap = filled(
             PROXY,
             &[
@@ -64,10 +92,18 @@ impl<'a> Pilot<'a> {
                 ("name", name),
                 ("namespace", namespace),
                 ("label", label),
-                ("xds", &self.xds.to_string()),
+                ("xds", &socket.display().to_string()),
             ],
         );
-        self.proxies.push(Envoy::start(self.scratch, name, &bootstrap, &[]));
+        let mut agent = Command::new(built("pilot"));
+        agent
+            .args(["-test.run", "^TestAgent$", "-test.timeout", "0"])
+            .env("PILOT_XDS", local(self.xds).to_string())
+            .env("AGENT_XDS", &socket)
+            .current_dir(self.scratch.path());
+        let agent = Process::start(&mut agent, &self.scratch.file(&format!("{name}-agent.log")));
+        until("the agent", || socket.exists().then_some(()));
+        self.proxies.push((Envoy::start(self.scratch, name, &bootstrap, &[]), agent));
     }
 }
 
@@ -130,11 +166,11 @@ impl Plane for Pilot<'_> {
             });
             names.map(|(_, count)| count).sum()
         };
-        self.proxies.iter().map(refused).sum()
+        self.proxies.iter().map(|(envoy, _)| refused(envoy)).sum()
     }
 
     fn admin(&self) -> SocketAddr {
-        self.proxies[0].admin_address()
+        self.proxies[0].0.admin_address()
     }
 }
 
@@ -165,7 +201,7 @@ static_resources:
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment:
       cluster_name: xds-grpc
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: {xds}}}}}]}]
+      endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: {xds}}}}}]}]
 "#;
 
 const INGRESS: &str = r#"
@@ -205,15 +241,6 @@ fn upstream(scratch: &Scratch) -> Envoy {
     Envoy::start(scratch, "upstream", &upstream_bootstrap(scratch), &[])
 }
 
-fn site(port: u16, arguments: &str) -> Site {
-    Site {
-        address: local(port),
-        arguments: format!("--to istio {arguments}"),
-        wasm: format!("--wasm {}", wasm().display()),
-        bad: Vec::new(),
-    }
-}
-
 fn port_of(envoy: &Envoy) -> String {
     envoy.listener().port().to_string()
 }
@@ -232,23 +259,13 @@ fn ingress_by_label() {
     let mut pilot = Pilot::new(&scratch, "", &config, false);
     pilot.add_proxy("router", "127.0.0.2", "front", "istio-system", "istio: front");
     pilot.add_proxy("router", "127.0.0.3", "other", "istio-system", "istio: other");
-    let front = site(port, "--target ingress:istio=front");
+    let files = Files::serve(&scratch);
+    let front = files.site(port, "--to istio --target ingress:istio=front");
     front.goes_through_life(&mut pilot, &scratch);
 
-    // Two policies on two workloads.
-    let second = site(other, "--target ingress:istio=other --name other");
-    let mut write = policy("other", None);
-    write["key_types"]["read-only"]["scopes"] = serde_json::json!(["*:read", "*:write"]);
-    let without = second.render(&scratch, &write, "--wasm /none.wasm");
-    pilot.apply(&without);
-    second.refuses_everything("a module that is not there");
-    pilot.apply(&front.render(&scratch, &policy("front", None), &front.wasm));
-    pilot.apply(&second.render(&scratch, &write, &second.wasm));
-    front.wait_for("one policy", ["401", "200", "403 scope"]);
-    second.wait_for("the other policy", ["401", "200", "200"]);
-    let rendered = front.render(&scratch, &policy("front", None), &front.wasm);
-    pilot.delete(&rendered);
-
+    let second = files.site(other, "--to istio --target ingress:istio=other --name other");
+    front.stands_beside(&second, &mut pilot, &scratch);
+    front.takes_images(&files.images(), &mut pilot, &scratch);
     front.takes_sessions(&mut pilot, &scratch);
 }
 
@@ -263,7 +280,8 @@ fn gateway_of_the_gateway_api() {
     let mut pilot = Pilot::new(&scratch, &kubernetes, &config, false);
     let label = "gateway.networking.k8s.io/gateway-name: web";
     pilot.add_proxy("router", "127.0.0.2", "web", "default", label);
-    let web = site(port, "--target gateway/web");
+    let files = Files::serve(&scratch);
+    let web = files.site(port, "--to istio --target gateway/web");
     web.goes_through_life(&mut pilot, &scratch);
     web.takes_sessions(&mut pilot, &scratch);
 }
@@ -348,7 +366,8 @@ fn sidecar() {
     let redirect =
         format!("OUTPUT -p tcp -d 127.0.0.1 --dport {port} -j REDIRECT --to-ports 15006");
     let _redirect = Rule::new("nat", &redirect);
-    let orders = site(port, "--target sidecar:app=orders");
+    let files = Files::serve(&scratch);
+    let orders = files.site(port, "--to istio --target sidecar:app=orders");
     orders.goes_through_life(&mut pilot, &scratch);
     orders.takes_sessions(&mut pilot, &scratch);
 }
@@ -413,7 +432,7 @@ fn waypoint() {
     let scratch = Scratch::new();
     let kubernetes = format!("{WAYPOINT_KUBERNETES}{WAYPOINT_BOTH}").replace("---\n", "\n---\n");
     let mut pilot = Pilot::new(&scratch, &kubernetes, WAYPOINT_BOTH, true);
-    let site = site(0, "--target waypoint/waypoint");
+    let site = Files::serve(&scratch).site(0, "--to istio --target waypoint/waypoint");
     let without = chains(&pilot);
     assert!(without.iter().any(|(listener, _)| listener == "main_internal"), "{without:?}");
     let rendered = site.render(&scratch, &policy("first", None), &site.wasm);

@@ -30,15 +30,20 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     /// `--to …` and all that follows.
     pub(crate) arguments: String,
-    /// The filter, and another that cannot be had or is not what its digest says, each with a name.
+    /// The filter, and others that cannot be had, each with a name.
     pub(crate) wasm: String,
-    pub(crate) bad: Vec<(&'static str, String)>,
+    pub(crate) bad: [(&'static str, String); 2],
 }
 
 pub(crate) const READ_KEY: &str = "Bearer flk_ro_demo0000000000000000000000000000";
 
 /// `latchkey`'s answer.
 pub(crate) fn latchkey(scratch: &Scratch, arguments: &str) -> String {
+    run(scratch, arguments).unwrap_or_else(|said| panic!("latchkey {arguments}: {said}"))
+}
+
+/// What `latchkey` prints, or all that it says where it fails.
+fn run(scratch: &Scratch, arguments: &str) -> Result<String, String> {
     let ran = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--manifest-path"])
         .arg(repository("Cargo.toml"))
@@ -47,13 +52,9 @@ pub(crate) fn latchkey(scratch: &Scratch, arguments: &str) -> String {
         .current_dir(scratch.path())
         .output()
         .unwrap();
+    let output = String::from_utf8(ran.stdout).unwrap();
     let error = String::from_utf8_lossy(&ran.stderr);
-    assert!(
-        ran.status.success(),
-        "latchkey {arguments}: {error}{}",
-        String::from_utf8_lossy(&ran.stdout)
-    );
-    String::from_utf8(ran.stdout).unwrap()
+    if ran.status.success() { Ok(output) } else { Err(format!("{error}{output}")) }
 }
 
 /// flokit with another realm, so that nothing is as it was, and with one more read key if it has a hash.
@@ -146,6 +147,14 @@ impl Site {
         println!("{}: {what}: {:?}", self.arguments, self.answers());
     }
 
+    /// Waits until `doctor` has nothing against the proxy: the guard may come after the plugin.
+    fn is_protected(&self, plane: &dyn Plane, scratch: &Scratch) {
+        let told = until("doctor to say protected", || {
+            run(scratch, &format!("doctor --admin http://{}", plane.admin())).ok()
+        });
+        println!("{}: doctor: {}", self.arguments, told.lines().last().unwrap_or_default());
+    }
+
     /// Takes the workload through everything that happens to a proxy in its life.
     pub(crate) fn goes_through_life(&self, plane: &mut dyn Plane, scratch: &Scratch) {
         let judged = ["401", "200", "403 scope"];
@@ -157,14 +166,18 @@ impl Site {
             let without = self.render(scratch, &policy("first", None), wasm);
             plane.apply(&without);
             self.refuses_everything(what);
+            plane.apply(&first);
+            self.wait_for("the module is there", judged);
+            self.is_protected(plane, scratch);
+            plane.apply(&without);
+            self.refuses_everything(what);
             plane.delete(&without);
             self.wait_for("all taken away", ["200"; 3]);
         }
 
         plane.apply(&first);
         self.wait_for("judged", judged);
-        let told = latchkey(scratch, &format!("doctor --admin http://{}", plane.admin()));
-        println!("{}: doctor: {}", self.arguments, told.lines().last().unwrap_or_default());
+        self.is_protected(plane, scratch);
 
         // A new policy under load: every request of a good key is answered, by one policy or the other.
         let new_key = "flk_ro_new00000000000000000000000000000";
@@ -199,6 +212,12 @@ impl Site {
         assert_eq!(ask(self.address, "GET", "/v1/reports", Some(&bearer)).unwrap().0, 200);
         println!("{}: a refused policy: the one before stays", self.arguments);
         plane.apply(&second);
+        // Offered again unchanged, which is no refusal.
+        let (_, guard) = second.split_once("---\n").unwrap();
+        thread::sleep(Duration::from_secs(1));
+        plane.apply(guard);
+        thread::sleep(Duration::from_secs(1));
+        self.is_protected(plane, scratch);
 
         // Without its control plane, and with it again.
         plane.stop();
@@ -226,6 +245,34 @@ impl Site {
         self.wait_for("judged again", judged);
         plane.delete(&first);
         self.wait_for("all taken away", ["200"; 3]);
+    }
+
+    /// Two policies on two workloads of one control plane do not mix.
+    pub(crate) fn stands_beside(&self, other: &Site, plane: &mut dyn Plane, scratch: &Scratch) {
+        let own = self.render(scratch, &policy("own", None), &self.wasm);
+        let mut writing = policy("other", None);
+        writing["key_types"]["read-only"]["scopes"] = json!(["*:read", "*:write"]);
+        let others = other.render(scratch, &writing, &other.wasm);
+        plane.apply(&own);
+        plane.apply(&others);
+        self.wait_for("one policy", ["401", "200", "403 scope"]);
+        other.wait_for("the other policy", ["401", "200", "200"]);
+        plane.delete(&own);
+        self.wait_for("one policy taken away", ["200"; 3]);
+        assert_eq!(other.answers(), ["401", "200", "200"]);
+        plane.delete(&others);
+        other.wait_for("the other policy taken away", ["200"; 3]);
+    }
+
+    /// Takes the filter as an image from a registry.
+    pub(crate) fn takes_images(&self, images: &[String], plane: &mut dyn Plane, scratch: &Scratch) {
+        for image in images {
+            let rendered = self.render(scratch, &policy("image", None), &format!("--wasm {image}"));
+            plane.apply(&rendered);
+            self.wait_for(&format!("the image {image}"), ["401", "200", "403 scope"]);
+            plane.delete(&rendered);
+            self.wait_for("all taken away", ["200"; 3]);
+        }
     }
 
     /// Lets in keys and sessions in one header, and a broken session not.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -38,7 +39,9 @@ func TestPilot(t *testing.T) {
 		KubernetesObjectString: read(t, "PILOT_KUBERNETES"),
 		ConfigString:           read(t, "PILOT_CONFIG"),
 		MeshConfig:             own,
-		ListenerBuilder:        func() (net.Listener, error) { return net.Listen("tcp", address) },
+		// As istiod waits: what is applied together is pushed together.
+		DebounceTime:    100 * time.Millisecond,
+		ListenerBuilder: func() (net.Listener, error) { return net.Listen("tcp", address) },
 	})
 	listener, err := net.Listen("tcp", os.Getenv("PILOT_API"))
 	if err != nil {
