@@ -165,25 +165,33 @@ impl Found<'_> {
     }
 }
 
-impl fmt::Display for Decision<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Decision<'_> {
+    /// Writes what its `Display` does. Into a text it does so without the machinery of formats, which costs as much
+    /// as the rest.
+    pub(crate) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let id = self.found.identity().map(Identity::id).unwrap_or_default();
         match self.verdict {
             Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
-                Access::Key => both(formatter, "allow key:", id),
-                Access::Preflight => formatter.write_str("allow preflight"),
-                Access::Public => formatter.write_str("allow public"),
-                Access::Session => both(formatter, "allow session:", id),
+                Access::Key => both(out, "allow key:", id),
+                Access::Preflight => out.write_str("allow preflight"),
+                Access::Public => out.write_str("allow public"),
+                Access::Session => both(out, "allow session:", id),
             },
             Verdict::Deny(reason) => {
-                both(formatter, "deny ", reason.as_str())?;
-                self.key().map_or(Ok(()), |key| both(formatter, " key:", key.id()))
+                both(out, "deny ", reason.as_str())?;
+                self.key().map_or(Ok(()), |key| both(out, " key:", key.id()))
             }
         }
     }
 }
 
-fn both(formatter: &mut fmt::Formatter<'_>, one: &str, other: &str) -> fmt::Result {
-    formatter.write_str(one)?;
-    formatter.write_str(other)
+impl fmt::Display for Decision<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(formatter)
+    }
+}
+
+fn both(out: &mut impl fmt::Write, one: &str, other: &str) -> fmt::Result {
+    out.write_str(one)?;
+    out.write_str(other)
 }

@@ -14,6 +14,9 @@ use crate::engine::{Engine, Outcome};
 use crate::limits::{HELD_BYTES, PREFLIGHTS_AHEAD};
 use crate::request::{Body, Claims, Request};
 
+/// As long as a decision is in most cases, so that its text is written in one piece.
+const PUBLISHED: usize = 64;
+
 /// One request, as it passes through a proxy.
 ///
 /// A host tells what happens to the request, in the order in which it happens, and does what it gets back:
@@ -108,8 +111,8 @@ pub enum Next<'e> {
     /// It waits, and its headers with it. What may be a credential is taken out of them, since the proxy may
     /// answer the request itself, when its body takes too long say, and log it.
     Hold(Changes<'e>),
-    /// It is answered. What may be a credential is taken out of its headers before, if it can be: the answer
-    /// stands in any case.
+    /// It is answered. What may be a credential is taken out of its headers before, where that is not done yet, if
+    /// it can be: the answer stands in any case.
     Reply(Changes<'e>, Reply<'e>),
 }
 
@@ -352,27 +355,54 @@ impl Exchange {
         headers: Where<'_>,
     ) -> Turn<'e, P> {
         let Outcome { decision, effect, response_headers } = outcome;
-        let mut publish = Publish::default();
-        let next = match (effect, headers) {
-            // It was published when they went.
-            (Effect::Continue(_), Where::Ahead) => Next::Continue(Changes::default()),
-            (Effect::Continue(changes), _) => {
-                publish = Publish::decision(&decision);
-                self.note(&response_headers);
-                Next::Continue(headers.put_back(changes))
-            }
-            (Effect::Reply(changes, mut reply), _) => {
-                self.response_headers.clear();
-                reply.replace_headers(response_headers);
-                publish = Publish::decision(&decision);
-                // On a request that goes on, the account stands in the headers that the policy sets.
-                publish.account = decision.account().map(str::to_owned);
-                Next::Reply(headers.strip(changes), reply)
+        let (next, publish) = match effect {
+            Effect::Continue(changes) => self.go_on(changes, &response_headers, &decision, headers),
+            Effect::Reply(changes, reply) => {
+                self.answer(changes, reply, response_headers, &decision, headers)
             }
             // Nothing but an unread body is awaited.
-            (Effect::Hold { .. }, _) => return self.refuse(),
+            Effect::Hold { .. } => return self.refuse(),
         };
         Turn { end: Some(End::Decided { by, decision }), next, publish }
+    }
+
+    fn go_on<'e>(
+        &mut self,
+        mut changes: Changes<'e>,
+        response_headers: &[(&str, Cow<'_, str>)],
+        decision: &Decision<'_>,
+        headers: Where<'_>,
+    ) -> (Next<'e>, Publish) {
+        match headers {
+            // It was published when they went.
+            Where::Ahead => return (Next::Continue(Changes::default()), Publish::default()),
+            Where::Here => {}
+            Where::Stripped(all, stripped) => stripped.put_back(all, &mut changes),
+        }
+        self.note(response_headers);
+        (Next::Continue(changes), Publish::decision(decision))
+    }
+
+    /// Apart, so that a request that goes on has nothing of it.
+    #[inline(never)]
+    fn answer<'e>(
+        &mut self,
+        changes: Changes<'e>,
+        mut reply: Reply<'e>,
+        response_headers: Vec<(&'e str, Cow<'e, str>)>,
+        decision: &Decision<'_>,
+        headers: Where<'_>,
+    ) -> (Next<'e>, Publish) {
+        let changes = match headers {
+            Where::Here => changes,
+            Where::Ahead | Where::Stripped(..) => Changes::default(),
+        };
+        self.response_headers.clear();
+        reply.replace_headers(response_headers);
+        let mut publish = Publish::decision(decision);
+        // On a request that goes on, the account stands in the headers that the policy sets.
+        publish.account = decision.account().map(str::to_owned);
+        (Next::Reply(changes, reply), publish)
     }
 
     fn note(&mut self, headers: &[(&str, Cow<'_, str>)]) {
@@ -390,7 +420,9 @@ impl<'e, P> Turn<'e, P> {
 impl Publish {
     /// What the guard looks for.
     fn decision(decision: &Decision<'_>) -> Publish {
-        Publish { decision: Some(decision.to_string()), account: None }
+        let mut text = String::with_capacity(PUBLISHED);
+        let _ = decision.write(&mut text);
+        Publish { decision: Some(text), account: None }
     }
 
     /// Names and values.
@@ -486,41 +518,23 @@ impl Stripped {
     fn has_removed(&self, name: &str) -> bool {
         self.removed.iter().any(|own| **own == *name)
     }
-}
 
-impl Where<'_> {
-    /// What makes of the headers as they are what `changes` would have made of all.
-    fn put_back<'e>(self, mut changes: Changes<'e>) -> Changes<'e> {
-        let Where::Stripped(all, stripped) = self else { return changes };
-        for name in stripped.removed.iter().chain(&stripped.cut) {
+    /// Makes of `changes` what does to the stripped headers as much as they would have done to `all`.
+    #[cold]
+    fn put_back(&self, all: &[(&str, &[u8])], changes: &mut Changes<'_>) {
+        for name in self.removed.iter().chain(&self.cut) {
             let is_changed = changes.remove.iter().any(|own| **own == **name)
                 || changes.set.iter().any(|(own, _)| **own == **name);
-            if !is_changed {
-                let values = all.iter().filter(|(own, _)| **own == **name);
-                let owned = |(name, value): &(&str, &[u8])| {
-                    (Cow::Owned((*name).to_owned()), Cow::Owned(value.to_vec()))
-                };
-                changes.set.extend(values.map(owned));
-            }
+            let values = all.iter().filter(|(own, _)| !is_changed && **own == **name);
+            let owned = |(name, value): &(&str, &[u8])| {
+                (Cow::Owned((*name).to_owned()), Cow::Owned(value.to_vec()))
+            };
+            changes.set.extend(values.map(owned));
         }
-        changes.remove.retain(|name| !stripped.has_removed(name));
-        if stripped.path && changes.path.is_none() {
+        changes.remove.retain(|name| !self.has_removed(name));
+        if self.path && changes.path.is_none() {
             let path = all.iter().find(|(name, _)| *name == ":path");
             changes.path = path.map(|(_, value)| value.to_vec());
-        }
-        changes
-    }
-
-    /// What of `changes`, which strip headers, is still to be done.
-    fn strip<'e>(self, mut changes: Changes<'e>) -> Changes<'e> {
-        match self {
-            Where::Ahead => Changes::default(),
-            Where::Here => changes,
-            Where::Stripped(_, stripped) => {
-                changes.remove.retain(|name| !stripped.has_removed(name));
-                changes.set.retain(|(name, _)| !stripped.has_removed(name));
-                changes
-            }
         }
     }
 }
@@ -743,18 +757,17 @@ mod tests {
     fn each_value_of_a_header_is_put_back() {
         let all: &Headers<'_> = &[(":path", b"/?a"), ("x", b"1"), ("y", b"2"), ("x", b"3")];
         let stripped = Stripped { removed: vec!["x".into()], cut: vec!["y".into()], path: true };
-        let back = Where::Stripped(all, &stripped).put_back(Changes::default());
+        let mut back = Changes::default();
+        stripped.put_back(all, &mut back);
         assert_eq!(names(&back.set), [("x", "1"), ("x", "3"), ("y", "2")]);
         assert_eq!(back.path.as_deref(), Some(&b"/?a"[..]));
 
         let set = vec![("y".into(), b"4"[..].into())];
-        let changes =
-            Changes { remove: vec!["x".into(), "z".into()], set, path: Some(b"/".to_vec()) };
-        let back = Where::Stripped(all, &stripped).put_back(changes.clone());
-        assert_eq!((back.remove, names(&back.set)), (vec!["z".into()], vec![("y", "4")]));
-        assert_eq!(back.path.as_deref(), Some(&b"/"[..]));
-        let more = Where::Stripped(all, &stripped).strip(changes);
-        assert_eq!(more.remove, ["z"]);
+        let remove = vec!["x".into(), "z".into()];
+        let mut changes = Changes { remove, set, path: Some(b"/".to_vec()) };
+        stripped.put_back(all, &mut changes);
+        assert_eq!((changes.remove, names(&changes.set)), (vec!["z".into()], vec![("y", "4")]));
+        assert_eq!(changes.path.as_deref(), Some(&b"/"[..]));
     }
 
     #[test]

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::rc::Rc;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 /// The claims of a verified token, by name.
 pub type Claims = Vec<(String, Claim)>;
 
-/// What a claim says, where that can be who asks or what they may.
-#[derive(Clone, PartialEq)]
+/// What a claim says, where that can be who asks or what they may. Any JSON is one.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(from = "RawClaim")]
 pub enum Claim {
     /// A text.
     Text(String),
@@ -17,6 +21,26 @@ pub enum Claim {
     List(Vec<String>),
     /// Anything else.
     Other,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawClaim {
+    Text(String),
+    Number(f64),
+    List(Vec<String>),
+    Other(IgnoredAny),
+}
+
+impl From<RawClaim> for Claim {
+    fn from(raw: RawClaim) -> Claim {
+        match raw {
+            RawClaim::Text(text) => Claim::Text(text),
+            RawClaim::Number(number) => Claim::Number(number),
+            RawClaim::List(items) => Claim::List(items),
+            RawClaim::Other(_) => Claim::Other,
+        }
+    }
 }
 
 /// One request.
@@ -80,5 +104,31 @@ impl<'a> Request<'a> {
     /// A request without a body and without verified claims.
     pub fn new(headers: &'a [(&'a str, &'a [u8])], clock: &'a dyn Fn() -> Option<i64>) -> Self {
         Request { headers, body: Body::Whole(b""), clock, claims: &|_| None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_json_is_a_claim() {
+        let read = |json: &str| serde_json::from_str::<Claim>(json).unwrap();
+        let texts = |items: &[&str]| Claim::List(items.iter().map(ToString::to_string).collect());
+        for (json, expected) in [
+            (r#""a""#, Claim::Text("a".to_owned())),
+            ("7", Claim::Number(7.0)),
+            ("-1", Claim::Number(-1.0)),
+            ("1.5", Claim::Number(1.5)),
+            ("18446744073709551616", Claim::Number(18_446_744_073_709_551_616.0)),
+            (r#"["a", "b"]"#, texts(&["a", "b"])),
+            ("[]", texts(&[])),
+            (r#"["a", 1]"#, Claim::Other),
+            ("true", Claim::Other),
+            ("null", Claim::Other),
+            (r#"{"a": ["b"]}"#, Claim::Other),
+        ] {
+            assert!(read(json) == expected, "{json}");
+        }
     }
 }

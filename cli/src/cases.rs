@@ -172,7 +172,7 @@ pub struct CaseRequest {
     pub chunks: Vec<String>,
     /// The claims of a session that a filter before this one has verified: texts, numbers, lists of
     /// texts. On Envoy it takes a token to have them.
-    pub claims: Option<Fields<Document>>,
+    pub claims: Option<Fields<Claim>>,
     /// On Envoy: send this over HTTP/2.
     pub http2: bool,
 }
@@ -242,20 +242,7 @@ impl CaseRequest {
     /// The verified claims.
     #[must_use]
     pub fn verified(&self) -> Option<Claims> {
-        let claims = self.claims.as_ref()?;
-        Some(claims.0.iter().map(|(name, value)| (name.clone(), claim(value))).collect())
-    }
-}
-
-fn claim(value: &Document) -> Claim {
-    let text = |item: &Document| item.as_str().map(str::to_owned);
-    match value {
-        Document::String(text) => Claim::Text(text.clone()),
-        Document::Number(number) => number.as_f64().map_or(Claim::Other, Claim::Number),
-        Document::Array(items) => {
-            items.iter().map(text).collect::<Option<_>>().map_or(Claim::Other, Claim::List)
-        }
-        Document::Boolean(_) | Document::Null | Document::Object(_) => Claim::Other,
+        self.claims.as_ref().map(|claims| claims.0.clone())
     }
 }
 

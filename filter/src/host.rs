@@ -148,10 +148,17 @@ pub(crate) fn change_request(
         return path
             .map_or(Ok(()), |path| hostcalls::set_map_value_bytes(MAP, ":path", Some(path)));
     }
-    let Some(headers) = headers else {
-        let headers = request_headers()?;
-        return change_request(Some(&borrowed(&headers)), changes, 0);
-    };
+    match headers {
+        Some(headers) => write_anew(headers, changes),
+        None => write_anew(&borrowed(&request_headers()?), changes),
+    }
+}
+
+/// Apart, so that a request whose headers are changed one by one has nothing of it.
+#[inline(never)]
+fn write_anew(headers: &[(&str, &[u8])], changes: &Changes<'_>) -> Result<(), Status> {
+    let Changes { remove, set, path } = changes;
+    let path = path.as_deref();
     let mut kept = Vec::with_capacity(headers.len().saturating_add(set.len()));
     for (name, value) in headers {
         if !remove.iter().any(|gone| gone == name) && !set.iter().any(|(new, _)| new == name) {
@@ -160,7 +167,7 @@ pub(crate) fn change_request(
         }
     }
     kept.extend(set.iter().map(|(name, value)| (&**name, &**value)));
-    hostcalls::set_map_bytes(MAP, kept)
+    hostcalls::set_map_bytes(MapType::HttpRequestHeaders, kept)
 }
 
 /// Headers as the core takes them.

@@ -4,7 +4,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use latchkey::{Body, End, Exchange, Line, Next, Piece, Request, Turn, Undecided, Waiting};
+use latchkey::{
+    Body, End, Exchange, Line, Next, Piece, Publish, Reply, Request, Turn, Undecided, Waiting,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -89,11 +91,7 @@ impl Stream {
             Next::Reply(changes, reply) => {
                 // A refusal stands whether or not the proxy took them.
                 let _ = host::change_request(headers, &changes, CALLS_TO_STRIP);
-                turn.publish.iter().for_each(host::publish);
-                if let Some(End::Decided { by, decision }) = &turn.end {
-                    host::log(Line::Decided(&by.engine, decision));
-                }
-                host::reply(&reply);
+                answer(&turn.publish, turn.end.as_ref(), &reply);
                 Action::Pause
             }
         }
@@ -172,4 +170,14 @@ impl HttpContext for Stream {
         }
         Action::Continue
     }
+}
+
+/// Publishes, logs and answers. Apart, so that a request that goes on has nothing of it.
+#[inline(never)]
+fn answer(publish: &Publish, end: Option<&End<'_, Policy>>, reply: &Reply<'_>) {
+    publish.iter().for_each(host::publish);
+    if let Some(End::Decided { by, decision }) = end {
+        host::log(Line::Decided(&by.engine, decision));
+    }
+    host::reply(reply);
 }

@@ -9,12 +9,12 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use latchkey::Decision;
+use latchkey::{Claim, Decision};
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
 use crate::cases::{self, Observation, StandIn};
-use crate::document::{Document, Fields};
+use crate::document::Fields;
 use crate::finding;
 use crate::policy::{self, PolicyFiles};
 use crate::style::{BOLD, DIM, ERROR, GOOD};
@@ -38,14 +38,14 @@ pub struct Arguments {
     key: Option<String>,
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
-    claims: Vec<(String, Document)>,
+    claims: Vec<(String, Claim)>,
     #[command(flatten)]
     request: request::RequestArguments,
 }
 
-fn claim(text: &str) -> Result<(String, Document), String> {
+fn claim(text: &str) -> Result<(String, Claim), String> {
     let (name, value) = text.split_once('=').ok_or("a claim is `name=value`")?;
-    Ok((name.to_owned(), Document::String(value.to_owned())))
+    Ok((name.to_owned(), Claim::Text(value.to_owned())))
 }
 
 const EXAMPLE: &str = "Example:\n  \
