@@ -26,7 +26,7 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 /// The six bits that a character stands for.
 fn value(character: &u8) -> Option<u32> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    ALPHABET.iter().position(|own| own == character).and_then(|place| u32::try_from(place).ok())
+    ALPHABET.iter().position(|known| known == character).and_then(|place| u32::try_from(place).ok())
 }
 
 #[cfg(test)]
@@ -46,7 +46,8 @@ mod tests {
                 taken += usize::from(expected.is_some());
                 assert_eq!(decode(text), expected, "{}", text.escape_ascii());
             }
-            let longer = |text: Vec<u8>| characters.map(|own| [&text[..], &[own]].concat());
+            let longer =
+                |text: Vec<u8>| characters.map(|character| [&text[..], &[character]].concat());
             texts = texts.into_iter().flat_map(longer).collect();
         }
         assert!(taken > 1_000, "{taken}");

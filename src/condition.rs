@@ -52,14 +52,14 @@ impl Condition {
         identity: Identity<'_>,
         values: impl Fn(&Variable) -> Values<'v>,
     ) -> bool {
-        let Some(own) = self.subject.of(identity) else { return false };
-        let is_right = |text: &str| (text == own) != self.is_negated;
+        let Some(value) = self.subject.of(identity) else { return false };
+        let is_right = |text: &str| (text == value) != self.is_negated;
         let mut choices = self.choices.iter().map(|choice| match choice.as_literal() {
             Some(text) => is_right(text),
             None => {
-                choice.expand(&values).is_some_and(|texts| texts.iter().all(|own| is_right(own)))
+                choice.expand(&values).is_some_and(|texts| texts.iter().all(|text| is_right(text)))
             }
         });
-        if self.is_negated { choices.all(|own| own) } else { choices.any(|own| own) }
+        if self.is_negated { choices.all(|is_met| is_met) } else { choices.any(|is_met| is_met) }
     }
 }

@@ -131,11 +131,11 @@ impl Sources {
     /// Whether some upstream could read a credential where we read none, such as `X_Auth_Token` for
     /// `x-auth-token` or `?auth.token` for `auth_token`.
     pub(crate) fn are_misspelt(&self, reading: &Reading<'_>) -> bool {
-        let is_misspelt = |own: &HeaderSource| {
-            has_spellings(&own.name)
-                && reading
-                    .names()
-                    .any(|name| is_same_header(name, &own.name) && !self.is_credential_header(name))
+        let is_misspelt = |source: &HeaderSource| {
+            has_spellings(&source.name)
+                && reading.names().any(|name| {
+                    is_same_header(name, &source.name) && !self.is_credential_header(name)
+                })
         };
         self.headers.iter().any(is_misspelt)
             || (!self.query.is_empty() && reading.query().misspells(&self.query))
@@ -146,7 +146,7 @@ impl Sources {
     }
 
     fn is_credential_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|own| *own.name == *name)
+        self.headers.iter().any(|source| *source.name == *name)
     }
 
     /// The names of the headers that carry a credential, to be removed.
@@ -159,8 +159,8 @@ impl Sources {
 
     /// The list of protocols within a WebSocket without its credentials, or `None` if it carries none.
     pub(crate) fn protocols_without(&self, reading: &Reading<'_>) -> Option<Vec<u8>> {
-        let own = self.headers.iter().find(|header| *header.name == *WEBSOCKET_PROTOCOL)?;
-        own.items_without(reading.values(WEBSOCKET_PROTOCOL))
+        let protocols = self.headers.iter().find(|header| *header.name == *WEBSOCKET_PROTOCOL)?;
+        protocols.items_without(reading.values(WEBSOCKET_PROTOCOL))
     }
 
     /// The query without its credentials, or `None` if it carries none.
@@ -173,7 +173,7 @@ impl Sources {
 
     /// Whether a query parameter of that name carries a credential.
     pub(crate) fn is_query_credential(&self, name: &[u8]) -> bool {
-        self.query.iter().any(|own| is_named(name, own))
+        self.query.iter().any(|ours| is_named(name, ours))
     }
 
     /// The cookie header without its credentials, or `None` if it carries none.
@@ -188,8 +188,8 @@ impl Sources {
         reading: &Reading<'r>,
     ) -> impl Iterator<Item = (&str, &'r str)> {
         reading.names().filter_map(|name| {
-            let own = self.headers.iter().find(|own| is_same_header(name, &own.name))?;
-            Some((&*own.name, name))
+            let source = self.headers.iter().find(|source| is_same_header(name, &source.name))?;
+            Some((&*source.name, name))
         })
     }
 
@@ -199,7 +199,7 @@ impl Sources {
         reading: &Reading<'r>,
     ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
         self.values_without_any_like_ours(reading, |name| {
-            URL_HEADERS.iter().any(|own| is_same_header(own, name))
+            URL_HEADERS.iter().any(|known| is_same_header(known, name))
         })
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn fit(pattern: &Pattern, headers: &[(&str, &[u8])]) -> Fit {
 fn says(element: &[u8], value: &str) -> bool {
     let is_semicolon = |byte: &u8| *byte == b';';
     let mut parts = value.as_bytes().split(is_semicolon);
-    parts.all(|part| element.split(is_semicolon).any(|own| plain(own).eq(plain(part))))
+    parts.all(|part| element.split(is_semicolon).any(|piece| plain(piece).eq(plain(part))))
 }
 
 fn plain(part: &[u8]) -> impl Iterator<Item = u8> {
@@ -59,7 +59,7 @@ mod tests {
         let values = pattern.iter().map(|value| (*value).into()).collect();
         let values = Some(values).filter(|_| !pattern.is_empty());
         let pattern = Pattern { name: "x-version".into(), values };
-        let headers: Vec<_> = lines.iter().map(|(name, own)| (*name, own.as_bytes())).collect();
+        let headers: Vec<_> = lines.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         match super::fit(&pattern, &headers) {
             Fit::No => "not",
             Fit::Partly => "partly",
@@ -95,18 +95,18 @@ mod tests {
 
     #[test]
     fn several_headers_fit_in_part() {
-        let own = |value| ("x-version", value);
+        let version = |value| ("x-version", value);
         for (values, lines, expected) in [
             (&["2"][..], &[][..], "not"),
             (&[], &[], "not"),
-            (&["2"], &[own("2"), own("2")], "partly"),
-            (&["2"], &[own("1"), own("2")], "partly"),
-            (&["2"], &[own("1"), own("3")], "not"),
+            (&["2"], &[version("2"), version("2")], "partly"),
+            (&["2"], &[version("1"), version("2")], "partly"),
+            (&["2"], &[version("1"), version("3")], "not"),
             (&["2"], &[("x_version", "2")], "partly"),
-            (&["2"], &[own("2"), ("x.version", "1")], "partly"),
+            (&["2"], &[version("2"), ("x.version", "1")], "partly"),
             (&["2"], &[("x-versions", "2")], "not"),
             (&[], &[("x_version", "2")], "partly"),
-            (&[], &[own("1"), own("2")], "surely"),
+            (&[], &[version("1"), version("2")], "surely"),
         ] {
             assert_eq!(fit(values, lines), expected, "{values:?} and {lines:?}");
         }

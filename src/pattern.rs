@@ -21,7 +21,7 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn takes(&self, value: &[u8]) -> bool {
-        let is_own = |values: &Vec<Box<str>>| values.iter().any(|own| own.as_bytes() == value);
+        let is_own = |values: &Vec<Box<str>>| values.iter().any(|known| known.as_bytes() == value);
         self.values.as_ref().is_none_or(is_own)
     }
 }

@@ -54,10 +54,10 @@ impl Challenges {
     /// realm only (RFC 7617 section 2).
     fn with(&self, parameters: &str) -> String {
         let mut text = String::new();
-        for own in &self.each {
+        for challenge in &self.each {
             let separator = if text.is_empty() { "" } else { ", " };
-            let parameters = if own.starts_with("Basic ") { "" } else { parameters };
-            text.extend([separator, own, parameters]);
+            let parameters = if challenge.starts_with("Basic ") { "" } else { parameters };
+            text.extend([separator, challenge, parameters]);
         }
         text
     }

@@ -79,8 +79,8 @@ impl HeaderSource {
         }
         match &self.form {
             Form::Items(prefixes) => {
-                let own = elements(value).filter_map(|item| behind_prefix(item, prefixes));
-                own.for_each(|token| candidates.add(Cow::Borrowed(token)));
+                let tokens = elements(value).filter_map(|item| behind_prefix(item, prefixes));
+                tokens.for_each(|token| candidates.add(Cow::Borrowed(token)));
             }
             Form::Schemes { schemes, .. }
                 if behind_scheme(value, schemes).is_some_and(|(_, rest)| rest.is_empty()) =>
@@ -102,7 +102,7 @@ impl HeaderSource {
                 }
             }
             Form::Whole => {
-                elements(value).for_each(|own| candidates.add_token(Token::new(own.into())));
+                elements(value).for_each(|item| candidates.add_token(Token::new(item.into())));
             }
         }
     }

@@ -54,17 +54,17 @@ fn covers(
     other: &Rule,
 ) -> bool {
     let own_path = |path: &PathTemplate| {
-        rule.paths.iter().any(|own| covers_path(&own.segments, &path.segments))
+        rule.paths.iter().any(|earlier| covers_path(&earlier.segments, &path.segments))
     };
     // Nothing tells that a header fits whatever an upstream reads.
     rule.headers.is_empty()
         && (rule.methods.is_empty() || method.is_some_and(|method| rule.lists(method)))
         && (rule.paths.is_empty() || path.is_some_and(own_path))
         && (rule.hosts.is_empty()
-            || host.is_some_and(|host| rule.hosts.iter().any(|own| covers_host(own, host))))
+            || host.is_some_and(|host| rule.hosts.iter().any(|earlier| covers_host(earlier, host))))
         && rule.query.iter().all(|pattern| {
             let mut others = other.query.iter();
-            others.any(|own| own.name == pattern.name) && takes_any_value(pattern)
+            others.any(|other| other.name == pattern.name) && takes_any_value(pattern)
         })
 }
 
@@ -97,17 +97,17 @@ impl<'a> Earlier<'a> {
         let methods = each(rule.methods.iter().map(|method| &**method));
         let mut covering = Vec::new();
         for path in &paths {
-            let own = path
+            let of_path = path
                 .and_then(first)
                 .and_then(|first| self.by_first_segment.get(&Some(first)).map(Vec::as_slice));
             let any = self.by_first_segment.get(&None).map(Vec::as_slice);
             for host in &hosts {
                 for method in &methods {
                     let takes = |index: &usize| {
-                        let own = self.rules.get(*index);
-                        own.is_some_and(|own| covers(own, *host, *path, *method, rule))
+                        let earlier = self.rules.get(*index);
+                        earlier.is_some_and(|earlier| covers(earlier, *host, *path, *method, rule))
                     };
-                    let candidates = own.into_iter().chain(any).flatten().copied();
+                    let candidates = of_path.into_iter().chain(any).flatten().copied();
                     covering.push(candidates.filter(takes).min()?);
                 }
             }
@@ -132,36 +132,36 @@ fn first(path: &PathTemplate) -> Option<&str> {
 }
 
 /// Whether `own` matches every path that `other` matches.
-fn covers_path(own: &[Segment], other: &[Segment]) -> bool {
-    match (own.split_first(), other.split_first()) {
+fn covers_path(earlier: &[Segment], other: &[Segment]) -> bool {
+    match (earlier.split_first(), other.split_first()) {
         (Some((Segment::Rest(_), _)), _) | (None, None) => true,
-        (Some((one, own)), Some((another, other))) => {
-            covers_segment(one, another) && covers_path(own, other)
+        (Some((one, earlier)), Some((another, other))) => {
+            covers_segment(one, another) && covers_path(earlier, other)
         }
         _ => false,
     }
 }
 
 /// The same of one segment.
-fn covers_segment(own: &Segment, other: &Segment) -> bool {
-    match (own, other) {
+fn covers_segment(earlier: &Segment, other: &Segment) -> bool {
+    match (earlier, other) {
         (Segment::One(_), other) => !matches!(other, Segment::Rest(_)),
-        (Segment::Literal(own), Segment::Literal(other)) => own == other,
-        (Segment::Part(own), Segment::Literal(other)) => own.of(other).is_some(),
-        (Segment::Part(own), Segment::Part(other)) => {
-            other.before.starts_with(&*own.before) && other.after.ends_with(&*own.after)
+        (Segment::Literal(earlier), Segment::Literal(other)) => earlier == other,
+        (Segment::Part(earlier), Segment::Literal(other)) => earlier.of(other).is_some(),
+        (Segment::Part(earlier), Segment::Part(other)) => {
+            other.before.starts_with(&*earlier.before) && other.after.ends_with(&*earlier.after)
         }
         _ => false,
     }
 }
 
-fn covers_host(own: &HostPattern, other: &HostPattern) -> bool {
-    match (own, other) {
+fn covers_host(earlier: &HostPattern, other: &HostPattern) -> bool {
+    match (earlier, other) {
         (
-            HostPattern::Subdomains(own),
+            HostPattern::Subdomains(earlier),
             HostPattern::Exact(host) | HostPattern::Subdomains(host),
-        ) => host.ends_with(&**own),
-        (HostPattern::Exact(own), HostPattern::Exact(host)) => own == host,
+        ) => host.ends_with(&**earlier),
+        (HostPattern::Exact(earlier), HostPattern::Exact(host)) => earlier == host,
         (HostPattern::Exact(_), HostPattern::Subdomains(_)) => false,
     }
 }
