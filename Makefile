@@ -10,12 +10,13 @@ SYSTEM ?= flokit
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm module cli test differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
+.PHONY: help tools wasm module cli test test-envoys differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
     release release-test clean
 
 help:
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
+	@echo 'make test-envoys    the corpus on Envoy 1.39, 1.38, 1.37 and 1.36'
 	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
 	@echo 'make mesh-test      what render prints, on the real control planes of Istio and Envoy Gateway, as root'
 	@echo 'make fuzz           any bytes as policies and as requests, SECONDS=10 for each'
@@ -94,6 +95,11 @@ test: tools wasm module
 # The tests of tests/envoy that are about what both hosts do.
 on_module := bad_input:: bodies:: configuration:: held:: preflights:: push:: quota:: refusals:: requests:: responses:: \
     sessions:: trailers:: upgrades::
+
+test-envoys: tools wasm
+	@envoy/install-tools older-envoys
+	for release in 1.39 1.38 1.37 1.36; do \
+	    LATCHKEY_ENVOY=$$release cargo test --test envoy corpus:: -- --nocapture || exit 1; done
 
 differential: tools wasm
 	@envoy/install-tools rust node python3 ruby go java

@@ -59,6 +59,9 @@ impl Line<'_> {
     }
 }
 
+/// The version, as a log tells it, and as `latchkey check --wasm` finds it in the bytes of a module.
+const BUILD: &str = concat!("(latchkey_build ", env!("CARGO_PKG_VERSION"), ")");
+
 impl fmt::Display for Line<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = self.policy() {
@@ -67,7 +70,7 @@ impl fmt::Display for Line<'_> {
         match self {
             Line::Configured(engine) => {
                 let (keys, rules) = (engine.key_count(), engine.rule_count());
-                write!(formatter, "configured: {keys} keys, {rules} rules")
+                write!(formatter, "configured: {keys} keys, {rules} rules {BUILD}")
             }
             Line::Decided(_, decision) => write!(formatter, "{decision}"),
             Line::Finding(_, finding) => write!(formatter, "{finding} [{}]", finding.code.as_str()),

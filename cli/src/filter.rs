@@ -56,6 +56,19 @@ pub(crate) fn check(code: Code<'_>) -> Result<io::Result<()>> {
     Ok(Ok(()))
 }
 
+/// The version of the module at `path`: it stands in its data, since the filter logs it. `None` if the module is older
+/// than that.
+pub(crate) fn version(path: &Path) -> io::Result<Option<String>> {
+    const BEFORE: &[u8] = b"(latchkey_build ";
+    let module = std::fs::read(path)?;
+    let start = module.windows(BEFORE.len()).position(|own| own == BEFORE);
+    let rest = start.and_then(|start| module.get(start + BEFORE.len()..));
+    let version = rest.and_then(|rest| rest.split(|byte| *byte == b')').next());
+    let is_own = |byte: &u8| byte.is_ascii_alphanumeric() || b".+-".contains(byte);
+    let version = version.filter(|own| own.len() < 64 && own.iter().all(is_own));
+    Ok(version.map(|own| String::from_utf8_lossy(own).into_owned()))
+}
+
 /// The SHA-256 of the file at `path`, where it can be read here.
 pub(crate) fn digest(path: &Path) -> io::Result<String> {
     std::fs::read(path).map(|module| hex::encode(Sha256::digest(&module)))

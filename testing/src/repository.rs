@@ -19,8 +19,11 @@ pub fn module() -> PathBuf {
     module.canonicalize().unwrap()
 }
 
-/// An Envoy of the release that the project is tested on most, or of an older one, such as `1.39`.
+/// An Envoy of the release that the project is tested on most, or of an older one, such as `1.39`; the environment
+/// variable `LATCHKEY_ENVOY` names one for whoever names none.
 pub fn envoy(release: Option<&str>) -> PathBuf {
+    let other = env::var("LATCHKEY_ENVOY").ok();
+    let release = release.or(other.as_deref());
     let name = release.map(|release| format!("-{release}")).unwrap_or_default();
     let program = repository(&format!(".tools/envoy{name}"));
     assert!(program.is_file(), "no Envoy at `{}`: run `make tools`", program.display());

@@ -1,14 +1,18 @@
 //! `latchkey check`: what is wrong with a policy.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
+use latchkey::Severity;
 
 use crate::Exit;
+use crate::command::render::Code;
 use crate::document::Malformed;
+use crate::filter;
 use crate::finding::{self, Finding, Format};
 use crate::policy::Policy;
 use crate::progress::Progress;
@@ -22,11 +26,17 @@ use crate::{plaintext, time};
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
     /// Policy files, YAML or JSON; `-` is standard input
-    #[arg(required = true, value_name = "POLICY")]
+    #[arg(required_unless_present_any = ["wasm", "module"], value_name = "POLICY")]
     policies: Vec<PathBuf>,
     /// File with a list `keys`, joined to the own keys of each policy
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// The filter that is to serve them: whether it is whole, and of which version; another than this is `other_version`
+    #[arg(long, value_name = "FILE")]
+    wasm: Option<String>,
+    /// The same of the native module
+    #[arg(long, value_name = "FILE", conflicts_with = "wasm")]
+    module: Option<String>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -44,6 +54,7 @@ const AFTER: &str = "\
 Examples:
   latchkey check policy.yaml --keys keys.yaml --deny-warnings
   latchkey check policies/*.yaml --format sarif > latchkey.sarif
+  latchkey check policy.yaml --wasm /etc/latchkey/latchkey.wasm
 
 Warnings:
   clashing_parameters          rules read parameters that pass for each other, so that neither gets through
@@ -92,10 +103,63 @@ The JSON is a list of objects, in the order of files and places:
 /// # Errors
 /// A file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let findings = findings(arguments)?;
+    let mut findings = findings(arguments)?;
+    if let Some(code) = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())? {
+        let module = Module::load(code)?;
+        findings.extend(module.is_other());
+        if matches!(arguments.format, Format::Human) {
+            writeln!(output, "{module}")?;
+        }
+    }
     finding::report(&findings, arguments.format, output)?;
     let refused = findings.iter().any(|finding| finding.is_error() || arguments.deny_warnings);
     Ok(if refused { Exit::Findings } else { Exit::Fine })
+}
+
+/// The filter that is to serve policies.
+struct Module<'a> {
+    file: &'a Path,
+    version: Option<String>,
+    digest: String,
+}
+
+impl Module<'_> {
+    fn load(code: Code<'_>) -> Result<Module<'_>> {
+        let file = Path::new(code.path());
+        let unreadable = || format!("cannot read `{}`", file.display());
+        filter::check(code)?.with_context(unreadable)?;
+        let version = filter::version(file).with_context(unreadable)?;
+        let digest = filter::digest(file).with_context(unreadable)?;
+        Ok(Module { file, version, digest })
+    }
+
+    /// That it may take other policies than those which are good here.
+    fn is_other(&self) -> Option<Finding> {
+        const OWN: &str = env!("CARGO_PKG_VERSION");
+        let version = match self.version.as_deref() {
+            Some(OWN) => return None,
+            Some(other) => format!("of version {other}"),
+            None => "older than versions in modules".to_owned(),
+        };
+        Some(Finding {
+            file: self.file.to_owned(),
+            place: None,
+            pointer: String::new(),
+            code: "other_version",
+            severity: Severity::Warning,
+            message: format!(
+                "the module is {version}, and this is {OWN}: it may take other policies"
+            ),
+            help: Some("check with the `latchkey` of the module's version".to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Module<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.version.as_deref().unwrap_or("of no version");
+        write!(formatter, "{}: latchkey {version}, sha256 {}", self.file.display(), self.digest)
+    }
 }
 
 /// What is wrong with each policy, in the order in which they are named.

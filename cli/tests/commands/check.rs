@@ -136,7 +136,7 @@ fn check_names_the_file_that_a_rule_came_from() {
     directory.write("own.yaml", "rules:\n- {paths: [/b]}\n");
     TestCommand::new(&directory, "check policy.yaml").prints(
         0,
-        "own.yaml:2:3: warning[unreachable_rule]: this rule never matches: what it matches is taken by \
+        "own.yaml:2:3: warning[unreachable_rule]: this rule never matches: all that it would match is taken by \
          `rules[1]` before it (at /rules/0)\n  \
          help: the first rule that matches decides; move the narrower one up\n0 errors, 1 warning\n",
         "",
@@ -327,4 +327,42 @@ fn what_the_repository_ships_has_no_findings() {
         let command = format!("check {} --deny-warnings", policy.display());
         TestCommand::new(&directory(), &command).prints(0, "0 errors, 0 warnings\n", "");
     }
+}
+
+#[test]
+fn check_tells_of_which_version_a_module_is() {
+    let directory = directory();
+    let own = env!("CARGO_PKG_VERSION");
+    let module = std::fs::read(super::wasm()).unwrap();
+    let file = directory.path().join("latchkey.wasm");
+    std::fs::write(&file, &module).unwrap();
+    let output = TestCommand::new(&directory, "check policy.yaml --wasm latchkey.wasm").output();
+    let (line, rest) = output.split_once('\n').unwrap();
+    let digest = line.strip_prefix(&format!("latchkey.wasm: latchkey {own}, sha256 ")).unwrap();
+    assert_eq!((digest.len(), rest), (64, "0 errors, 0 warnings\n"));
+    TestCommand::new(&directory, "check --wasm latchkey.wasm").prints(
+        0,
+        &format!("{line}\n0 errors, 0 warnings\n"),
+        "",
+    );
+
+    // A build of another version, and one from before there were any.
+    for (version, told) in
+        [("0.1.x", "of version 0.1.x"), ("\0.1.0", "older than versions in modules")]
+    {
+        let mark = format!("(latchkey_build {own})");
+        let place = module.windows(mark.len()).position(|part| part == mark.as_bytes()).unwrap();
+        let mut other = module.clone();
+        let place = place + mark.len() - 1 - own.len();
+        other[place..place + version.len()].copy_from_slice(version.as_bytes());
+        std::fs::write(&file, &other).unwrap();
+        let output = TestCommand::new(&directory, "check --wasm latchkey.wasm").output();
+        let warning = format!(
+            "latchkey.wasm: warning[other_version]: the module is {told}, and this is {own}: it may take other policies\n"
+        );
+        assert!(output.contains(&warning), "{output}");
+    }
+    directory.write("latchkey.wasm", "no module");
+    let error = "error: `latchkey.wasm` is not the filter: it is not a WebAssembly module\n";
+    TestCommand::new(&directory, "check --wasm latchkey.wasm").prints_error(1, error);
 }
