@@ -88,7 +88,7 @@ pub(crate) fn behind_semicolon(path: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether a parameter's name is an occurrence of the one that `own` names: of a list, by whatever index.
+/// Whether a parameter's name is an occurrence of the one that `ours` names: of a list, by whatever index.
 pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
     match list_of(own) {
         Some(list) => name.starts_with(list.as_bytes()),

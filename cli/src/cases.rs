@@ -44,7 +44,7 @@ impl Suite {
     /// Loads a file that holds or names its policy.
     ///
     /// # Errors
-    /// The file or its policy cannot be read, or it is no file of cases: the message names the
+    /// The file or its policy cannot be read, or it is not a file of cases: the message names the
     /// file, and the place or the case.
     pub fn load(file: &Path) -> Result<Suite> {
         let raw: File = document::load_as(file)?;
@@ -425,7 +425,7 @@ impl File {
         let now = match &self.now {
             None => None,
             Some(text) => Some(latchkey::parse_timestamp(text).with_context(|| {
-                format!("{place}: `now`: `{text}` is no RFC 3339 time, as `2026-06-01T00:00:00Z`")
+                format!("{place}: `now`: `{text}` is not an RFC 3339 time, such as `2026-06-01T00:00:00Z`")
             })?),
         };
         ensure!(!self.cases.is_empty(), "{place}: `cases` is empty");

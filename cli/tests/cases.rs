@@ -91,7 +91,7 @@ mod loading {
             ),
             (
                 with_policy(&format!(r#""now": "noon", "cases": [{ALLOWED}]"#)),
-                "c.json: `now`: `noon` is no RFC 3339 time, as `2026-06-01T00:00:00Z`",
+                "c.json: `now`: `noon` is not an RFC 3339 time, such as `2026-06-01T00:00:00Z`",
             ),
             (
                 with_policy(&case(r#""decision": "yes""#)),

@@ -131,7 +131,7 @@ fn first(path: &PathTemplate) -> Option<&str> {
     }
 }
 
-/// Whether `own` matches every path that `other` matches.
+/// Whether `earlier` matches every path that `other` matches.
 fn covers_path(earlier: &[Segment], other: &[Segment]) -> bool {
     match (earlier.split_first(), other.split_first()) {
         (Some((Segment::Rest(_), _)), _) | (None, None) => true,

@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let headers = request.header_map();
     let (decision, observation) = cases::core::observe(&engine, now, &request);
     let Some(decision) = decision else {
-        bail!("nothing can be decided about it, so it is answered {}", observation.status);
+        bail!("nothing can be decided about it, so it is answered with {}", observation.status);
     };
 
     let redaction = Redaction::new(&engine, &headers);
