@@ -50,7 +50,15 @@ impl Authorizer {
         let asking = Asking { reading, graphql: &graphql, identity };
         let mut verdict = Verdict::Allow(access);
         for matched in matches {
-            let Some(graphql) = self.authorize_match(matched, asking, found)? else { continue };
+            let judged = match self.authorize_match(matched, asking, found) {
+                // What the policy asks of everybody is no rule's own.
+                Err(reason) if found.own_wording && matched.is_observed() => {
+                    found.observed.get_or_insert(reason);
+                    None
+                }
+                judged => judged?,
+            };
+            let Some(graphql) = judged else { continue };
             let (mut headers, mut max_bytes) = (graphql.hold_headers, graphql.limits.bytes);
             if let Verdict::Hold(earlier) = verdict {
                 headers |= earlier.headers;
@@ -261,6 +269,10 @@ impl<'e> Match<'e, '_> {
         let segments = self.segments.unwrap_or_default();
         let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
         self.rule.is_some_and(|rule| rule.paths.iter().any(takes))
+    }
+
+    fn is_observed(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.is_observed)
     }
 
     /// Whether it lets anybody through who presents no credential.

@@ -14,7 +14,7 @@ use self::credentials::NamedSource;
 use crate::authenticate::Authenticator;
 use crate::authorize::Authorizer;
 use crate::condition::{Condition, Subject};
-use crate::config::{Node, Object, RawMethodOverride, RawPreflight, is_quotable, word};
+use crate::config::{Node, Object, RawMethodOverride, RawMode, RawPreflight, is_quotable, word};
 use crate::credential::Sources;
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
@@ -32,8 +32,9 @@ use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "name",
+    "mode",
     "realm",
     "credentials",
     "forward_credential",
@@ -135,6 +136,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let memory = Memory { text: json.len(), work: SLACK, policy: rest };
 
     let name = name(&policy);
+    let is_observed = is_observed(&policy, "nothing is refused: the policy only observes");
     let realm = realm(&policy);
     let named_sources = credentials::credentials(&policy);
     let forward_credential = policy.field("forward_credential");
@@ -188,6 +190,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
 
     Some(Engine {
         name,
+        is_observed,
         sources: all_sources,
         conditions_read,
         forward_credential: forward_credential.unwrap_or(false),
@@ -252,6 +255,18 @@ fn sessions(policy: &Object<'_, '_>) -> Option<Sessions> {
         text.map(String::into_boxed_str)
     });
     Some(Sessions { payload: payload?, id: id?, account, scopes })
+}
+
+/// Whether a policy or a rule is observed only, of which `message` warns.
+fn is_observed(object: &Object<'_, '_>, message: &'static str) -> bool {
+    let is_observed = object.word("mode") == Some(RawMode::Observe);
+    if is_observed {
+        let place = object.place.field("mode");
+        place
+            .warning(Code::NotEnforced, message)
+            .help("leave `mode` out once the log shows no refusal that should not be");
+    }
+    is_observed
 }
 
 /// What parts this policy's metrics from another's. Without dots, which part the words of a metric's name.

@@ -394,6 +394,17 @@ impl Word for RawMethodOverride {
     ];
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RawMode {
+    Enforce,
+    Observe,
+}
+
+impl Word for RawMode {
+    const WORDS: &'static [(&'static str, RawMode)] =
+        &[("enforce", RawMode::Enforce), ("observe", RawMode::Observe)];
+}
+
 impl Word for BasicPart {
     const WORDS: &'static [(&'static str, BasicPart)] =
         &[("password", BasicPart::Password), ("username", BasicPart::Username)];

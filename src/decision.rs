@@ -13,13 +13,16 @@ use crate::session::Session;
 use crate::step::Step;
 
 /// The decision about one request. Its `Display` is the filter state that others in the proxy read: `allow key:ID`,
-/// `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`.
+/// `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`. Of a policy that only
+/// observes it is that behind `allow observed `; of a rule that does, ` observed deny REASON` stands behind it.
 #[derive(Clone, Debug)]
 pub struct Decision<'e> {
     /// Whether the request goes on, and as what.
     pub verdict: Verdict,
     /// The step at which that was decided: the last one, [`Step::Body`], for a request that passed them all.
     pub step: Step,
+    /// Whether the policy only observes, so that the request goes on as it came, whatever the verdict.
+    pub is_observed: bool,
     pub(crate) found: Found<'e>,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct Found<'e> {
     pub(crate) is_elsewhere: bool,
     /// Whether a filter before this one has verified a session, and the policy looks for one.
     pub(crate) has_claims: bool,
+    /// Why a rule that only observes would have refused the request.
+    pub(crate) observed: Option<Reason>,
     pub(crate) unmet_condition: Option<&'e Condition>,
     /// The method that the request is refused for.
     pub(crate) refused_method: Option<String>,
@@ -95,13 +100,24 @@ pub enum Access {
     Session,
 }
 
-impl<'e> Decision<'e> {
-    /// Why the request is refused, if it is.
-    pub fn reason(&self) -> Option<Reason> {
-        match self.verdict {
+impl Verdict {
+    pub(crate) fn reason(self) -> Option<Reason> {
+        match self {
             Verdict::Allow(_) | Verdict::Hold(_) => None,
             Verdict::Deny(reason) => Some(reason),
         }
+    }
+}
+
+impl<'e> Decision<'e> {
+    /// Why the request is refused, if it is.
+    pub fn reason(&self) -> Option<Reason> {
+        self.verdict.reason().filter(|_| !self.is_observed)
+    }
+
+    /// Why it would be refused, if what is only observed were enforced.
+    pub fn observed(&self) -> Option<Reason> {
+        self.verdict.reason().filter(|_| self.is_observed).or(self.found.observed)
     }
 
     /// The rule that decided; `None` for the default rule, or where no rule was reached.
@@ -169,14 +185,23 @@ impl Decision<'_> {
     /// Writes what its `Display` does. Into a text it does so without the machinery of formats, which costs as much
     /// as the rest.
     pub(crate) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if self.is_observed {
+            out.write_str("allow observed ")?;
+        }
         let id = self.found.identity().map(Identity::id).unwrap_or_default();
         match self.verdict {
-            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
-                Access::Key => both(out, "allow key:", id),
-                Access::Preflight => out.write_str("allow preflight"),
-                Access::Public => out.write_str("allow public"),
-                Access::Session => both(out, "allow session:", id),
-            },
+            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => {
+                match access {
+                    Access::Key => both(out, "allow key:", id)?,
+                    Access::Preflight => out.write_str("allow preflight")?,
+                    Access::Public => out.write_str("allow public")?,
+                    Access::Session => both(out, "allow session:", id)?,
+                }
+                match self.found.observed {
+                    Some(reason) => both(out, " observed deny ", reason.as_str()),
+                    None => Ok(()),
+                }
+            }
             Verdict::Deny(reason) => {
                 both(out, "deny ", reason.as_str())?;
                 self.key().map_or(Ok(()), |key| both(out, " key:", key.id()))

@@ -31,6 +31,8 @@ use crate::template::{Template, Variable};
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) name: Option<Box<str>>,
+    /// Whether every request goes on as it came, whatever is decided.
+    pub(crate) is_observed: bool,
     /// Where a token may stand, in the order in which the policy lists it.
     pub(crate) sources: Vec<Source>,
     pub(crate) authenticator: Authenticator,
@@ -82,6 +84,11 @@ impl Engine {
     /// What the policy calls itself in metrics and logs.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Whether anything is only observed, by the policy or by a rule of it.
+    pub fn observes(&self) -> bool {
+        self.is_observed || self.rules.all.iter().any(|rule| rule.is_observed)
     }
 
     /// What it takes of a VM's memory, its metrics included.
@@ -171,6 +178,18 @@ impl Engine {
         let reading = Reading::new(*request, if reads_query { Some(&is_read) } else { None });
         let mut found = Found::default();
         let (verdict, step) = self.verdict(&reading, &mut found);
+        if self.is_observed {
+            let decision = Decision { verdict, step, is_observed: true, found };
+            let effect = match verdict {
+                Verdict::Allow(_) | Verdict::Deny(_) => Effect::Continue(Changes::default()),
+                Verdict::Hold(hold) => Effect::Hold {
+                    hold,
+                    stripped: Changes::default(),
+                    ahead: (!hold.headers).then(Changes::default),
+                },
+            };
+            return Outcome { decision, effect, response_headers: Vec::new() };
+        }
         // Before the rule has decided, nobody looked for a credential.
         let is_cut = step != Step::Rule && !self.forward_credential;
         let effect = match verdict {
@@ -186,7 +205,8 @@ impl Engine {
             }
         };
         let response_headers = self.response_headers(&reading, verdict, &found);
-        Outcome { decision: Decision { verdict, step, found }, effect, response_headers }
+        let decision = Decision { verdict, step, is_observed: false, found };
+        Outcome { decision, effect, response_headers }
     }
 
     fn verdict<'e>(&'e self, reading: &Reading<'_>, found: &mut Found<'e>) -> (Verdict, Step) {

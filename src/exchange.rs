@@ -155,6 +155,8 @@ pub enum Piece {
 #[derive(Debug)]
 struct Held {
     hold: Hold,
+    /// Whether its headers are as they came.
+    is_observed: bool,
     headers: Kept,
     stripped: Stripped,
     /// What was told when the headers came.
@@ -246,7 +248,12 @@ impl Exchange {
         }
         let headers = request.headers;
         let Some(place) = Place::take(waiting, size(headers), preflights) else {
-            return Turn::of(Next::Reply(stripped, Reply::bare(503)));
+            // What is only observed lets it go on by whatever body.
+            let outcome = policy.as_ref().outcome(&Request { body: Body::TooLarge, ..*request });
+            return match outcome.effect {
+                Effect::Continue(_) => self.settle(policy, outcome, Where::Here),
+                _ => Turn::of(Next::Reply(stripped, Reply::bare(503))),
+            };
         };
         self.note(&response_headers);
         let (next, publish, stripped) = match ahead {
@@ -262,6 +269,7 @@ impl Exchange {
         };
         self.held = Some(Box::new(Held {
             hold,
+            is_observed: decision.is_observed,
             headers: Kept::new(headers),
             stripped,
             claims: told.get().cloned().flatten(),
@@ -295,7 +303,11 @@ impl Exchange {
         policy: Option<&P>,
         names: impl Iterator<Item = &'t str>,
     ) -> (Vec<&'t str>, Piece) {
-        let is_own = |name: &&str| policy.is_none_or(|policy| policy.as_ref().is_own_header(name));
+        let is_own = |name: &&str| {
+            policy
+                .map(AsRef::as_ref)
+                .is_none_or(|policy: &Engine| !policy.is_observed && policy.is_own_header(name))
+        };
         let piece = match self.held.as_ref().map(|held| held.received) {
             Some(received) => self.request_body(received, true),
             None => Piece::Pass,
@@ -374,8 +386,11 @@ impl Exchange {
         headers: Where<'_>,
     ) -> (Next<'e>, Publish) {
         match headers {
-            // It was published when they went.
-            Where::Ahead => return (Next::Continue(Changes::default()), Publish::default()),
+            // What is not only observed was published when they went.
+            Where::Ahead => {
+                let publish = decision.observed().map(|_| Publish::decision(decision));
+                return (Next::Continue(Changes::default()), publish.unwrap_or_default());
+            }
             Where::Here => {}
             Where::Stripped(all, stripped) => stripped.put_back(all, &mut changes),
         }
@@ -463,9 +478,12 @@ impl Held {
             // Nothing but an unread body is awaited.
             Verdict::Hold(_) => return None,
         };
-        // The headers of a preflight that went ahead are gone without an identity.
-        let is_nobodys = self.hold.access == Access::Preflight && !self.hold.headers;
-        (access == Access::Preflight || !is_nobodys).then_some((by, outcome))
+        // The headers of a preflight that went ahead are gone without an identity, and those of a request that
+        // was only observed with whatever the client says of itself.
+        let is_ahead = !self.hold.headers;
+        let is_nobodys = self.hold.access == Access::Preflight && access != Access::Preflight;
+        let is_doubtful = is_ahead && (is_nobodys || self.is_observed);
+        (outcome.decision.is_observed || !is_doubtful).then_some((by, outcome))
     }
 
     fn is_too_large(&self) -> bool {
@@ -663,6 +681,54 @@ mod tests {
 
     fn is_idle(waiting: &Waiting) -> bool {
         (waiting.bytes.get(), waiting.preflights.get()) == (0, 0)
+    }
+
+    #[test]
+    fn what_is_only_observed_goes_on_as_it_came() {
+        let as_it_came = |turn: &Turn<'_, Engine>| matches!(&turn.next, Next::Continue(changes) if *changes == Changes::default());
+        for hold in ["body", "headers"] {
+            let mut policy = policy(hold);
+            let enforced = engine(&policy);
+            policy["mode"] = json!("observe");
+            let observed = engine(&policy);
+            let decision = "allow observed deny insufficient_scope key:open";
+
+            let (mut exchange, turn, waiting) = held(&observed, REQUEST);
+            assert_eq!(told(&turn), (String::new(), None));
+            match hold {
+                "body" => assert!(as_it_came(&turn)),
+                _ => assert_eq!(turn.next, Next::Hold(Changes::default())),
+            }
+            let names = ["x-key"].into_iter();
+            assert!(exchange.request_trailers(Some(&observed), names).0.is_empty());
+            let turn = judged(&mut exchange, &[&observed], BAD);
+            assert_eq!(told(&turn), (decision.to_owned(), None));
+            assert!(as_it_came(&turn) && exchange.response_headers().is_empty());
+            assert_eq!(state(&turn), [("latchkey", decision)]);
+            assert!(is_idle(&waiting));
+
+            // A worker that holds as much as it may lets it go on all the same.
+            let full = Rc::new(Waiting::default());
+            full.bytes.set(HELD_BYTES);
+            let turn = begun(&mut exchange, &observed, REQUEST, Body::Unread, &full);
+            let decision = "allow observed deny malformed_graphql key:open";
+            assert_eq!(told(&turn), (decision.to_owned(), None));
+            assert!(as_it_came(&turn));
+
+            // What went ahead as it came has no identity of ours once there must be one.
+            let (mut exchange, ..) = held(&observed, REQUEST);
+            let turn = judged(&mut exchange, &[&enforced], GOOD);
+            match hold {
+                "body" => {
+                    assert_eq!(told(&turn), ("undecided Some(\"open\")".to_owned(), Some(503)))
+                }
+                _ => assert_eq!(told(&turn), ("allow key:open".to_owned(), None)),
+            }
+            // The other way round nobody is refused.
+            let (mut exchange, ..) = held(&enforced, REQUEST);
+            let turn = judged(&mut exchange, &[&observed], BAD);
+            assert_eq!(told(&turn).1, None);
+        }
     }
 
     #[test]

@@ -112,6 +112,8 @@ codes! {
     MissingOrigins = "missing_origins",
     /// A key uses `hmac-sha256` and the VM has no `LATCHKEY_PEPPER`.
     MissingPepper = "missing_pepper",
+    /// A policy or a rule is observed and not enforced.
+    NotEnforced = "not_enforced",
     /// There is no memory left for the policy where it is to serve.
     OutOfMemory = "out_of_memory",
     /// More of something than there may be; see [`limits`].

@@ -19,6 +19,11 @@ pub enum Metric {
     KeyLastUsed(usize),
     /// A gauge: how many keys there are.
     Keys,
+    /// A counter: requests that a policy which only observes would have let in.
+    ObservedAllowed,
+    /// A counter: requests that were let in, and would have been refused for a reason if what is only observed
+    /// were enforced.
+    ObservedDenied(Reason),
     /// A counter: requests that were held, and ended before anything was decided.
     Undecided,
 }
@@ -38,6 +43,10 @@ impl Metric {
             Metric::KeyDenied(index) => words.extend(["key", key(index), "denied"]),
             Metric::KeyLastUsed(index) => words.extend(["key", key(index), "last_used"]),
             Metric::Keys => words.push("keys"),
+            Metric::ObservedAllowed => words.extend(["observed", "allowed"]),
+            Metric::ObservedDenied(reason) => {
+                words.extend(["observed", "denied", reason.as_str()]);
+            }
             Metric::Undecided => words.push("undecided"),
         }
         words.join(".")
@@ -45,14 +54,22 @@ impl Metric {
 }
 
 impl Decision<'_> {
-    /// The counters to which it adds one: that of the policy, and that of the key, if there is one. None of a
-    /// request that is held. Metrics of keys are for policies that [keep them](Engine::metrics_per_key).
+    /// The counters to which it adds one: that of the policy, that of the key, if there is one, and that of what a
+    /// rule only observed. None of a request that is held. Metrics of keys are for policies that [keep them](Engine::metrics_per_key).
     pub fn counted(&self) -> impl Iterator<Item = Metric> {
         let key = self.key().map(|key| key.index());
+        let observed = self.observed().map(Metric::ObservedDenied);
         let counters = match self.verdict {
-            Verdict::Allow(_) => [Some(Metric::Allowed), key.map(Metric::KeyAllowed)],
-            Verdict::Deny(reason) => [Some(Metric::Denied(reason)), key.map(Metric::KeyDenied)],
-            Verdict::Hold(_) => [None, None],
+            Verdict::Hold(_) => [None, None, None],
+            Verdict::Allow(_) if self.is_observed => {
+                [Some(Metric::ObservedAllowed), key.map(Metric::KeyAllowed), None]
+            }
+            // The key's request was let in.
+            Verdict::Deny(_) if self.is_observed => [observed, key.map(Metric::KeyAllowed), None],
+            Verdict::Allow(_) => [Some(Metric::Allowed), key.map(Metric::KeyAllowed), observed],
+            Verdict::Deny(reason) => {
+                [Some(Metric::Denied(reason)), key.map(Metric::KeyDenied), None]
+            }
         };
         counters.into_iter().flatten()
     }

@@ -33,6 +33,8 @@ pub struct Rule {
     pub(crate) access: RuleAccess,
     /// Where a credential counts; `None` for all the places of the policy's.
     pub(crate) credentials: Option<CountingSources>,
+    /// Whether what it asks for is told and not demanded.
+    pub(crate) is_observed: bool,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) graphql: Option<GraphQlRule>,
     pub(crate) wording: Option<RuleWording>,

@@ -551,6 +551,39 @@ fn a_realm_is_printable() {
 }
 
 #[test]
+fn what_is_only_observed_is_warned_of() {
+    const HELP: &str = "(leave `mode` out once the log shows no refusal that should not be)";
+    let of_policy =
+        format!("warning not_enforced /mode: nothing is refused: the policy only observes {HELP}");
+    let of_rule = format!(
+        "warning not_enforced /rules/0/mode: whatever this rule asks of a good key, it only \
+         observes {HELP}"
+    );
+    assert_eq!(findings(&with(r#""mode": "observe""#)), [of_policy]);
+    assert_eq!(findings(&rule(r#""mode": "observe", "access": "deny""#)), [of_rule]);
+    check(&[(r#""mode": "enforce""#, &[])], with);
+    check(
+        &[(
+            r#""mode": "observed""#,
+            &["invalid_value /mode: `observed` is not one of `enforce`, `observe` (did you mean \
+               `observe`?)"],
+        )],
+        with,
+    );
+    check(
+        &[
+            (r#""mode": "enforce", "access": "optional""#, &[]),
+            (r#""mode": true"#, &["wrong_type /rules/0/mode: expected a string, found a boolean"]),
+            (
+                r#""mode": "enforce", "access": "public""#,
+                &["contradiction /rules/0/mode: `mode` has no meaning beside `access: public`"],
+            ),
+        ],
+        rule,
+    );
+}
+
+#[test]
 fn a_credential_source_may_have_a_name_that_rules_use() {
     const NAMED: &str =
         r#""credentials": [{"header": "x-key", "name": "server"}, {"query": "k"}], "keys": []"#;

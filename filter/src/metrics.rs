@@ -10,11 +10,19 @@ use crate::host;
 pub(crate) struct Metrics {
     allowed: Counter,
     denied: PerReason<Counter>,
+    /// None where nothing is only observed.
+    observed: Option<Box<Observed>>,
     undecided: Counter,
     /// One for each key; none where metrics are not kept per key.
     keys: Vec<KeyMetrics>,
     /// The keys that were used since the last flush.
     used: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Observed {
+    allowed: Counter,
+    denied: PerReason<Counter>,
 }
 
 #[derive(Debug)]
@@ -41,6 +49,12 @@ impl Metrics {
         Metrics {
             allowed: counter(Metric::Allowed),
             denied: PerReason::new(|reason| counter(Metric::Denied(reason))),
+            observed: engine.observes().then(|| {
+                Box::new(Observed {
+                    allowed: counter(Metric::ObservedAllowed),
+                    denied: PerReason::new(|reason| counter(Metric::ObservedDenied(reason))),
+                })
+            }),
             undecided: counter(Metric::Undecided),
             keys: (0..per_key).map(|index| KeyMetrics::new(engine, index)).collect(),
             used: Vec::new(),
@@ -63,6 +77,10 @@ impl Metrics {
             Metric::KeyAllowed(index) => self.key(index).map(|key| &mut key.allowed),
             Metric::KeyDenied(index) => self.key(index).map(|key| &mut key.denied),
             Metric::KeyLastUsed(_) | Metric::Keys => None,
+            Metric::ObservedAllowed => self.observed.as_mut().map(|own| &mut own.allowed),
+            Metric::ObservedDenied(reason) => {
+                self.observed.as_mut().map(|own| &mut own.denied[reason])
+            }
             Metric::Undecided => Some(&mut self.undecided),
         }
     }
@@ -85,6 +103,10 @@ impl Metrics {
     pub(crate) fn flush(&mut self) {
         self.allowed.flush();
         self.denied.iter_mut().for_each(Counter::flush);
+        if let Some(observed) = &mut self.observed {
+            observed.allowed.flush();
+            observed.denied.iter_mut().for_each(Counter::flush);
+        }
         self.undecided.flush();
         if self.used.is_empty() {
             return;

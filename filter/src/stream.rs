@@ -69,7 +69,12 @@ impl Stream {
         calls: usize,
     ) -> Action {
         match &turn.end {
-            Some(End::Decided { by, decision }) => by.count(decision),
+            Some(End::Decided { by, decision }) => {
+                by.count(decision);
+                if decision.observed().is_some() {
+                    host::log(Line::Decided(&by.engine, decision));
+                }
+            }
             Some(End::Undecided(undecided)) => self.count_undecided(undecided),
             None => {}
         }

@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     allowed: AtomicU64,
     undecided: AtomicU64,
     denied: PerReason<AtomicU64>,
+    observed_allowed: AtomicU64,
+    observed_denied: PerReason<AtomicU64>,
     /// One for each key; none where metrics are not kept per key.
     keys: Box<[KeyCounts]>,
     /// What hands them over; none where that is done on behalf of streams.
@@ -37,6 +39,9 @@ pub(crate) struct Metrics {
 struct Ids {
     allowed: Option<usize>,
     denied: Option<usize>,
+    /// These are none where nothing is only observed.
+    observed_allowed: Option<usize>,
+    observed_denied: Option<usize>,
     undecided: Option<usize>,
     key_allowed: Option<usize>,
     key_denied: Option<usize>,
@@ -66,9 +71,12 @@ impl Metrics {
         };
         let counter = |name, own| config.counter(name, &labels(own));
         let gauge = |name, own| config.gauge(name, &labels(own));
+        let observed = |name, own| engine.observes().then(|| counter(name, own)).flatten();
         let ids = Ids {
             allowed: counter("latchkey_allowed", &[]),
             denied: counter("latchkey_denied", &["reason"]),
+            observed_allowed: observed("latchkey_observed_allowed", &[]),
+            observed_denied: observed("latchkey_observed_denied", &["reason"]),
             undecided: counter("latchkey_undecided", &[]),
             key_allowed: counter("latchkey_key_allowed", &["key"]),
             key_denied: counter("latchkey_key_denied", &["key"]),
@@ -84,6 +92,8 @@ impl Metrics {
             allowed: AtomicU64::new(0),
             undecided: AtomicU64::new(0),
             denied: PerReason::new(|_| AtomicU64::new(0)),
+            observed_allowed: AtomicU64::new(0),
+            observed_denied: PerReason::new(|_| AtomicU64::new(0)),
             keys: (0..per_key.min(MOST_KEYS)).map(|_| KeyCounts::default()).collect(),
             ticker,
             flushed: AtomicU64::new(0),
@@ -111,6 +121,8 @@ impl Metrics {
             Metric::KeyAllowed(index) => self.key(index).map(|key| &key.allowed),
             Metric::KeyDenied(index) => self.key(index).map(|key| &key.denied),
             Metric::KeyLastUsed(_) | Metric::Keys => None,
+            Metric::ObservedAllowed => Some(&self.observed_allowed),
+            Metric::ObservedDenied(reason) => Some(&self.observed_denied[reason]),
             Metric::Undecided => Some(&self.undecided),
         }
     }
@@ -156,9 +168,12 @@ impl Metrics {
             }
         };
         add(self.ids.allowed, None, &self.allowed);
+        add(self.ids.observed_allowed, None, &self.observed_allowed);
         add(self.ids.undecided, None, &self.undecided);
         for reason in Reason::ALL {
-            add(self.ids.denied, Some(reason.as_str()), &self.denied[reason]);
+            let label = Some(reason.as_str());
+            add(self.ids.denied, label, &self.denied[reason]);
+            add(self.ids.observed_denied, label, &self.observed_denied[reason]);
         }
         let begins_keys = is_first && self.keys.len() <= limits::KEYS_WITH_METRICS;
         for (index, counts) in self.keys.iter().enumerate() {

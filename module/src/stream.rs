@@ -108,7 +108,12 @@ impl Stream {
     /// Counts how the request ended, and does what is next.
     fn carry_out(&mut self, own: &Policy, host: &mut Host, turn: Turn<'_, Policy>) -> Flow {
         match &turn.end {
-            Some(End::Decided { by, decision }) => by.metrics.count(&by.engine, decision, host),
+            Some(End::Decided { by, decision }) => {
+                by.metrics.count(&by.engine, decision, host);
+                if decision.observed().is_some() {
+                    crate::log(Line::Decided(&by.engine, decision));
+                }
+            }
             Some(End::Undecided(undecided)) => count_undecided(own, undecided),
             None => {}
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::responses::rule_wording;
-use super::{Known, check_method, quoted, scope, template_of};
+use super::{Known, check_method, is_observed, quoted, scope, template_of};
 use crate::config::{Node, Object, RawAccess, RawHold, Whole};
 use crate::finding::{Code, Place};
 use crate::graphql;
@@ -34,8 +34,9 @@ impl Known {
 
     /// Compiles one rule; `None` if it is nothing that could be compiled.
     fn rule(&self, node: Node<'_, '_>, index: usize, names: &mut QueryNames) -> Option<Rule> {
-        const FIELDS: [&str; 13] = [
+        const FIELDS: [&str; 14] = [
             "name",
+            "mode",
             "hosts",
             "paths",
             "methods",
@@ -94,6 +95,10 @@ impl Known {
             query_names,
             access,
             credentials: self.counting(&fields),
+            is_observed: is_observed(
+                &fields,
+                "whatever this rule asks of a good key, it only observes",
+            ),
             conditions,
             graphql,
             wording: rule_wording(&fields),
@@ -257,9 +262,10 @@ fn contradictions(access: RawAccess, rule: &Object<'_, '_>) {
         RawAccess::Deny => ("deny", &["require", "require_any", "where", "graphql"]),
         RawAccess::Key => ("key", &[]),
         RawAccess::Optional => ("optional", &[]),
-        RawAccess::Public => {
-            ("public", &["credentials", "require", "require_any", "where", "graphql", "deny"])
-        }
+        RawAccess::Public => (
+            "public",
+            &["mode", "credentials", "require", "require_any", "where", "graphql", "deny"],
+        ),
     };
     for name in ignored.iter().filter(|name| rule.has(name)) {
         let message = format!("`{name}` has no meaning beside `access: {access}`");

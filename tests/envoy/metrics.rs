@@ -103,6 +103,53 @@ fn a_policy_with_a_name_counts_under_it() {
     }
 }
 
+#[test]
+fn what_is_only_observed_is_counted_apart() {
+    let (key, revoked) = (Key::new("kept"), Key::new("old_one"));
+    let mut policy = policy(&[&key, &revoked]);
+    policy["mode"] = json!("observe");
+    let gateway = Gateway::start(policy.clone());
+    assert_eq!(gateway.get("/", &[]).response.status, 200);
+    gateway.get("/", &[("x-api-key", &key.token)]);
+    gateway.get("/", &[("x-api-key", &revoked.token)]);
+    let expected = [
+        ("key.kept.allowed", 1),
+        ("key.old_one.allowed", 1),
+        ("keys", 2),
+        ("observed.allowed", 1),
+        ("observed.denied.missing_credential", 1),
+        ("observed.denied.revoked_key", 1),
+    ];
+    let counted = |expected: &[(&str, u64)]| {
+        let mut stats = ours(&gateway);
+        stats.retain(|name, value| *value > 0 && !name.ends_with(".last_used"));
+        let stats: Vec<_> = stats.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        (stats == expected).then_some(())
+    };
+    until("the counts of what is observed", || counted(&expected));
+    let line = "latchkey_observed_denied{latchkey_reason=\"revoked_key\"} 1";
+    let prometheus = gateway.admin("/stats/prometheus");
+    assert!(prometheus.lines().any(|own| own == line), "`{line}` in {prometheus}");
+
+    policy["mode"] = json!("enforce");
+    policy["rules"] = json!([{"require": ["other:create"], "mode": "observe"}]);
+    gateway.push(policy);
+    assert_eq!(gateway.get("/", &[]).response.status, 401);
+    assert_eq!(gateway.get("/", &[("x-api-key", &key.token)]).response.status, 200);
+    let more = [
+        ("allowed", 1),
+        ("denied.missing_credential", 1),
+        ("key.kept.allowed", 2),
+        ("key.old_one.allowed", 1),
+        ("keys", 2),
+        ("observed.allowed", 1),
+        ("observed.denied.insufficient_scope", 1),
+        ("observed.denied.missing_credential", 1),
+        ("observed.denied.revoked_key", 1),
+    ];
+    until("the counts of a rule that is observed", || counted(&more));
+}
+
 /// Every key may read; one named `old_one` is revoked.
 fn policy(keys: &[&Key]) -> Value {
     let key = |key: &&Key| {

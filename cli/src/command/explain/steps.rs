@@ -41,6 +41,10 @@ pub(super) fn steps(
 ) -> Vec<Step> {
     let mark = |step: latchkey::Step| match step.cmp(&decision.step) {
         _ if decision.session().is_some() && step.is_of_keys() => Mark::NotReached,
+        // What a rule only observes ends nothing.
+        Ordering::Less if decision.observed().is_some_and(|reason| reason.step() == step) => {
+            Mark::Denied
+        }
         Ordering::Less => Mark::Passed,
         Ordering::Greater => Mark::NotReached,
         Ordering::Equal => match decision.verdict {
@@ -167,6 +171,11 @@ impl Story<'_> {
         }
     }
 
+    /// Why the request is refused, or would be.
+    fn reason(&self) -> Option<Reason> {
+        self.decision.reason().or(self.decision.observed())
+    }
+
     fn credential(&self) -> String {
         let counting = self.decision.rule().and_then(Rule::credentials);
         if self.decision.is_elsewhere()
@@ -179,12 +188,12 @@ impl Story<'_> {
         }
         match self.mark {
             Mark::Allowed => return "none is presented: `access: optional`".to_owned(),
-            Mark::Denied if self.decision.reason() == Some(Reason::MethodNotAllowed) => {
+            Mark::Denied if self.reason() == Some(Reason::MethodNotAllowed) => {
                 return format!("none is presented, and {}", self.method_denied());
             }
             _ => {}
         }
-        match (self.decision.reason(), self.decision.ambiguity()) {
+        match (self.reason(), self.decision.ambiguity()) {
             (Some(Reason::AmbiguousCredential), Some(Ambiguity::Spelling)) => {
                 "an upstream could read another, by a name that is spelt like a credential's"
             }
@@ -223,7 +232,7 @@ impl Story<'_> {
         let key = self.decision.key();
         let expires_at = key.and_then(|key| key.expires_at()).map(time::display);
         let not_before = key.and_then(|key| key.not_before()).map(time::display);
-        match self.decision.reason() {
+        match self.reason() {
             Some(Reason::ExpiredKey) => format!("it expired at {}", expires_at.unwrap_or_default()),
             Some(Reason::NotYetValid) => {
                 format!("it is not valid before {}", not_before.unwrap_or_default())
