@@ -8,13 +8,16 @@ export PATH := $(PATH):$(rust_home)/bin
 # The policy that `make demo` shows: a name in envoy/systems.
 SYSTEM ?= flokit
 
+# As what Latchkey runs there: wasm, or module, the native module.
+AS ?= wasm
+
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help tools wasm module cli test test-envoys differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
     release release-test clean
 
 help:
-	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems)'
+	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems; AS=module)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
 	@echo 'make test-envoys    the corpus on Envoy 1.39, 1.38, 1.37 and 1.36'
 	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
@@ -147,7 +150,7 @@ fuzz: cli
 	        -artifact_prefix=$(target)/fuzz/ fuzz/corpus/$$name fuzz/seeds/$$name || exit 1; done
 
 # Pinned to a core each, Envoy and its client take turns: let nothing else run meanwhile.
-bench: tools wasm
+bench: tools wasm module
 	@envoy/install-tools nginx
 	cargo build --manifest-path benches/noop/Cargo.toml --target wasm32-wasip1 --release --target-dir $(target)/noop
 	@cp $(target)/noop/wasm32-wasip1/release/noop.wasm dist/noop.wasm
@@ -173,9 +176,9 @@ deny:
 	    .tools/cargo-deny --locked check advisories; \
 	else echo 'make deny: github.com cannot be reached, so no advisory was looked up' >&2; fi
 
-demo: tools wasm
+demo: tools $(AS)
 	@envoy/install-tools curl
-	@envoy/demo $(SYSTEM)
+	@envoy/demo $(SYSTEM) $(AS)
 
 envoy-image: tools
 	@envoy/install-tools docker

@@ -99,6 +99,26 @@ impl<'a> Report<'a> {
             ratio("an allowed request, of what ext_authz adds", "allow", "ext_authz", 0.25),
             ratio("refusing an unknown key, of allowing", "unknown", "allow", 1.0),
             ratio("1,000,000 keys, of 10", "keys-1000000", "allow", 1.2),
+            ratio(
+                "an allowed request in the native module, of api_key_auth and RBAC",
+                "module",
+                "native",
+                1.0,
+            ),
+            ratio("the same with 25 headers", "module-25", "native-25", 1.2),
+            ratio(
+                "an allowed request in the native module, of the Wasm filter",
+                "module",
+                "allow",
+                0.3,
+            ),
+            ratio(
+                "refusing an unknown key in the native module, of allowing",
+                "module-unknown",
+                "module",
+                1.0,
+            ),
+            ratio("1,000,000 keys in the native module, of 10", "module-1000000", "module", 1.1),
             ratio("10,000 rules, of 1", "rules-10000", "allow", 1.5),
             Target {
                 what: "a body of 1 MB beside its request, of what it costs without a filter",

@@ -1,6 +1,8 @@
 //! What is compared: each an Envoy's bootstrap, a request, and the status that it must get.
 
-use latchkey_testing::{Scratch, ecds, policies, repository, wasm};
+use latchkey_cli::command::render::Code;
+use latchkey_testing::gateway::as_module;
+use latchkey_testing::{Scratch, ecds, ecds_of, module, policies, repository, wasm};
 
 /// One way to set up Envoy, and one request to it.
 pub(crate) struct Variant {
@@ -69,6 +71,24 @@ pub(crate) fn all(scratch: &Scratch, authorizer: u16, upstream: u16) -> Vec<Vari
         few.post(&good, 0, ""),
         403,
     );
+    let module = variants.module("module", &small());
+    let module_guarded = module.clone() + GUARD;
+    for (id, name, filter, key, status) in [
+        ("module", "native module allows", &module, &good, 200),
+        ("module-guarded", "native module allows, with guard", &module_guarded, &good, 200),
+        ("module-unknown", "native module refuses an unknown key", &module, &unknown, 401),
+    ] {
+        variants.add(id, name, "none", filter, few.get(key, 0), status);
+    }
+    let filter = variants.module("module-1000000", &policy(1_000_000, 1));
+    variants.add(
+        "module-1000000",
+        "native module with 1,000,000 keys",
+        "none",
+        &filter,
+        few.get(&bearer(&policies::token(500_000)), 0),
+        200,
+    );
     for (id, name, keys) in [
         ("keys-10000", "Latchkey with 10,000 keys", 10_000),
         ("keys-1000000", "Latchkey with 1,000,000 keys", 1_000_000),
@@ -100,6 +120,15 @@ pub(crate) fn all(scratch: &Scratch, authorizer: u16, upstream: u16) -> Vec<Vari
         "Latchkey allows, 25 headers",
         "none-25",
         &bare,
+        many.get(&good, 0),
+        200,
+    );
+
+    variants.add(
+        "module-25",
+        "native module allows, 25 headers",
+        "none-25",
+        &module,
         many.get(&good, 0),
         200,
     );
@@ -160,9 +189,19 @@ impl Variants<'_> {
 
     /// Latchkey with this policy, from a file of its own, as it is shipped.
     fn latchkey(&self, id: &str, policy: &str) -> String {
+        self.discovered(id, &ecds(self.scratch, policy, &wasm()))
+    }
+
+    /// The same as a native module.
+    fn module(&self, id: &str, policy: &str) -> String {
+        let module = module().display().to_string();
+        as_module(&self.discovered(id, &ecds_of(self.scratch, policy, Code::Module(&module))))
+    }
+
+    fn discovered(&self, id: &str, ecds: &str) -> String {
         let folder = format!("latchkey-{id}");
         std::fs::create_dir(self.scratch.file(&folder)).unwrap();
-        self.scratch.replace(&format!("{folder}/ecds.yaml"), &ecds(self.scratch, policy, &wasm()));
+        self.scratch.replace(&format!("{folder}/ecds.yaml"), ecds);
         latchkey_in(&self.scratch.file(&folder).display().to_string())
     }
 }

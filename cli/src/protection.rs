@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::dump::{Dump, Listener, State, field, items, text};
-use self::filter::{Filter, forges_decision, holds_latchkey};
+use self::filter::{Filter, MODULE, forges_decision, hands_sessions_over, holds_latchkey};
 use self::guard::{Guard, RBAC};
 use self::route::Route;
 
@@ -445,6 +445,27 @@ impl<'d, 'v> Examiner<'d, 'v> {
                     "put jwt_authn before Latchkey; on Istio by the phase AUTHZ of the plugin",
                 );
             }
+        }
+        let is_handed_over = || {
+            let copies = way
+                .filters
+                .iter()
+                .take(first)
+                .skip_while(|own| !own.kind.contains(".http.jwt_authn."));
+            copies.filter(|own| own.on_route(&route.layers).is_some()).any(hands_sessions_over)
+        };
+        let is_module = way.filters.get(first).is_some_and(|own| own.kind == MODULE);
+        if is_module
+            && policy.is_some_and(|(_, policy)| policy.has_sessions)
+            && tokens.iter().any(|index| *index < first)
+            && !is_handed_over()
+        {
+            add(
+                Severity::Error,
+                "sessions_not_handed_over",
+                "the policy has `sessions`, and nothing hands them to the native module: every session is answered with 401",
+                "put a set_filter_state filter between jwt_authn and Latchkey, as `render --to envoy --module` prints it",
+            );
         }
         let cors = places(".http.cors.");
         let is_asked_for = cors

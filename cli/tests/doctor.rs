@@ -11,8 +11,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use latchkey_cli::command::render::Code;
 use latchkey_testing::gateway::front_bootstrap;
-use latchkey_testing::{Connection, Envoy, Key, Scratch, ecds, system, wasm};
+use latchkey_testing::{Connection, Envoy, Key, Scratch, ecds, ecds_of, module, system, wasm};
 
 /// What Envoy answers where the request went on: nobody listens upstream.
 const LET_THROUGH: u16 = 503;
@@ -369,6 +370,31 @@ fn an_internal_listener_counts_where_nobody_has_judged_before() {
         assert_eq!(running.findings(), expected, "{outer} {inner}");
         assert_eq!(running.status("/"), status, "{outer} {inner}");
     }
+}
+
+#[test]
+fn sessions_must_be_handed_to_the_native_module() {
+    let flowyte = || {
+        let policy = system("flowyte");
+        let mut front = Front::of(&policy, Some("flowyte"));
+        let discovery = front.filters().iter_mut().find(|filter| filter["name"] == "latchkey");
+        discovery.unwrap()["config_discovery"]["type_urls"] = json!([
+            "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+        ]);
+        let module = module().display().to_string();
+        front.ecds = ecds_of(&front.scratch, &policy, Code::Module(&module));
+        let keys = include_str!("../../envoy/systems/flowyte.jwks.json");
+        front.scratch.replace("jwks.json", keys);
+        front
+    };
+    let running = flowyte().start();
+    assert_eq!(running.findings(), [""; 0]);
+    let policy = &running.report()["policies"][0];
+    assert_eq!(policy["module"], module().display().to_string());
+    assert_eq!(policy["on_failure"], "exit");
+    let mut front = flowyte();
+    front.filters().retain(|filter| filter["name"] != "latchkey-session");
+    assert_eq!(front.start().findings(), ["error sessions_not_handed_over ingress 0"]);
 }
 
 #[test]

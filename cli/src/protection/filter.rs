@@ -98,7 +98,8 @@ impl<'v> Filter<'v> {
 }
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
-const MODULE: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+pub(super) const MODULE: &str =
+    "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 
 /// Whether a filter's configuration holds a Latchkey that it runs for some requests only.
 pub(super) fn holds_latchkey(message: &Value) -> bool {
@@ -208,7 +209,7 @@ pub(crate) struct Policy {
 pub(crate) enum OnFailure {
     /// It refuses all requests.
     Close,
-    /// A native module cannot go on.
+    /// A native module that crashes ends Envoy; Latchkey's refuses the request in which it panics.
     Exit,
     /// It lets all requests through.
     Open,
@@ -287,10 +288,19 @@ impl Configuration {
 
 /// Whether a filter writes the decision itself, in which case the guard guards nothing.
 pub(super) fn forges_decision(filter: &Filter<'_>) -> bool {
+    sets_filter_state(filter, |key| key == "wasm.latchkey")
+}
+
+/// Whether a filter copies the claims of a session to where the native module reads them.
+pub(super) fn hands_sessions_over(filter: &Filter<'_>) -> bool {
+    sets_filter_state(filter, |key| key.starts_with("latchkey.session."))
+}
+
+fn sets_filter_state(filter: &Filter<'_>, is_such: impl Fn(&str) -> bool) -> bool {
     let lists = ["on_request_headers", "on_new_connection", "on_downstream_tls_handshake"];
     filter.kind.contains(".set_filter_state.")
         && lists
             .into_iter()
             .flat_map(|list| items(filter.config, list))
-            .any(|value| text(value, "object_key") == "wasm.latchkey")
+            .any(|value| is_such(text(value, "object_key")))
 }

@@ -157,6 +157,93 @@ fn envoy_accepts_every_system_as_a_bootstrap() {
 }
 
 #[test]
+fn envoy_accepts_every_system_with_the_native_module() {
+    for policy in systems() {
+        let directory = directory();
+        let policy = policy.display().to_string();
+        let is_with_sessions = policy.contains("flowyte");
+        let sessions = if is_with_sessions { SESSIONS } else { "" };
+        let command = format!(
+            "render {policy} --to envoy --module {}{sessions}",
+            latchkey_testing::module().display()
+        );
+        let command = command
+            .replace("JWKS", &repository("envoy/systems/flowyte.jwks.json").display().to_string());
+        let bootstrap = TestCommand::new(&directory, &command).output();
+        let parsed: Value = yaml_serde::from_str(&bootstrap).unwrap();
+        let mut filters = filters(&parsed);
+        if is_with_sessions {
+            // What verifies sessions, then what hands them over.
+            let before: Vec<String> = filters.drain(..2).collect();
+            assert_eq!(before, ["envoy.filters.http.jwt_authn", "latchkey-session"]);
+        }
+        assert_eq!(filters[..2], ["latchkey", "guard"], "{policy}");
+        directory.write("envoy.yaml", &bootstrap);
+        envoy_accepts(&directory, "envoy.yaml");
+    }
+}
+
+#[test]
+fn the_native_module_is_rendered_by_its_path() {
+    let directory = directory();
+    let keys = format!("keys:\n- {{id: a, hash: '{HASH}', scopes: [read]}}\n");
+    directory.write("keys.yaml", &keys);
+    let render = |arguments: &str| {
+        TestCommand::new(&directory, &format!("render policy.yaml --keys keys.yaml {arguments}"))
+    };
+    let path = "/etc/latchkey/liblatchkey-0.1.0.so";
+    let ecds = render(&format!("--to ecds --module {path}")).output();
+    let ecds: Value = yaml_serde::from_str(&ecds).unwrap();
+    let filter = &ecds["resources"][0]["typed_config"];
+    let kind = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+    assert_eq!(filter["@type"], format!("type.googleapis.com/{kind}"));
+    let module = &filter["dynamic_module_config"]["module"];
+    assert_eq!(*module, json!({"local": {"filename": path}}));
+    assert_eq!(filter["filter_name"], "latchkey");
+    let policy = filter["filter_config"]["value"].as_str().unwrap();
+    let json = render("--to json").output();
+    assert_eq!(
+        serde_json::from_str::<Value>(policy).unwrap(),
+        serde_json::from_str::<Value>(&json).unwrap()
+    );
+
+    let gateway = format!("--to envoy-gateway --target gateway/eg --module {path}");
+    let text = render(&gateway).output();
+    assert!(text.contains("#   - name: \"latchkey-0.1.0\"\n"), "{text}");
+    let source = format!("#     source: {{type: Local, local: {{path: \"{path}\"}}}}\n");
+    assert!(text.contains(&source), "{text}");
+    let documents = documents(&text);
+    let module = &documents[0]["spec"]["dynamicModule"][0];
+    assert_eq!(module["name"], "latchkey-0.1.0");
+    assert_eq!(module["filterName"], "latchkey");
+    assert_eq!(module["config"]["keys"][0]["id"], "a");
+    assert_eq!(documents[1]["kind"], "SecurityPolicy");
+
+    for (arguments, message) in [
+        (
+            "--to ecds --module https://x/y-1.so".to_owned(),
+            "Envoy opens the filter as a file: `--module` must be a path, not `https://x/y-1.so`",
+        ),
+        (
+            "--to istio --target gateway/a --module /x-1.so".to_owned(),
+            "Istio has no resource for a native module: write `--wasm`",
+        ),
+        (
+            "--to envoy-gateway --target gateway/a --module x-1.so".to_owned(),
+            "`--module` is a path in the proxy's container: it must be absolute, not `x-1.so`",
+        ),
+        (
+            format!("{gateway} --mesh-version 1.7 --guard patch"),
+            "Envoy Gateway has native modules from 1.8 on, not in 1.7: write `--wasm`",
+        ),
+    ] {
+        render(&arguments).prints_error(1, &format!("error: {message}\n"));
+    }
+    let unversioned = render("--to ecds --module /x/latchkey.so").complaint(0);
+    assert!(unversioned.contains("the name of `/x/latchkey.so` has no version"), "{unversioned}");
+}
+
+#[test]
 fn envoy_accepts_what_it_watches() {
     let directory = directory();
     let command = format!("push policy.yaml --keys keys.yaml --ecds ecds.yaml --wasm {}", wasm());

@@ -137,8 +137,7 @@ impl Native {
              # spec:\n\
              #   dynamicModules:\n\
              #   - name: {name}\n\
-             #     source: {{type: Local, local: {{path: {path}}}}}\n\
-             ---\n"
+             #     source: {{type: Local, local: {{path: {path}}}}}\n"
         )?;
         Ok(())
     }
