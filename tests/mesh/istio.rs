@@ -276,7 +276,8 @@ fn gateway_of_the_gateway_api() {
     let upstream = upstream(&scratch);
     let port = free_port();
     let kubernetes = filled(GATEWAY_API, &[("port", &port.to_string())]);
-    let config = filled(UPSTREAM, &[("upstream", &port_of(&upstream))]) + GATEWAY_INSTANCE;
+    let config = filled(UPSTREAM, &[("upstream", &port_of(&upstream))])
+        + &filled(INSTANCE, &[("name", "web"), ("ip", "127.0.0.2")]);
     let mut pilot = Pilot::new(&scratch, &kubernetes, &config, false);
     let label = "gateway.networking.k8s.io/gateway-name: web";
     pilot.add_proxy("router", "127.0.0.2", "web", "default", label);
@@ -312,13 +313,14 @@ spec:
   - backendRefs: [{group: networking.istio.io, kind: Hostname, name: upstream.example.com, port: 80}]
 "#;
 
-const GATEWAY_INSTANCE: &str = r#"---
+/// The proxy of a Gateway.
+const INSTANCE: &str = r#"---
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
-metadata: {name: web, namespace: default}
+metadata: {name: {name}, namespace: default}
 spec:
-  address: 127.0.0.2
-  labels: {gateway.networking.k8s.io/gateway-name: web}
+  address: {ip}
+  labels: {gateway.networking.k8s.io/gateway-name: {name}}
 "#;
 
 const SIDECAR: &str = r#"
@@ -415,13 +417,6 @@ metadata:
   labels: {app: orders}
   annotations: {ambient.istio.io/redirection: enabled}
 spec: {address: 1.1.1.1, labels: {app: orders}}
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: waypoint, namespace: default}
-spec:
-  address: 3.0.0.1
-  labels: {gateway.networking.k8s.io/gateway-name: waypoint}
 "#;
 
 /// A plain Envoy cannot stand for a waypoint, which waits for certificates: the chains are compared that the pilot
@@ -430,8 +425,10 @@ spec:
 #[ignore = "make mesh-test"]
 fn waypoint() {
     let scratch = Scratch::new();
-    let kubernetes = format!("{WAYPOINT_KUBERNETES}{WAYPOINT_BOTH}").replace("---\n", "\n---\n");
-    let mut pilot = Pilot::new(&scratch, &kubernetes, WAYPOINT_BOTH, true);
+    let both =
+        WAYPOINT_BOTH.to_owned() + &filled(INSTANCE, &[("name", "waypoint"), ("ip", "3.0.0.1")]);
+    let kubernetes = format!("{WAYPOINT_KUBERNETES}{both}").replace("---\n", "\n---\n");
+    let mut pilot = Pilot::new(&scratch, &kubernetes, &both, true);
     let site = Files::serve(&scratch).site(0, "--to istio --target waypoint/waypoint");
     let without = chains(&pilot);
     assert!(without.iter().any(|(listener, _)| listener == "main_internal"), "{without:?}");

@@ -327,6 +327,20 @@ fn write_indented(text: &str, indent: usize, output: &mut dyn Write) -> Result<(
     Ok(())
 }
 
+/// Writes a resource of Kubernetes up to what is in its `spec`.
+fn write_start(
+    version: &str,
+    kind: &str,
+    name: &str,
+    namespace: &str,
+    output: &mut dyn Write,
+) -> Result<()> {
+    let namespace = quoted(namespace)?;
+    writeln!(output, "apiVersion: {version}\nkind: {kind}")?;
+    writeln!(output, "metadata:\n  name: {name}\n  namespace: {namespace}\nspec:")?;
+    Ok(())
+}
+
 /// A text as a YAML scalar.
 fn quoted(text: &str) -> Result<String> {
     Ok(json_for_yaml(&serde_json::to_string(text)?))

@@ -8,12 +8,17 @@ use super::code::warn_of_unversioned;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks, PREFIXES};
 use super::target::Attachment;
-use super::{Arguments, GUARD, Guard, MeshVersion, quoted, write_indented, write_lines};
+use super::{
+    Arguments, GUARD, Guard, MeshVersion, quoted, write_indented, write_lines, write_start,
+};
 use crate::exit::Usage;
 use crate::policy::Served;
 
 /// The newest release that was tested.
 const NEWEST: MeshVersion = MeshVersion(1, 9);
+
+/// Of every kind here.
+const VERSION: &str = "gateway.envoyproxy.io/v1alpha1";
 
 /// From here on a rule of a `SecurityPolicy` can be an expression.
 const CEL: MeshVersion = MeshVersion(1, 9);
@@ -151,6 +156,13 @@ struct Place<'a> {
     target: String,
 }
 
+impl Place<'_> {
+    /// What the guard is called.
+    fn guard(&self) -> String {
+        format!("{}-guard", self.name)
+    }
+}
+
 fn target(attachment: &Attachment) -> Result<String> {
     let (kind, name, listener) = match attachment {
         Attachment::Gateway { name, listener } => ("Gateway", name, listener.as_deref()),
@@ -173,19 +185,8 @@ fn write_extension(
     place: &Place<'_>,
     output: &mut dyn Write,
 ) -> Result<()> {
-    write!(
-        output,
-        "apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyExtensionPolicy
-metadata:
-  name: {}
-  namespace: {}
-spec:
-{}",
-        place.name,
-        quoted(place.namespace)?,
-        place.target
-    )?;
+    write_start(VERSION, "EnvoyExtensionPolicy", place.name, place.namespace, output)?;
+    output.write_all(place.target.as_bytes())?;
     if let Some(native) = native {
         write!(
             output,
@@ -226,19 +227,8 @@ spec:
 }
 
 fn write_security_policy_start(place: &Place<'_>, output: &mut dyn Write) -> Result<()> {
-    write!(
-        output,
-        "apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: SecurityPolicy
-metadata:
-  name: {}-guard
-  namespace: {}
-spec:
-{}",
-        place.name,
-        quoted(place.namespace)?,
-        place.target
-    )?;
+    write_start(VERSION, "SecurityPolicy", &place.guard(), place.namespace, output)?;
+    output.write_all(place.target.as_bytes())?;
     Ok(())
 }
 
@@ -301,29 +291,25 @@ fn write_patch(
                 .to_owned();
         return Err(Usage { message, help: String::new() }.into());
     };
-    write!(
-        output,
-        "---
+    output.write_all(
+        b"---
 # The guard: an item added at the router's place stands before it. It refuses what Latchkey has not allowed, should the
 # proxy run without it. Envoy Gateway takes it only with `extensionApis.enableEnvoyPatchPolicy: true`, and says so nowhere
 # but in the status. Of the names below those count which this version gives its listeners; a status that
 # others were not found does not mean a mistake. Where Gateways are merged or listeners share a port, see if the name is another's:
 # `latchkey doctor` tells.
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyPatchPolicy
-metadata:
-  name: {}-guard
-  namespace: {}
-spec:
-  targetRef:
+",
+    )?;
+    write_start(VERSION, "EnvoyPatchPolicy", &place.guard(), place.namespace, output)?;
+    write!(
+        output,
+        "  targetRef:
     group: gateway.networking.k8s.io
     kind: Gateway
     name: {}
   type: JSONPatch
   jsonPatches:
 ",
-        place.name,
-        quoted(place.namespace)?,
         quoted(gateway)?
     )?;
     let old = format!("{}/{gateway}/{listener}", place.namespace);

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks};
 use super::target::Workload;
-use super::{Arguments, GUARD, MeshVersion, quoted, write_indented, write_lines};
+use super::{Arguments, GUARD, MeshVersion, quoted, write_indented, write_lines, write_start};
 use crate::exit::Usage;
 use crate::policy::Served;
 
@@ -35,7 +35,7 @@ pub(super) fn write(
     }
     let version = arguments.mesh_version.unwrap_or(NEWEST);
     let selection = Selection::new(&workload, version)?;
-    let names = Names::new(arguments, &workload)?;
+    let names = Names::new(arguments, &workload);
     write_plugin(policy, arguments, issuer.is_some(), &selection, &names, version, output)?;
     write!(
         output,
@@ -59,20 +59,20 @@ pub(super) fn write(
     }
 }
 
-/// Namespace and name of the resources, as YAML.
+/// Namespace and name of the resources.
 struct Names<'a> {
-    namespace: String,
+    namespace: &'a str,
     name: &'a str,
 }
 
 impl Names<'_> {
-    fn new<'a>(arguments: &'a Arguments, workload: &Workload) -> Result<Names<'a>> {
+    fn new<'a>(arguments: &'a Arguments, workload: &Workload) -> Names<'a> {
         let default = match workload {
             Workload::Ingress(_) => "istio-system",
             Workload::Gateway(_) | Workload::Sidecar(_) | Workload::Waypoint(_) => "default",
         };
-        let namespace = quoted(arguments.namespace.as_deref().unwrap_or(default))?;
-        Ok(Names { namespace, name: &arguments.name })
+        let namespace = arguments.namespace.as_deref().unwrap_or(default);
+        Names { namespace, name: &arguments.name }
     }
 }
 
@@ -180,17 +180,8 @@ fn write_plugin(
         Source::Image => format!("oci://{}", module.url),
         Source::Web => module.url,
     };
-    write!(
-        output,
-        "apiVersion: extensions.istio.io/v1alpha1
-kind: WasmPlugin
-metadata:
-  name: {}
-  namespace: {}
-spec:
-{}",
-        names.name, names.namespace, selection.plugin
-    )?;
+    write_start("extensions.istio.io/v1alpha1", "WasmPlugin", names.name, names.namespace, output)?;
+    output.write_all(selection.plugin.as_bytes())?;
     if selection.is_sidecar {
         // Else requests that the pod itself sends would be judged.
         output.write_all(b"  match:\n  - mode: SERVER\n")?;
@@ -218,17 +209,10 @@ fn write_envoy_filter_start(
     selection: &Selection,
     output: &mut dyn Write,
 ) -> Result<()> {
-    write!(
-        output,
-        "apiVersion: networking.istio.io/v1alpha3
-kind: EnvoyFilter
-metadata:
-  name: {}{suffix}
-  namespace: {}
-spec:
-{}",
-        names.name, names.namespace, selection.filter
-    )?;
+    let name = format!("{}{suffix}", names.name);
+    let version = "networking.istio.io/v1alpha3";
+    write_start(version, "EnvoyFilter", &name, names.namespace, output)?;
+    output.write_all(selection.filter.as_bytes())?;
     Ok(())
 }
 
@@ -306,24 +290,12 @@ fn write_request_authentication(
          `payload`, or leave `--session-header` out",
         issuer.payload
     );
-    write!(
-        output,
-        "---
-# Verifies sessions, in a header of their own.
-apiVersion: security.istio.io/v1
-kind: RequestAuthentication
-metadata:
-  name: {}-sessions
-  namespace: {}
-spec:
-{}  jwtRules:
-  - issuer: {}
-",
-        names.name,
-        names.namespace,
-        selection.plugin,
-        quoted(&issuer.issuer)?
-    )?;
+    output.write_all(b"---\n# Verifies sessions, in a header of their own.\n")?;
+    let name = format!("{}-sessions", names.name);
+    let version = "security.istio.io/v1";
+    write_start(version, "RequestAuthentication", &name, names.namespace, output)?;
+    output.write_all(selection.plugin.as_bytes())?;
+    writeln!(output, "  jwtRules:\n  - issuer: {}", quoted(&issuer.issuer)?)?;
     if let Some(audience) = &issuer.audience {
         writeln!(output, "    audiences: [{}]", quoted(audience)?)?;
     }
