@@ -101,7 +101,7 @@ on_module := bad_input:: bodies:: configuration:: held:: preflights:: push:: quo
 
 test-envoys: tools wasm
 	@envoy/install-tools older-envoys
-	for release in 1.39 1.38 1.37 1.36; do \
+	for release in 1.39 1.38.2 1.37 1.36; do \
 	    LATCHKEY_ENVOY=$$release cargo test --test envoy corpus:: -- --nocapture || exit 1; done
 
 differential: tools wasm
