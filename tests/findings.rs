@@ -1115,10 +1115,8 @@ fn methods_make_sense() {
             (r#""methods": {"": "read"}"#, &["invalid_method /methods/: `` is not an HTTP method"]),
             (
                 r#""methods": {"search": "read"}"#,
-                &[
-                    "invalid_method /methods/search: `search` would match no request as methods are \
-                     written (methods are case-sensitive; write `SEARCH`)",
-                ],
+                &["invalid_method /methods/search: as written, `search` matches no \
+                     request (methods are case-sensitive; write `SEARCH`)"],
             ),
             (
                 r#""methods": {"SEARCH": "*"}"#,
@@ -1143,10 +1141,8 @@ fn methods_make_sense() {
             ),
             (
                 r#""methods": ["get"], "require": ["read"]"#,
-                &[
-                    "invalid_method /rules/0/methods/0: `get` would match no request as methods are \
-                     written (methods are case-sensitive; write `GET`)",
-                ],
+                &["invalid_method /rules/0/methods/0: as written, `get` matches no \
+                     request (methods are case-sensitive; write `GET`)"],
             ),
         ],
         rule,
@@ -1900,7 +1896,7 @@ fn every_limit_has_its_own_error() {
     let mistakes = findings(&rules(&list(1_500, |_| "0".to_owned())));
     assert_eq!(mistakes.len(), 1_001);
     assert_eq!(mistakes[999], "wrong_type /rules/999: expected an object, found a number");
-    assert_eq!(mistakes[1_000], "too_large /: 500 findings more");
+    assert_eq!(mistakes[1_000], "too_large /: 500 more findings");
 
     let spaces = vec![b' '; 256 * 1024 * 1024 + 1];
     assert_eq!(
