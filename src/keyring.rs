@@ -136,7 +136,7 @@ impl KeyRing {
 
     fn position(&self, table: &HashTable<u32>, digest: &TokenDigest) -> Option<usize> {
         let is_same = |index: &u32| {
-            self.digests.get(*index as usize).is_some_and(|own| own.ct_eq(digest).into())
+            self.digests.get(*index as usize).is_some_and(|known| known.ct_eq(digest).into())
         };
         table.find(hash_of_digest(digest), is_same).map(|index| *index as usize)
     }
@@ -237,7 +237,7 @@ impl Builder {
         let digests = &ring.digests;
         let digest_at = |index: &u32| digests.get(*index as usize);
         let has_digest =
-            |index: &u32| digest_at(index).is_some_and(|own| own.ct_eq(&digest).into());
+            |index: &u32| digest_at(index).is_some_and(|known| known.ct_eq(&digest).into());
         let hash_at = |index: &u32| digest_at(index).map_or(0, hash_of_digest);
         if table.is_empty() {
             reserve(table, self.expected);
@@ -393,7 +393,7 @@ fn intern<T, B>(
     table: &mut HashTable<u32>,
     values: &mut Vec<T>,
     borrowed: &B,
-    own: impl Fn(&B) -> T,
+    owned: impl Fn(&B) -> T,
 ) -> (u32, bool)
 where
     T: std::borrow::Borrow<B>,
@@ -410,7 +410,7 @@ where
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the configuration's size")]
     let index = values.len() as u32;
     insert(table, hash, index, &|index| value_at(values, *index).unwrap_or_default());
-    values.push(own(borrowed));
+    values.push(owned(borrowed));
     (index, true)
 }
 

@@ -62,13 +62,14 @@ mod tests {
             let key = key.as_object_mut().unwrap();
             key.entry("id").or_insert(json!(format!("key-{index}")));
             key.entry("hash").or_insert(json!(format!("sha256:{index:064x}")));
-            created.push(key.get("created").and_then(|own| parse_timestamp(own.as_str()?)));
+            created.push(key.get("created").and_then(|created| parse_timestamp(created.as_str()?)));
         }
         let policy = policy.to_string();
         let engine = Engine::compile(policy.as_bytes(), &Environment::default());
         let engine = engine.unwrap_or_else(|findings| panic!("{yaml}: {findings:?}"));
         let now = parse_timestamp("2026-06-01T00:00:00Z").unwrap();
-        let told = |own: Remark| format!("{} {}: {}", own.pointer, own.code, own.message);
+        let told =
+            |remark: Remark| format!("{} {}: {}", remark.pointer, remark.code, remark.message);
         lint(&engine, now, |index| created[index]).into_iter().map(told).collect()
     }
 

@@ -42,7 +42,7 @@ impl Origin {
         let Some((scheme, authority)) = split(&value) else { return false };
         let authority = without_default_port(scheme, authority);
         is_host_and_port(authority)
-            && origins.iter().any(|own| *own.scheme == *scheme && own.takes(authority))
+            && origins.iter().any(|origin| *origin.scheme == *scheme && origin.takes(authority))
     }
 
     /// Whether it is of that host and port.

@@ -30,7 +30,8 @@ impl Sessions {
     /// Reads a session from a verified payload; `None` if it does not say whose it is in a way that
     /// headers and logs can carry.
     pub(crate) fn read(&self, claims: &Claims) -> Option<Session> {
-        let claim = |name: &str| claims.iter().find(|(own, _)| own == name).map(|(_, claim)| claim);
+        let claim =
+            |name: &str| claims.iter().find(|(known, _)| known == name).map(|(_, claim)| claim);
         let id = identity(claim(&self.id)?)?;
         if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;

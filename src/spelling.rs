@@ -70,9 +70,9 @@ pub(crate) fn folded(name: &str) -> impl Iterator<Item = u8> {
 
 /// Whether some upstream takes a cookie's name, decoded, for one of ours.
 pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
-    names.iter().any(|own| {
+    names.iter().any(|ours| {
         let [whole, part, _] = readings(name);
-        whole.eq(folded(own)) || part.eq(folded(own))
+        whole.eq(folded(ours)) || part.eq(folded(ours))
     })
 }
 
@@ -89,20 +89,20 @@ pub(crate) fn behind_semicolon(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether a parameter's name is an occurrence of the one that `ours` names: of a list, by whatever index.
-pub(crate) fn is_named(name: &[u8], own: &str) -> bool {
-    match list_of(own) {
+pub(crate) fn is_named(name: &[u8], ours: &str) -> bool {
+    match list_of(ours) {
         Some(list) => name.starts_with(list.as_bytes()),
-        None => name == own.as_bytes(),
+        None => name == ours.as_bytes(),
     }
 }
 
 /// Whether it is one for every upstream that reads it at all: of a list, by no index or by a number.
-pub(crate) fn is_plainly_named(name: &[u8], own: &str) -> bool {
+pub(crate) fn is_plainly_named(name: &[u8], ours: &str) -> bool {
     let is_number = |list: &str| {
         let index = name.get(list.len()..).and_then(|rest| rest.strip_suffix(b"]"));
         index.is_some_and(|index| index.iter().all(u8::is_ascii_digit))
     };
-    is_named(name, own) && list_of(own).is_none_or(is_number)
+    is_named(name, ours) && list_of(ours).is_none_or(is_number)
 }
 
 /// What every index of a list begins with, of a name that stands for a list: `type[` of `type[]`.

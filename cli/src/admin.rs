@@ -55,8 +55,9 @@ impl Admin {
         let filter = percent_encoding::utf8_percent_encode(&literal, NON_ALPHANUMERIC);
         let path = format!("/stats?format=json&filter=%5E{filter}");
         let stats: Stats = self.ask(&path, "the statistics", patience)?;
-        let own = |stat: Stat| Some((stat.name?.strip_prefix(prefix)?.to_owned(), stat.value?));
-        Ok(stats.stats.into_iter().filter_map(own).collect())
+        let of_prefix =
+            |stat: Stat| Some((stat.name?.strip_prefix(prefix)?.to_owned(), stat.value?));
+        Ok(stats.stats.into_iter().filter_map(of_prefix).collect())
     }
 
     /// All of its configuration.

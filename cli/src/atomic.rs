@@ -59,8 +59,8 @@ fn write(temporary: &Path, bytes: &[u8], old: Option<&fs::Metadata>, mode: u32) 
     crash_point("written");
     let mode = old.map_or(mode, |old| old.mode() & 0o7777);
     if let Some(old) = old {
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (old.uid(), old.gid())
+        let new = file.metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid())
             && fchown(&file, Some(old.uid()), Some(old.gid())).is_err()
             // Only root gives files away; within a group that shares the file that does no harm.
             && let Err(error) = fchown(&file, None, Some(old.gid()))

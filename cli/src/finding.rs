@@ -64,7 +64,7 @@ pub(crate) fn locate(findings: &mut [Finding]) {
             finding.place = finding.place.or_else(|| places.get(&finding.pointer).copied());
         }
     }
-    let position = |file: &PathBuf| files.iter().position(|own| own == file);
+    let position = |file: &PathBuf| files.iter().position(|known| known == file);
     findings.sort_by(|one, other| {
         let key = |finding: &Finding| (position(&finding.file), finding.place);
         key(one).cmp(&key(other))
@@ -73,8 +73,8 @@ pub(crate) fn locate(findings: &mut [Finding]) {
 
 fn places(file: &Path, findings: &[Finding]) -> HashMap<String, Place> {
     let Ok(text) = document::read(file) else { return HashMap::new() };
-    let own = findings.iter().filter(|finding| finding.file == *file);
-    let places = place::find(file, &text, own.map(|finding| finding.pointer.as_str()));
+    let of_file = findings.iter().filter(|finding| finding.file == *file);
+    let places = place::find(file, &text, of_file.map(|finding| finding.pointer.as_str()));
     places.into_iter().map(|(pointer, place)| (pointer.to_owned(), place)).collect()
 }
 

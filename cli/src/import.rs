@@ -150,14 +150,14 @@ pub(crate) fn name(found: &mut Found, taken: &[&str], file: &Path) -> Vec<String
         taken.iter().map(|id| ((*id).to_owned(), None)).collect();
     let mut ids = vec![String::new(); found.entries.len()];
     let mut mistakes = Vec::new();
-    for (entry, own) in found.entries.iter().zip(&mut ids) {
+    for (entry, chosen) in found.entries.iter().zip(&mut ids) {
         let Id::Exact(id) = &entry.id else { continue };
         let message = if !is_id(id) {
             INVALID_ID.to_owned()
         } else {
             match lines.insert(id.clone(), Some(entry.line)) {
                 None => {
-                    own.clone_from(id);
+                    chosen.clone_from(id);
                     continue;
                 }
                 Some(None) => format!("{} has a key {} already", file.display(), quoted(id)),
@@ -167,7 +167,7 @@ pub(crate) fn name(found: &mut Found, taken: &[&str], file: &Path) -> Vec<String
         mistakes.push(Mistake { line: entry.line, message });
     }
     let mut next: HashMap<String, usize> = HashMap::new();
-    for (entry, own) in found.entries.iter().zip(&mut ids) {
+    for (entry, chosen) in found.entries.iter().zip(&mut ids) {
         let (stem, first) = match &entry.id {
             Id::Exact(_) => continue,
             Id::Like(name) => (plain(name), 1),
@@ -175,16 +175,16 @@ pub(crate) fn name(found: &mut Found, taken: &[&str], file: &Path) -> Vec<String
         };
         let number = next.entry(stem.clone()).or_insert(first);
         loop {
-            *own = match *number {
+            *chosen = match *number {
                 1 if first == 1 => stem.clone(),
                 number => format!("{stem}-{}", number.max(1)),
             };
             *number = (*number).max(1) + 1;
-            if !lines.contains_key(own) {
+            if !lines.contains_key(chosen) {
                 break;
             }
         }
-        lines.insert(own.clone(), Some(entry.line));
+        lines.insert(chosen.clone(), Some(entry.line));
     }
     found.mistakes.extend(mistakes);
     ids
@@ -267,7 +267,7 @@ mod tests {
         let mut found = Found { entries, ..Found::default() };
         name(&mut found, &["b"], Path::new("keys.yaml"));
         let told: Vec<_> =
-            found.mistakes.iter().map(|own| (own.line, own.message.as_str())).collect();
+            found.mistakes.iter().map(|mistake| (mistake.line, mistake.message.as_str())).collect();
         assert_eq!(
             told,
             [

@@ -415,8 +415,8 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 /// The least policy that keys of these types can stand in.
 fn stand_in(keys: &[Document]) -> Document {
     let object = |fields: Vec<(&str, Document)>| {
-        let own = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-        Document::Object(Fields(own.collect()))
+        let owned = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Document::Object(Fields(owned.collect()))
     };
     let mut types: Vec<&str> = keys.iter().filter_map(|key| key.field("type")?.as_str()).collect();
     types.sort_unstable();

@@ -160,7 +160,7 @@ fn of_letters(pair: &[u8]) -> i32 {
 }
 
 fn is_common(pair: &[u8]) -> bool {
-    COMMON.as_bytes().chunks_exact(2).any(|own| own.eq_ignore_ascii_case(pair))
+    COMMON.as_bytes().chunks_exact(2).any(|common| common.eq_ignore_ascii_case(pair))
 }
 
 /// The pairs of letters that make up six in seven of those in English text and names of programs.

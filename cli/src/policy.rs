@@ -194,9 +194,9 @@ impl Policy {
                 fields.push(("keys".to_owned(), Document::Array(keys)));
                 0
             }
-            Some((_, Document::Array(own))) => {
-                let first = own.len();
-                own.extend(keys);
+            Some((_, Document::Array(of_policy))) => {
+                let first = of_policy.len();
+                of_policy.extend(keys);
                 first
             }
             Some(_) => bail!(Malformed::wrong_type(place, "/keys", "`keys` must be a list")),

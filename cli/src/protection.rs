@@ -171,15 +171,15 @@ impl<'d, 'v> Examiner<'d, 'v> {
             self.listener(listener);
         }
         let mut judged = BTreeSet::new();
-        while let Some(listener) =
-            inner.iter().find(|own| self.exposed.contains(own.name) && !judged.contains(own.name))
-        {
+        while let Some(listener) = inner.iter().find(|listener| {
+            self.exposed.contains(listener.name) && !judged.contains(listener.name)
+        }) {
             judged.insert(listener.name);
-            for listener in inner.iter().filter(|own| own.name == listener.name) {
+            for listener in inner.iter().filter(|other| other.name == listener.name) {
                 self.listener(listener);
             }
         }
-        for listener in inner.iter().filter(|own| !judged.contains(own.name)) {
+        for listener in inner.iter().filter(|listener| !judged.contains(listener.name)) {
             for (chain, _) in listener.chains() {
                 self.chain(listener, chain, Status::Inner);
             }
@@ -327,12 +327,16 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let Some(next) = routes.iter().map(next).collect::<Option<Vec<_>>>() else { return false };
         let next: BTreeSet<&str> = next.into_iter().flatten().collect();
         let has_http = |name: &str| {
-            let own =
-                self.dump.listeners.iter().filter(|own| own.is_internal() && own.name == name);
-            own.flat_map(Listener::chains).any(|(_, chain)| {
+            let named = self
+                .dump
+                .listeners
+                .iter()
+                .filter(|listener| listener.is_internal() && listener.name == name);
+            named.flat_map(Listener::chains).any(|(_, chain)| {
                 let mut filters = items(chain, "filters").iter();
-                filters
-                    .any(|own| Filter::new(own, self.dump).kind.ends_with(".HttpConnectionManager"))
+                filters.any(|filter| {
+                    Filter::new(filter, self.dump).kind.ends_with(".HttpConnectionManager")
+                })
             })
         };
         let passes_on = next.iter().all(|name| has_http(name));
@@ -351,13 +355,14 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let guards: Vec<Guard> =
             way.filters.iter().map(|filter| judge(filter, &route.layers)).collect();
         let latchkeys = way.filters.iter().zip(&way.policies).enumerate();
-        let running = latchkeys.filter(|(_, (own, policy))| policy.is_some() && on(own).is_some());
+        let running =
+            latchkeys.filter(|(_, (latchkey, policy))| policy.is_some() && on(latchkey).is_some());
         let running: Vec<usize> = running.map(|(index, _)| index).collect();
         let holding = guards.iter().enumerate().filter(|(_, guard)| **guard == Guard::Holds);
         let holding: Vec<usize> = holding.map(|(index, _)| index).collect();
         let (Some(&first), Some(&last)) = (running.first(), running.last()) else {
             let is_off = way.policies.iter().any(Option::is_some);
-            let is_conditional = way.filters.iter().any(|own| holds_latchkey(own.config));
+            let is_conditional = way.filters.iter().any(|filter| holds_latchkey(filter.config));
             let effect = if holding.is_empty() {
                 "every request goes on, whoever sends it"
             } else {
@@ -390,8 +395,10 @@ impl<'d, 'v> Examiner<'d, 'v> {
                 Guard::Weak(why) => Some(*why),
                 _ => None,
             });
-            let is_off = way.filters.iter().skip(last + 1).any(|own| {
-                own.kind == RBAC && on(own).is_none() && guard::judge(own.config) == Guard::Holds
+            let is_off = way.filters.iter().skip(last + 1).any(|filter| {
+                filter.kind == RBAC
+                    && on(filter).is_none()
+                    && guard::judge(filter.config) == Guard::Holds
             });
             let (code, message, help) = if !holding.is_empty() {
                 (
@@ -419,10 +426,10 @@ impl<'d, 'v> Examiner<'d, 'v> {
         };
         let places = |kind: &str| {
             let filters = way.filters.iter().enumerate();
-            let own = filters.filter(|(_, own)| {
-                own.kind.contains(kind) && own.on_route(&route.layers).is_some()
+            let found = filters.filter(|(_, filter)| {
+                filter.kind.contains(kind) && filter.on_route(&route.layers).is_some()
             });
-            own.map(|(index, _)| index).collect::<Vec<_>>()
+            found.map(|(index, _)| index).collect::<Vec<_>>()
         };
         let policy =
             way.policies.get(first).copied().flatten().and_then(|index| self.policies.get(index));
@@ -471,7 +478,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let is_asked_for = cors
             .iter()
             .filter_map(|index| way.filters.get(*index))
-            .any(|own| route.layers.iter().any(|layer| layer.get(own.name).is_some()));
+            .any(|filter| route.layers.iter().any(|layer| layer.get(filter.name).is_some()));
         if is_asked_for && !cors.iter().any(|index| *index < first) {
             add(
                 Severity::Warning,
@@ -634,7 +641,7 @@ fn judge(filter: &Filter<'_>, layers: &[&Value]) -> Guard {
     match filter.on_route(layers) {
         None => Guard::None,
         Some(None) => guard::judge(filter.config),
-        Some(Some((_, own))) => field(own, "rbac").map_or(Guard::None, guard::judge),
+        Some(Some((_, config))) => field(config, "rbac").map_or(Guard::None, guard::judge),
     }
 }
 

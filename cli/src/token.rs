@@ -139,8 +139,8 @@ pub(crate) fn prefix_of_hint(hint: &str) -> Option<&str> {
 
 /// Whether a text ends in random characters and their checksum, whatever stands before them.
 pub(crate) fn has_checksum(text: &str) -> bool {
-    let own = text.len().checked_sub(RANDOM + CHECKSUM).and_then(|start| text.get(start..));
-    let parts = own.and_then(|own| own.split_at_checked(RANDOM));
+    let shaped = text.len().checked_sub(RANDOM + CHECKSUM).and_then(|start| text.get(start..));
+    let parts = shaped.and_then(|shaped| shaped.split_at_checked(RANDOM));
     parts.is_some_and(|(random, sum)| {
         random.bytes().all(|byte| BASE62.contains(&byte)) && checksum(random) == sum
     })

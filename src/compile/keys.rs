@@ -35,11 +35,11 @@ pub(super) fn key_types(policy: &Object<'_, '_>) -> Vec<KeyType> {
 fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
     const FIELDS: [&str; 6] =
         ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
-    let own = node.object(&FIELDS)?;
-    let prefix: Option<String> = own.field("prefix");
-    let enabled: Option<bool> = own.field("enabled");
-    let origins_required: Option<bool> = own.field("origins_required");
-    let most: Option<Whole> = own.field("max_active_per_account");
+    let fields = node.object(&FIELDS)?;
+    let prefix: Option<String> = fields.field("prefix");
+    let enabled: Option<bool> = fields.field("enabled");
+    let origins_required: Option<bool> = fields.field("origins_required");
+    let most: Option<Whole> = fields.field("max_active_per_account");
     let is_prefix = |text: &String| {
         (1..limits::TOKEN_BYTES).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -52,9 +52,9 @@ fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
         let place = node.place.field("max_active_per_account");
         place.error(Code::InvalidValue, "expected 1 or more");
     }
-    let list = own.node("scopes");
+    let list = fields.node("scopes");
     let texts = list.as_ref().and_then(Node::texts);
-    let format = own.node("format");
+    let format = fields.node("format");
     let format = format.and_then(|node| self::format(node, prefix.as_ref().map_or(0, String::len)));
     let scopes = texts.map(|texts| {
         let place = node.place.field("scopes");
@@ -132,8 +132,8 @@ pub(super) fn keys(
     let names = types.iter().enumerate();
     let mut reader = Reader {
         place: node.place,
-        types: names.map(|(index, own)| (own.name.clone(), index)).collect(),
-        origins_required: types.iter().map(|own| own.origins_required).collect(),
+        types: names.map(|(index, key_type)| (key_type.name.clone(), index)).collect(),
+        origins_required: types.iter().map(|key_type| key_type.origins_required).collect(),
         every_key_has_a_type: true,
         attributes: BTreeSet::new(),
         builder: Builder::new(types, pepper, expected),

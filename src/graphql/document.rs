@@ -69,7 +69,7 @@ impl Executable {
         found: &mut Fields,
     ) -> Result<(), MalformedGraphQl> {
         let is_picked = |operation: &&cst::OperationDefinition| match name {
-            Some(name) => operation.name().is_some_and(|own| own.text() == name),
+            Some(name) => operation.name().is_some_and(|known| known.text() == name),
             None => true,
         };
         let (mut is_empty, mut seen) = (true, Fields::default());

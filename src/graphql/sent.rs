@@ -121,10 +121,10 @@ fn media_type(reading: &Reading<'_>) -> Result<MediaType, MalformedGraphQl> {
 /// stand in its own only.
 fn member<'j>(json: &'j Json, name: &str) -> Result<Option<&'j Json>, MalformedGraphQl> {
     let Json::Object(entries) = json else { return Err(MalformedGraphQl) };
-    let mut found = entries.iter().filter(|(own, _)| is_same_member(own, name));
+    let mut found = entries.iter().filter(|(member, _)| is_same_member(member, name));
     match (found.next(), found.next()) {
         (None, _) | (Some((_, Json::Null)), None) => Ok(None),
-        (Some((own, value)), None) if own == name => Ok(Some(value)),
+        (Some((member, value)), None) if member == name => Ok(Some(value)),
         _ => Err(MalformedGraphQl),
     }
 }

@@ -39,7 +39,7 @@ impl<'e> Key<'e> {
 
     /// The name of the key's type.
     pub fn key_type(&self) -> Option<&'e str> {
-        self.own_type().map(|own| &*own.name)
+        self.own_type().map(|key_type| &*key_type.name)
     }
 
     /// The value of one of the key's attributes.
@@ -108,7 +108,7 @@ impl<'e> Key<'e> {
         if terms.disabled || terms.suspended {
             return Some(Reason::RevokedKey);
         }
-        if self.own_type().is_some_and(|own| !own.enabled) {
+        if self.own_type().is_some_and(|key_type| !key_type.enabled) {
             return Some(Reason::KeyTypeDisabled);
         }
         let (opens, closes) = (terms.not_before > i64::MIN, terms.expires_at < i64::MAX);

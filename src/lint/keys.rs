@@ -16,8 +16,8 @@ pub(super) fn look(
     created: impl Fn(usize) -> Option<i64>,
     remarks: &mut Vec<Remark>,
 ) {
-    for own in engine.key_types() {
-        publishable(own, remarks);
+    for key_type in engine.key_types() {
+        publishable(key_type, remarks);
     }
     if engine.metrics_per_key() {
         same_metric(engine, remarks);
@@ -68,7 +68,8 @@ pub(super) fn look(
             ),
             _ => {}
         }
-        let counted = own_type.and_then(|own| Some((own.name(), own.most_active()?)));
+        let counted =
+            own_type.and_then(|key_type| Some((key_type.name(), key_type.most_active()?)));
         let Some((name, most)) = counted else { continue };
         let Some(account) = key.account() else {
             remark(
@@ -141,8 +142,8 @@ fn counted(active: &[Active], now: i64) -> Vec<usize> {
     // From each on, the one that lives longest; of those that end together the last.
     let mut longest = Vec::with_capacity(by_start.len());
     for key in by_start.iter().rev() {
-        let own = (key.ends, key.index);
-        longest.push(longest.last().map_or(own, |longest| own.max(*longest)));
+        let end = (key.ends, key.index);
+        longest.push(longest.last().map_or(end, |longest| end.max(*longest)));
     }
     longest.reverse();
     let is_overlap = |key: &&Active| {
@@ -154,13 +155,13 @@ fn counted(active: &[Active], now: i64) -> Vec<usize> {
 }
 
 /// A type whose name or prefix says that its keys are shown to everybody.
-fn publishable(own: &KeyType, remarks: &mut Vec<Remark>) {
-    if own.origins_required() {
+fn publishable(key_type: &KeyType, remarks: &mut Vec<Remark>) {
+    if key_type.origins_required() {
         return;
     }
     const WORDS: [&str; 4] = ["pk", "pub", "public", "publishable"];
-    let name = own.name();
-    let is_publishable = [name, own.prefix()]
+    let name = key_type.name();
+    let is_publishable = [name, key_type.prefix()]
         .iter()
         .flat_map(|text| text.split(|character: char| !character.is_ascii_alphanumeric()))
         .any(|part| WORDS.iter().any(|word| word.eq_ignore_ascii_case(part)));

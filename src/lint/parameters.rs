@@ -14,16 +14,17 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
     let pairs = pairs(names);
     let mut readers: BTreeMap<usize, Vec<&Rule>> = BTreeMap::new();
     for rule in engine.rules().iter().filter(|_| !pairs.is_empty()) {
-        let own: BTreeSet<usize> = rule.query_names.iter().copied().collect();
-        let own = || own.iter().filter_map(|name| Some((*name, pairs.get(name)?)));
-        own().for_each(|(name, _)| readers.entry(name).or_default().push(rule));
-        let clashes = own().flat_map(|(name, others)| others.iter().map(move |own| (name, *own)));
+        let read: BTreeSet<usize> = rule.query_names.iter().copied().collect();
+        let paired = || read.iter().filter_map(|name| Some((*name, pairs.get(name)?)));
+        paired().for_each(|(name, _)| readers.entry(name).or_default().push(rule));
+        let clashes =
+            paired().flat_map(|(name, others)| others.iter().map(move |other| (name, *other)));
         // One is enough to tell of a rule.
         let clash = clashes.into_iter().find_map(|(name, other)| {
             let reader = if engine.conditions_read.contains(&other) {
                 "the policy's `where`".to_owned()
             } else {
-                let reader = readers.get(&other)?.iter().find(|own| can_meet(own, rule))?;
+                let reader = readers.get(&other)?.iter().find(|reader| can_meet(reader, rule))?;
                 let is_own = reader.pointer() == rule.pointer();
                 if is_own { "it".to_owned() } else { format!("`{}`", reader.name()) }
             };
@@ -55,10 +56,11 @@ fn pairs(names: &QueryNames) -> BTreeMap<usize, BTreeSet<usize>> {
 fn can_meet(one: &Rule, other: &Rule) -> bool {
     let same_method = |method: &str| other.methods.is_empty() || other.lists(method);
     let share = |paths: &[PathTemplate], path: &PathTemplate| {
-        paths.is_empty() || paths.iter().any(|own| share_path(&own.segments, &path.segments))
+        paths.is_empty()
+            || paths.iter().any(|of_other| share_path(&of_other.segments, &path.segments))
     };
     let share_hosts = |host: &HostPattern| {
-        other.hosts.is_empty() || other.hosts.iter().any(|own| share_host(own, host))
+        other.hosts.is_empty() || other.hosts.iter().any(|of_other| share_host(of_other, host))
     };
     (one.methods.is_empty() || one.methods.iter().any(|method| same_method(method)))
         && (one.paths.is_empty() || one.paths.iter().any(|path| share(&other.paths, path)))
@@ -163,8 +165,8 @@ mod tests {
         let found = of_rules(&json!([graphql, {"query": any("Query")}]));
         assert_eq!(found, ["/rules/1 `Query` and `rules[0]` reads `query`"]);
         assert_eq!(of_rules(&json!([graphql, graphql])), [""; 0]);
-        let own = json!([{"query": any("animal"), "require": ["{query.ANIMAL|x}:read"]}]);
-        assert_eq!(of_rules(&own), ["/rules/0 `animal` and it reads `ANIMAL`"]);
+        let rules = json!([{"query": any("animal"), "require": ["{query.ANIMAL|x}:read"]}]);
+        assert_eq!(of_rules(&rules), ["/rules/0 `animal` and it reads `ANIMAL`"]);
         let of_policy = clashes(&json!({
             "credentials": [{"query": "k"}],
             "keys": [],

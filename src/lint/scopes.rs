@@ -23,9 +23,9 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
             });
         }
     };
-    for own in engine.key_types() {
-        for (index, scope) in own.scopes().unwrap_or_default().iter().enumerate() {
-            unused(index, scope, &|| format!("/key_types/{}", own.name()));
+    for key_type in engine.key_types() {
+        for (index, scope) in key_type.scopes().unwrap_or_default().iter().enumerate() {
+            unused(index, scope, &|| format!("/key_types/{}", key_type.name()));
         }
     }
     for key in engine.keys() {
@@ -42,7 +42,7 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
 fn ungranted(engine: &Engine, granted: &HashSet<&Scope>, remarks: &mut Vec<Remark>) {
     let mut judged: HashMap<Scope, bool> = HashMap::new();
     let mut is_ungranted = |scope: Scope| {
-        let is_covered = |scope: &Scope| granted.iter().any(|own| own.covers(scope));
+        let is_covered = |scope: &Scope| granted.iter().any(|grant| grant.covers(scope));
         *judged.entry(scope).or_insert_with_key(|scope| !is_covered(scope))
     };
     // Of a template only a request knows what it asks for.
@@ -122,7 +122,8 @@ fn asked<'e>(engine: &'e Engine, actions: &[&'e str]) -> HashSet<Asked<'e>> {
         if let Introspection::Scope(scope) = &rule.introspection {
             asked.insert(Asked::text(scope.as_str()));
         }
-        let fields = rule.fields.values().chain(rule.nested.iter().flat_map(|own| own.values()));
+        let fields =
+            rule.fields.values().chain(rule.nested.iter().flat_map(|nested| nested.values()));
         asked.extend(fields.filter(|text| text.contains(':')).map(|text| Asked::text(text)));
     }
     asked

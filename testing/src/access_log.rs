@@ -74,7 +74,7 @@ pub struct Report {
 impl Report {
     /// The values of every header of that name.
     pub fn values(&self, name: &str) -> Vec<&str> {
-        let values = self.headers.iter().filter(|(own, _)| own == name);
+        let values = self.headers.iter().filter(|(given, _)| given == name);
         values.map(|(_, value)| value.as_str()).collect()
     }
 

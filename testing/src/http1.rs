@@ -27,7 +27,7 @@ pub struct Response {
 impl Response {
     /// The values of every header of that name.
     pub fn values(&self, name: &str) -> Vec<String> {
-        let values = self.headers.iter().filter(|(own, _)| own == name);
+        let values = self.headers.iter().filter(|(given, _)| given == name);
         values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 

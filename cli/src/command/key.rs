@@ -139,8 +139,8 @@ impl Files {
         name: Option<&str>,
         prefix: Option<&str>,
     ) -> Result<Result<Shape, Exit>> {
-        let own = Shape { prefix: prefix.unwrap_or_default().to_owned(), format: None };
-        let Some(name) = name else { return Ok(Ok(own)) };
+        let bare = Shape { prefix: prefix.unwrap_or_default().to_owned(), format: None };
+        let Some(name) = name else { return Ok(Ok(bare)) };
         if self.policy.is_none() && !file.is_policy() {
             if prefix.is_none() {
                 bail!(
@@ -152,7 +152,7 @@ impl Files {
                 "the policy may give tokens of the type `{name}` another prefix or a format, and proxies then \
                  refuse this one (name the policy with `--policy`)"
             ));
-            return Ok(Ok(own));
+            return Ok(Ok(bare));
         }
         let engine = match file.policy(self.policy.as_deref())? {
             Ok(engine) => engine,
@@ -162,20 +162,21 @@ impl Files {
             }
         };
         // That there is none is for the core to say.
-        let Some(own_type) = engine.key_types().iter().find(|own| own.name() == name) else {
-            return Ok(Ok(own));
+        let Some(own_type) = engine.key_types().iter().find(|key_type| key_type.name() == name)
+        else {
+            return Ok(Ok(bare));
         };
         if prefix.is_some_and(|prefix| !prefix.starts_with(own_type.prefix())) {
             bail!(
                 "tokens of the type `{name}` start with `{}`, not with `{}`",
                 own_type.prefix(),
-                own.prefix
+                bare.prefix
             );
         }
         if prefix.is_some_and(|prefix| prefix != own_type.prefix()) && own_type.format().is_some() {
             bail!(
                 "tokens of the type `{name}` have a format, which leaves no room for `{}`",
-                own.prefix
+                bare.prefix
             );
         }
         let shape = Shape {
@@ -229,7 +230,7 @@ fn keys<'f>(file: &'f KeyFile, ids: &[String]) -> Result<Vec<Key<'f>>> {
     let mut keys: Vec<Key<'f>> = Vec::new();
     for id in ids {
         let key = file.key(id)?;
-        if !keys.iter().any(|own| own.index() == key.index()) {
+        if !keys.iter().any(|known| known.index() == key.index()) {
             keys.push(key);
         }
     }

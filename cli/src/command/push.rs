@@ -193,7 +193,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 fn warn_of_what_is_open(admin: &Admin) {
     match doctor::of_envoy(admin) {
         Ok(report) => {
-            let errors = report.findings.iter().filter(|own| own.severity == Severity::Error);
+            let errors =
+                report.findings.iter().filter(|finding| finding.severity == Severity::Error);
             for finding in errors {
                 warn(format_args!("this Envoy is not protected: {}", doctor::line(None, finding)));
             }

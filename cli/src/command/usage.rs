@@ -105,11 +105,11 @@ pub(crate) struct LastUsed {
 /// # Errors
 /// As those of [`run`].
 pub(crate) fn last_used(admin: &str, name: Option<&str>) -> Result<LastUsed> {
-    let own = |(name, value): (String, u64)| {
+    let counted = |(name, value): (String, u64)| {
         let id = name.strip_prefix("key.")?.strip_suffix(".last_used")?;
         Some((id.to_owned(), i64::try_from(value).unwrap_or(i64::MAX)))
     };
-    let keys = of_policy(stats(admin)?, name)?.into_iter().filter_map(own).collect();
+    let keys = of_policy(stats(admin)?, name)?.into_iter().filter_map(counted).collect();
     let uptime = Admin::new(admin)?.stats("server.uptime", Duration::from_secs(30))?;
     let uptime = uptime.get("").and_then(serde_json::Value::as_i64);
     let uptime =

@@ -76,26 +76,26 @@ fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
             false => Err(NO_CHECKSUM),
         };
     }
-    let mut own: Vec<&KeyType> =
-        types.iter().filter(|own| text.starts_with(own.prefix())).collect();
-    if own.is_empty() {
+    let mut fitting: Vec<&KeyType> =
+        types.iter().filter(|key_type| text.starts_with(key_type.prefix())).collect();
+    if fitting.is_empty() {
         return Err("no key type has its prefix");
     }
     // The longest prefix says most.
-    own.sort_by_key(|own| std::cmp::Reverse(own.prefix().len()));
-    for own in &own {
-        let name = own.name();
-        match own.format() {
-            Some(_) if own.fits(input) => {
+    fitting.sort_by_key(|key_type| std::cmp::Reverse(key_type.prefix().len()));
+    for key_type in &fitting {
+        let name = key_type.name();
+        match key_type.format() {
+            Some(_) if key_type.fits(input) => {
                 return Ok(format!(
                     "it has prefix and format of the type `{name}`, which has no checksum"
                 ));
             }
             Some(_) => {}
             None => {
-                let rest = text.strip_prefix(own.prefix()).unwrap_or(text);
+                let rest = text.strip_prefix(key_type.prefix()).unwrap_or(text);
                 if token::has_checksum(rest) {
-                    return Ok(match own.prefix() {
+                    return Ok(match key_type.prefix() {
                         "" => "its checksum fits".to_owned(),
                         _ => {
                             format!("it has the prefix of the type `{name}`, and its checksum fits")
@@ -105,7 +105,7 @@ fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
             }
         }
     }
-    Err(if own.iter().all(|own| own.format().is_some()) {
+    Err(if fitting.iter().all(|key_type| key_type.format().is_some()) {
         "it has another format"
     } else {
         NO_CHECKSUM

@@ -216,9 +216,11 @@ fn scalar(
     }
 }
 
-fn collection_tag(own: &str, tag: Option<Cow<'_, Tag>>, span: Span) -> Result<(), Mistake> {
+fn collection_tag(kind: &str, tag: Option<Cow<'_, Tag>>, span: Span) -> Result<(), Mistake> {
     match tag {
-        Some(tag) if !(is_non_specific(&tag) || tag.is_yaml_core_schema() && tag.suffix == own) => {
+        Some(tag)
+            if !(is_non_specific(&tag) || tag.is_yaml_core_schema() && tag.suffix == kind) =>
+        {
             Err(unknown_tag(&tag, span))
         }
         _ => Ok(()),

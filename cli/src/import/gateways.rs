@@ -190,8 +190,8 @@ fn kong(document: &Document, reader: &mut Reader) {
         if !scopes.is_empty() {
             fields.push(("scopes", Document::Array(scopes.into_iter().map(text).collect())));
         }
-        if let Some(own) = word(consumer, "custom_id") {
-            let attribute = ("custom_id".to_owned(), text(own));
+        if let Some(id) = word(consumer, "custom_id") {
+            let attribute = ("custom_id".to_owned(), text(id));
             fields.push(("attributes", Document::Object(Fields(vec![attribute]))));
         }
         for (number, credential) in items(consumer, "keyauth_credentials").iter().enumerate() {
@@ -199,8 +199,8 @@ fn kong(document: &Document, reader: &mut Reader) {
             kong_key(pointer, credential, name, fields.clone(), reader);
             with_key.push(name);
         }
-        for own in names.into_iter().flatten() {
-            named.insert(own, (name, fields.clone()));
+        for reference in names.into_iter().flatten() {
+            named.insert(reference, (name, fields.clone()));
         }
     }
     for (number, credential) in items(document, "keyauth_credentials").iter().enumerate() {
@@ -313,7 +313,7 @@ fn secret_at(document: &Document, pointer: &str, reader: &mut Reader) {
     if word(document, "kind") != Some("Secret") {
         return;
     }
-    if word(document, "type").is_some_and(|own| own != "Opaque") {
+    if word(document, "type").is_some_and(|kind| kind != "Opaque") {
         reader.without += 1;
         return;
     }
@@ -377,8 +377,8 @@ fn apisix_consumer(consumer: &Document, path: Option<&str>, pointer: &str, reade
         count += 1;
         reader.key(pointer, Id::Like(name.to_owned()), token, fields.clone());
     };
-    let plugin = |own: &Document, path: &str| {
-        let key_auth = own.field("plugins")?.field("key-auth")?;
+    let plugin = |holder: &Document, path: &str| {
+        let key_auth = holder.field("plugins")?.field("key-auth")?;
         Some((format!("{path}/plugins/key-auth"), key_auth.field("key").cloned()))
     };
     if let Some((pointer, token)) = plugin(consumer, pointer) {

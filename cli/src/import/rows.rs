@@ -54,8 +54,8 @@ impl Field {
             _ => match name.strip_prefix("attributes.") {
                 Some(name) => Some(Field::Attribute(name.to_owned())),
                 None => {
-                    let own = FIELDS.into_iter().find(|(own, _)| *own == name);
-                    own.map(|(name, kind)| Field::Other(name, kind))
+                    let known = FIELDS.into_iter().find(|(known, _)| *known == name);
+                    known.map(|(name, kind)| Field::Other(name, kind))
                 }
             },
         }
@@ -76,7 +76,7 @@ impl Map {
             let Some(field) = Field::parse(name.trim()) else {
                 return Err(format!("`{}` is not a field of a key", name.trim()));
             };
-            if map.iter().any(|(own, _)| *own == field) {
+            if map.iter().any(|(mapped, _)| *mapped == field) {
                 return Err(format!("`{}` is mapped twice", name.trim()));
             }
             map.push((field, column.trim().to_owned()));
@@ -182,25 +182,25 @@ pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
 
 /// The field `path`, or where there is none of that name, what its dots lead to.
 fn at<'d>(object: &'d Document, path: &str) -> Option<&'d Document> {
-    let steps = || path.split('.').try_fold(object, |own, step| own.field(step));
+    let steps = || path.split('.').try_fold(object, |value, step| value.field(step));
     object.field(path).or_else(steps)
 }
 
 fn own_fields(object: &Document) -> Vec<(Field, Document)> {
     let Document::Object(Fields(fields)) = object else { return Vec::new() };
-    let mut own = Vec::new();
+    let mut values = Vec::new();
     for (name, value) in fields {
         match (name.as_str(), value) {
             ("attributes", Document::Object(Fields(attributes))) => {
                 let attributes = attributes.iter();
-                own.extend(
+                values.extend(
                     attributes.map(|(name, value)| (Field::Attribute(name.clone()), value.clone())),
                 );
             }
-            (name, value) => own.extend(Field::parse(name).map(|field| (field, value.clone()))),
+            (name, value) => values.extend(Field::parse(name).map(|field| (field, value.clone()))),
         }
     }
-    own
+    values
 }
 
 fn is_nothing(value: &Document) -> bool {

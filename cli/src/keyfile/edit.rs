@@ -67,15 +67,15 @@ pub(super) fn change_list<'a>(
 
 fn set(key: &mut Document, name: &str, value: &Document) {
     let Document::Object(Fields(fields)) = key else { return };
-    match fields.iter_mut().find(|(own, _)| own == name) {
-        Some((_, own)) => *own = value.clone(),
+    match fields.iter_mut().find(|(field, _)| field == name) {
+        Some((_, field)) => *field = value.clone(),
         None => fields.push((name.to_owned(), value.clone())),
     }
 }
 
 fn unset(key: &mut Document, name: &str) {
     if let Document::Object(Fields(fields)) = key {
-        fields.retain(|(own, _)| own != name);
+        fields.retain(|(field, _)| field != name);
     }
 }
 
@@ -206,9 +206,9 @@ impl Editor<'_> {
         let mut removed = Vec::new();
         for (item, text) in list.items().iter().zip(texts) {
             // The layout of JSON is found without its escapes.
-            let own = self.text.get(item.range.clone()).filter(|_| self.is_json);
-            let own = own.and_then(|own| serde_json::from_str::<String>(own).ok());
-            let text = own.as_ref().unwrap_or(text);
+            let plain = self.text.get(item.range.clone()).filter(|_| self.is_json);
+            let plain = plain.and_then(|plain| serde_json::from_str::<String>(plain).ok());
+            let text = plain.as_ref().unwrap_or(text);
             removed.push(rest.next_if(|new| new.as_str() == Some(text)).is_none());
         }
         let Some(last) = removed.iter().rposition(|removed| !removed) else { return Ok(false) };
@@ -334,9 +334,9 @@ impl Editor<'_> {
                 } else {
                     " ".to_owned()
                 };
-                let own = self.text.get(last.range.clone()).unwrap_or("");
+                let last_text = self.text.get(last.range.clone()).unwrap_or("");
                 let name_line = line_up_to(self.text, last.last_name);
-                let inner = (own.contains('\n') && is_blank(name_line)).then_some(name_line);
+                let inner = (last_text.contains('\n') && is_blank(name_line)).then_some(name_line);
                 let mut text = String::new();
                 for fields in &added {
                     let item = self.flow_item(fields, inner, &outer)?;
@@ -850,7 +850,7 @@ keys:
 
     #[test]
     fn texts_are_quoted_where_yaml_would_read_something_else() {
-        for (own, expected) in [
+        for (given, expected) in [
             ("ci-2026", "ci-2026"),
             ("No", "\"No\""),
             ("1e3", "\"1e3\""),
@@ -859,7 +859,7 @@ keys:
             ("\u{85}\u{2028}\u{feff}\n", r#""\u0085\u2028\ufeff\n""#),
             ("Łódź", "\"Łódź\""),
         ] {
-            let change = Change::Add(Fields(vec![("name".to_owned(), text(own))]));
+            let change = Change::Add(Fields(vec![("name".to_owned(), text(given))]));
             let result = changed("k.yaml", "keys: []", &[change]);
             assert_eq!(result, format!("keys:\n  - name: {expected}"));
         }

@@ -274,9 +274,9 @@ impl<'t> Walker<'t> {
                 let close = loop {
                     match self.next()? {
                         (Event::SequenceEnd, close) => break close,
-                        (event, own) => {
-                            let start = own.start;
-                            let end = self.skip(&(event.clone(), own))?;
+                        (event, span) => {
+                            let start = span.start;
+                            let end = self.skip(&(event.clone(), span))?;
                             last = last.max(end);
                             items.push(Item::of(start..end, false));
                             if let Event::Scalar(text, ..) = event {

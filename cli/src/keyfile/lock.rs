@@ -109,7 +109,8 @@ fn wait_for(lock: &File, file: &Path) -> io::Result<()> {
 
 fn is_at(file: &File, path: &Path) -> bool {
     let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    fs::symlink_metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| same(own, there)))
+    fs::symlink_metadata(path)
+        .is_ok_and(|there| file.metadata().is_ok_and(|here| same(here, there)))
 }
 
 #[cfg(test)]

@@ -45,16 +45,16 @@ impl<'v> Filter<'v> {
     /// What holds for it on a route, of whose `typed_per_filter_config` the most specific comes first: `None` where it is
     /// off, else the route's own configuration, if it has one.
     pub(super) fn on_route(&self, layers: &[&'v Value]) -> Option<Option<(&'v str, &'v Value)>> {
-        let Some(own) = layers.iter().find_map(|layer| layer.get(self.name)) else {
+        let Some(config) = layers.iter().find_map(|layer| layer.get(self.name)) else {
             return (!self.is_disabled).then_some(None);
         };
-        match typed(own) {
+        match typed(config) {
             ("envoy.config.route.v3.FilterConfig", wrapper) if is_set(wrapper, "disabled") => None,
             ("envoy.config.route.v3.FilterConfig", wrapper) => {
                 let inner = field(wrapper, "config").filter(|config| config.get("@type").is_some());
                 Some(inner.map(typed))
             }
-            own => Some(Some(own)),
+            config => Some(Some(config)),
         }
     }
 
@@ -69,10 +69,10 @@ impl<'v> Filter<'v> {
         let (configuration, names) = match kind {
             WASM => {
                 let location = location(code).unwrap_or_default();
-                let own = text(plugin, "name");
+                let called = text(plugin, "name");
                 // In a mesh the filter's name has others in it, such as that of a namespace.
-                let own = if own.is_empty() { name } else { own };
-                let names = [own, text(plugin, "vm_config.vm_id"), location];
+                let called = if called.is_empty() { name } else { called };
+                let names = [called, text(plugin, "vm_config.vm_id"), location];
                 (field(plugin, "configuration"), is_named(&names))
             }
             MODULE => {
@@ -166,9 +166,10 @@ impl Latchkey<'_> {
             }
             Err(findings) => {
                 let mut errors =
-                    findings.iter().filter(|own| own.severity == latchkey::Severity::Error);
-                let first =
-                    errors.next().map(|own| format!("{} (at {})", own.message, own.pointer));
+                    findings.iter().filter(|finding| finding.severity == latchkey::Severity::Error);
+                let first = errors
+                    .next()
+                    .map(|finding| format!("{} (at {})", finding.message, finding.pointer));
                 let first = first.unwrap_or_default();
                 policy.mistake =
                     Some(format!("its configuration is not a policy that it takes: {first}"));
@@ -243,10 +244,10 @@ fn sha256(code: &Value, vm_id: &str) -> Option<String> {
     let is_hex =
         |text: &&str| text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let fetched = Some(text(code, "remote.sha256")).filter(is_hex);
-    let own = vm_id.strip_prefix("latchkey-").filter(is_hex);
+    let told = vm_id.strip_prefix("latchkey-").filter(is_hex);
     let file = text(code, "local.filename").rsplit('/').next().unwrap_or_default();
     let named = file.strip_suffix(".wasm").filter(is_hex).filter(|name| name.len() == 64);
-    fetched.or(own).or(named).map(str::to_owned)
+    fetched.or(told).or(named).map(str::to_owned)
 }
 
 /// A filter's configuration as the text that the filter gets.

@@ -92,9 +92,9 @@ fn allows_only_allowed(matcher: &Value) -> bool {
         Some(matcher) => allows_only_allowed(matcher),
         None => at(on_match, "action.typed_config").is_some_and(is_denial),
     };
-    items(matcher, "matcher_list.matchers").iter().all(|own| {
-        field(own, "on_match").is_some_and(refuses)
-            || field(own, "predicate").is_some_and(predicate_demands)
+    items(matcher, "matcher_list.matchers").iter().all(|matcher| {
+        field(matcher, "on_match").is_some_and(refuses)
+            || field(matcher, "predicate").is_some_and(predicate_demands)
     }) && field(matcher, "on_no_match").is_none_or(refuses)
 }
 
@@ -167,15 +167,15 @@ mod tests {
 
     #[test]
     fn a_guard_is_known_by_what_it_lets_through() {
-        let own = principal(&json!({"prefix": "allow "}));
+        let allowed = principal(&json!({"prefix": "allow "}));
         let any = json!({"any": true});
         let other = json!({"filter_state": {"key": "other", "string_match": {"prefix": "allow "}}});
         for principals in [
-            json!([own]),
+            json!([allowed]),
             json!([principal(&json!({"prefix": "allow key:"}))]),
-            json!([principal(&json!({"exact": "allow public"})), own]),
-            json!([{"and_ids": {"ids": [any, own]}}]),
-            json!([{"or_ids": {"ids": [own, own]}}]),
+            json!([principal(&json!({"exact": "allow public"})), allowed]),
+            json!([{"and_ids": {"ids": [any, allowed]}}]),
+            json!([{"or_ids": {"ids": [allowed, allowed]}}]),
         ] {
             assert_eq!(rules(&json!({"policies": {"a": policy(&principals)}})), Guard::Holds);
             let two = json!({"action": "ALLOW", "policies": {"a": policy(&principals), "b": policy(&json!([any]))}});
@@ -191,15 +191,15 @@ mod tests {
             }
         }
         for principals in [
-            json!([own, any]),
+            json!([allowed, any]),
             json!([principal(&json!({"prefix": "allow"}))]),
             json!([principal(&json!({"prefix": ""}))]),
             json!([principal(&json!({"prefix": "deny "}))]),
             json!([principal(&json!({"contains": "allow "}))]),
             json!([principal(&json!({"safe_regex": {"regex": "^allow .*"}}))]),
             json!([principal(&json!({"prefix": "allow ", "ignore_case": true}))]),
-            json!([{"not_id": own}]),
-            json!([{"or_ids": {"ids": [own, any]}}]),
+            json!([{"not_id": allowed}]),
+            json!([{"or_ids": {"ids": [allowed, any]}}]),
         ] {
             assert!(
                 matches!(rules(&json!({"policies": {"a": policy(&principals)}})), Guard::Weak(_)),

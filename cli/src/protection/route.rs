@@ -45,9 +45,9 @@ fn add<'v>(route: &'v Value, label: String, layers: Vec<&'v Value>, found: &mut 
         return;
     }
     for cluster in clusters {
-        let own = filter_configs(cluster).into_iter().chain(layers.iter().copied()).collect();
+        let all = filter_configs(cluster).into_iter().chain(layers.iter().copied()).collect();
         let name = field(cluster, "name").and_then(Value::as_str);
-        found.push(Route { label: label.clone(), layers: own, cluster: name, goes_on });
+        found.push(Route { label: label.clone(), layers: all, cluster: name, goes_on });
     }
 }
 

@@ -35,9 +35,12 @@ impl<'e> Redaction<'e> {
                     tokens.push(part.to_owned());
                     // Behind a scheme, or a cookie's name.
                     let inner = [' ', '='].map(|mark| part.split_once(mark));
-                    tokens
-                        .extend(inner.into_iter().flatten().map(|(_, own)| own.trim().to_owned()));
-                    tokens.extend(part.split_once(' ').into_iter().flat_map(|(_, own)| basic(own)));
+                    tokens.extend(
+                        inner.into_iter().flatten().map(|(_, inner)| inner.trim().to_owned()),
+                    );
+                    tokens.extend(
+                        part.split_once(' ').into_iter().flat_map(|(_, inner)| basic(inner)),
+                    );
                     // Behind the prefix of a WebSocket's protocol.
                     let behind = |source: &Source| match source {
                         Source::WebSocketProtocol(prefix) => part.strip_prefix(&**prefix),
@@ -102,8 +105,8 @@ impl<'e> Redaction<'e> {
 fn pieces(target: &str) -> impl Iterator<Item = (&str, &str)> {
     const SEPARATORS: [char; 4] = ['?', '&', ';', '#'];
     target.split_inclusive(SEPARATORS).map(|piece| {
-        let own = piece.strip_suffix(SEPARATORS).unwrap_or(piece);
-        (own, piece.get(own.len()..).unwrap_or_default())
+        let bare = piece.strip_suffix(SEPARATORS).unwrap_or(piece);
+        (bare, piece.get(bare.len()..).unwrap_or_default())
     })
 }
 

@@ -312,7 +312,7 @@ fn without_prompt(words: &[String]) -> &[String] {
 
 /// Adds a header, unless there is one of that name.
 fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
-    if headers.iter().all(|(own, _)| own != name) {
+    if headers.iter().all(|(known, _)| known != name) {
         headers.push((name.to_owned(), value.to_owned()));
     }
 }

@@ -165,8 +165,8 @@ impl Story<'_> {
             "" => "the request asks for too many other methods".to_owned(),
             method if method == self.request.method => format!("`{method}` {why}"),
             method => {
-                let own = &self.request.method;
-                format!("`{method}`, for which a header asks in place of `{own}`, {why}")
+                let sent = &self.request.method;
+                format!("`{method}`, for which a header asks in place of `{sent}`, {why}")
             }
         }
     }

@@ -106,9 +106,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                 key.id()
             );
         }
-        let own = edits.changes(key, expires)?;
-        changed.push((key.id(), own.is_empty()));
-        changes.extend(own);
+        let of_key = edits.changes(key, expires)?;
+        changed.push((key.id(), of_key.is_empty()));
+        changes.extend(of_key);
     }
     if let Some(exit) = files.commit(&file, &changes)? {
         return Ok(exit);
@@ -156,7 +156,9 @@ impl Edits {
         }
         for field in &self.unset {
             let name = field.name();
-            if changes.iter().any(|change| matches!(change, Change::Set(_, own, _) if *own == name))
+            if changes
+                .iter()
+                .any(|change| matches!(change, Change::Set(_, field, _) if *field == name))
             {
                 bail!("`--unset` takes away what another option sets: the {}", field.name());
             }
@@ -176,11 +178,11 @@ impl Edits {
             if attributes.value(name).is_none() {
                 bail!("the key `{}` has no attribute `{name}`", key.id());
             }
-            attributes.0.retain(|(own, _)| own != name);
+            attributes.0.retain(|(known, _)| known != name);
         }
         for (name, value) in &self.attributes {
-            match attributes.0.iter_mut().find(|(own, _)| own == name) {
-                Some((_, own)) => *own = text(value),
+            match attributes.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => *known = text(value),
                 None => attributes.0.push((name.clone(), text(value))),
             }
         }
@@ -202,7 +204,7 @@ fn list(
     if added.is_empty() && removed.is_empty() {
         return Ok(None);
     }
-    let Some(mut own) = key.texts(name) else {
+    let Some(mut kept) = key.texts(name) else {
         let whose = match name {
             "scopes" => {
                 "has the scopes of its type, if any: say all that it is to have with `--scope`"
@@ -212,15 +214,15 @@ fn list(
         bail!("the key `{}` {whose}", key.id());
     };
     for item in removed {
-        if !own.contains(&item.as_str()) {
+        if !kept.contains(&item.as_str()) {
             bail!("the key `{}` has no `{item}` in its {name}", key.id());
         }
-        own.retain(|own| own != item);
+        kept.retain(|known| known != item);
     }
     for item in added {
-        if !own.contains(&item.as_str()) {
-            own.push(item);
+        if !kept.contains(&item.as_str()) {
+            kept.push(item);
         }
     }
-    Ok(Some(texts(&own)))
+    Ok(Some(texts(&kept)))
 }

@@ -198,10 +198,10 @@ impl Keys<'_> {
 
     /// What tokens of the entry's type start with, as far as that is known.
     fn prefix(&self, entry: &Entry) -> &str {
-        let own = entry.fields.iter().find(|(name, _)| *name == "type");
-        let name = own.and_then(|(_, name)| name.as_str()).or(self.of_type);
-        let own = self.types.iter().find(|own| Some(own.name()) == name);
-        own.map(KeyType::prefix).unwrap_or_default()
+        let given = entry.fields.iter().find(|(name, _)| *name == "type");
+        let name = given.and_then(|(_, name)| name.as_str()).or(self.of_type);
+        let key_type = self.types.iter().find(|key_type| Some(key_type.name()) == name);
+        key_type.map(KeyType::prefix).unwrap_or_default()
     }
 
     /// The key in the order in which `key new` writes its fields.
@@ -223,8 +223,8 @@ impl Keys<'_> {
         let mut fields =
             vec![("id".to_owned(), text(id)), ("hash".to_owned(), text(kept.hash.as_str()))];
         for name in ORDER {
-            let own = entry.fields.iter().find(|(own, _)| *own == name);
-            let value = own.map(|(_, value)| value.clone()).or_else(|| match name {
+            let given = entry.fields.iter().find(|(field, _)| *field == name);
+            let value = given.map(|(_, value)| value.clone()).or_else(|| match name {
                 "hint" => kept.hint.as_deref().map(text),
                 "type" => self.of_type.map(text),
                 _ => None,
@@ -236,7 +236,7 @@ impl Keys<'_> {
 
     fn warn_of_short(&self, entries: &[Entry]) {
         let is_short =
-            |entry: &&Entry| matches!(&entry.secret, Secret::Token(own) if own.len() < SHORT);
+            |entry: &&Entry| matches!(&entry.secret, Secret::Token(token) if token.len() < SHORT);
         let short = entries.iter().filter(is_short).count();
         if short > 0 && self.pepper.is_none() {
             warn(format_args!(
@@ -339,7 +339,7 @@ fn broken(
     before: usize,
     errors: Vec<Finding>,
 ) -> Result<Exit> {
-    let mut own = Vec::new();
+    let mut unfit = Vec::new();
     let mut others = Vec::new();
     for error in errors {
         let (index, field) = match error.pointer.strip_prefix("/keys/") {
@@ -349,17 +349,17 @@ fn broken(
         let index = index.parse::<usize>().ok().and_then(|index| index.checked_sub(before));
         match index.and_then(|index| entries.get(index)) {
             Some(entry) if field.is_empty() => {
-                own.push(Mistake { line: entry.line, message: error.message });
+                unfit.push(Mistake { line: entry.line, message: error.message });
             }
             Some(entry) => {
                 let message = format!("{} (its {field})", error.message);
-                own.push(Mistake { line: entry.line, message });
+                unfit.push(Mistake { line: entry.line, message });
             }
             None => others.push(error),
         }
     }
     if others.is_empty() {
-        return mistakes(source, own);
+        return mistakes(source, unfit);
     }
     finding::locate(&mut others);
     refused(&others)

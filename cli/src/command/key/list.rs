@@ -113,8 +113,8 @@ impl Arguments {
         let mut keys = Vec::new();
         for key in file.keys() {
             let is_wanted =
-                self.account.as_ref().is_none_or(|own| key.text("account") == Some(own))
-                    && self.key_type.as_ref().is_none_or(|own| key.text("type") == Some(own))
+                self.account.as_ref().is_none_or(|wanted| key.text("account") == Some(wanted))
+                    && self.key_type.as_ref().is_none_or(|wanted| key.text("type") == Some(wanted))
                     && (self.states.is_empty() || self.states.contains(&key.state(now)))
                     && used.as_ref().is_none_or(|used| used.is_unused(key))
                     && self.grants(key, types.as_ref())?;
@@ -134,12 +134,12 @@ impl Arguments {
         if self.scopes.is_empty() {
             return Ok(true);
         }
-        let covers = |own: &[Scope]| {
-            self.scopes.iter().all(|wanted| own.iter().any(|own| own.covers(wanted)))
+        let covers = |granted: &[Scope]| {
+            self.scopes.iter().all(|wanted| granted.iter().any(|scope| scope.covers(wanted)))
         };
-        if let Some(own) = key.texts("scopes") {
+        if let Some(granted) = key.texts("scopes") {
             return Ok(covers(
-                &own.iter().filter_map(|own| Scope::parse(own).ok()).collect::<Vec<_>>(),
+                &granted.iter().filter_map(|scope| Scope::parse(scope).ok()).collect::<Vec<_>>(),
             ));
         }
         let Some(name) = key.text("type") else { return Ok(false) };
@@ -149,8 +149,8 @@ impl Arguments {
                 key.id()
             );
         };
-        let own = policy.key_types().iter().find(|own| own.name() == name);
-        Ok(own.is_some_and(|own| covers(own.scopes().unwrap_or_default())))
+        let key_type = policy.key_types().iter().find(|key_type| key_type.name() == name);
+        Ok(key_type.is_some_and(|key_type| covers(key_type.scopes().unwrap_or_default())))
     }
 
     /// Which keys were used since `cut`, as the Envoys have counted.
@@ -170,8 +170,8 @@ impl Arguments {
                 ));
             }
             for (id, time) in counted.keys {
-                let own = last.entry(id).or_insert(time);
-                *own = time.max(*own);
+                let latest = last.entry(id).or_insert(time);
+                *latest = time.max(*latest);
             }
         }
         Ok(Used { cut, last })
@@ -251,15 +251,15 @@ impl<'a> Row<'a> {
     }
 
     fn cells(self) -> [String; COLUMNS.len()] {
-        let own = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        let cell = |text: Option<&str>| text.unwrap_or("-").to_owned();
         [
-            own(Some(self.id)),
-            own(self.name),
-            own(self.key_type),
-            own(self.account),
-            own(self.hint),
-            own(self.created.as_deref()),
-            own(self.expires.as_deref()),
+            cell(Some(self.id)),
+            cell(self.name),
+            cell(self.key_type),
+            cell(self.account),
+            cell(self.hint),
+            cell(self.created.as_deref()),
+            cell(self.expires.as_deref()),
             self.state,
         ]
     }

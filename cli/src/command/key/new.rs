@@ -115,7 +115,7 @@ impl Arguments {
         }
         let mut attributes: Vec<(String, Document)> = Vec::new();
         for (name, value) in &self.attributes {
-            if attributes.iter().any(|(own, _)| own == name) {
+            if attributes.iter().any(|(known, _)| known == name) {
                 bail!("the attribute `{name}` is given twice");
             }
             attributes.push((name.clone(), text(value)));

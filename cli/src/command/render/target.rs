@@ -50,11 +50,11 @@ impl Attachment {
         let target = target.ok_or_else(|| missing("envoy-gateway", ATTACHMENTS))?;
         let parsed = match target.split_once('/') {
             Some(("gateway", rest)) => {
-                let (own, listener) = match rest.split_once('/') {
-                    Some((own, listener)) => (own, Some(listener)),
+                let (gateway, listener) = match rest.split_once('/') {
+                    Some((gateway, listener)) => (gateway, Some(listener)),
                     None => (rest, None),
                 };
-                name(own)
+                name(gateway)
                     .filter(|_| listener.is_none_or(is_name))
                     .map(|name| Attachment::Gateway { name, listener: listener.map(str::to_owned) })
             }
