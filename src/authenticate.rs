@@ -1,7 +1,7 @@
 //! Who a request comes from: the steps from the session to the origin.
 
 use crate::credential::{Ambiguity, Presented, Sources};
-use crate::decision::Found;
+use crate::decision::{Access, Found};
 use crate::identity::Identity;
 use crate::keyring::{Key, KeyRing};
 use crate::origin::Origin;
@@ -27,10 +27,11 @@ pub(crate) enum Holder<'e> {
 }
 
 impl Holder<'_> {
-    pub(crate) fn identity(&self) -> Identity<'_> {
+    /// Who asks, and as what.
+    pub(crate) fn who(&self) -> (Identity<'_>, Access) {
         match self {
-            Holder::Key(key) => Identity::Key(*key),
-            Holder::Session(session) => Identity::Session(session),
+            Holder::Key(key) => (Identity::Key(*key), Access::Key),
+            Holder::Session(session) => (Identity::Session(session), Access::Session),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use crate::condition::Condition;
-use crate::decision::{Access, Found, Hold, Verdict};
+use crate::decision::{Access, Found, Hold, ReadAs, Verdict};
 use crate::graphql::{Asked, Position, is_introspection};
 use crate::identity::Identity;
 use crate::limits;
@@ -16,6 +16,7 @@ use crate::request::Body;
 use crate::rule::{GraphQlRule, Introspection, Requirement, Rule, RuleAccess};
 use crate::scope::{self, Scope};
 use crate::template::{Part, Template, Values, Variable};
+use crate::upstream::Deviation;
 
 /// What is asked of every request, whatever rule decides.
 #[derive(Debug)]
@@ -49,7 +50,8 @@ impl Authorizer {
         let graphql = OnceCell::new();
         let asking = Asking { reading, graphql: &graphql, identity };
         let mut verdict = Verdict::Allow(access);
-        for matched in matches {
+        for (place, matched) in matches.iter().enumerate() {
+            found.refused = u16::try_from(place).ok();
             let judged = match self.authorize_match(matched, asking, found) {
                 // What the policy asks of everybody is no rule's own.
                 Err(reason) if found.own_wording && matched.is_observed() => {
@@ -66,6 +68,8 @@ impl Authorizer {
             }
             verdict = Verdict::Hold(Hold { access, headers, max_bytes });
         }
+        found.refused = None;
+        found.rule = matches.first().and_then(|matched| matched.rule);
         Ok(verdict)
     }
 
@@ -256,17 +260,29 @@ pub(crate) struct Match<'e, 'r> {
     pub(crate) method: &'r str,
     /// The path in one of its readings.
     pub(crate) segments: Option<&'r [Cow<'r, str>]>,
+    /// The same as rules compare it.
+    pub(crate) compared: Option<&'r [Cow<'r, str>]>,
     pub(crate) rule: Option<&'e Rule>,
+    /// How an upstream comes to it, if it is not what the request says first.
+    pub(crate) by: Option<Deviation>,
 }
 
 impl<'e> Match<'e, '_> {
+    /// What explanations tell of it.
+    pub(crate) fn told(&self, by: Option<Deviation>) -> ReadAs<'e> {
+        let path = self
+            .compared
+            .map(|segments| segments.iter().flat_map(|segment| ["/", &**segment]).collect());
+        ReadAs { by: self.by.or(by), method: self.method.to_owned(), path, rule: self.rule }
+    }
+
     pub(crate) fn is_public(&self) -> bool {
         self.rule.is_some_and(|rule| matches!(rule.access, RuleAccess::Public))
     }
 
     /// Whether each segment that holds a slash is one of which a parameter of the rule's takes that.
     pub(crate) fn takes_slashes(&self) -> bool {
-        let segments = self.segments.unwrap_or_default();
+        let segments = self.compared.unwrap_or_default();
         let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
         self.rule.is_some_and(|rule| rule.paths.iter().any(takes))
     }
@@ -281,12 +297,34 @@ impl<'e> Match<'e, '_> {
         matches!(access, Some(RuleAccess::Optional(_) | RuleAccess::Public))
     }
 
+    /// Whether both are the same reading and the same rule.
+    pub(crate) fn is_same(&self, other: &Match<'_, '_>) -> bool {
+        let index = |rule: Option<&Rule>| rule.map(|rule| rule.index);
+        self.method == other.method
+            && self.compared == other.compared
+            && index(self.rule) == index(other.rule)
+    }
+
+    /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is
+    /// read otherwise counts where some rule names it.
+    pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
+        let by_path =
+            matches!(self.by, Some(Deviation::Letters | Deviation::Part | Deviation::Suffix));
+        let Some(rule) = self.rule else { return by_path };
+        let is_same = |other: &Match<'_, '_>| {
+            other.method == self.method && other.rule.is_some_and(|own| own.index == rule.index)
+        };
+        by_path && others.iter().any(is_same) && !rule.reads_parameters()
+    }
+
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.
     fn parameter<'v>(&'v self, name: &str) -> Values<'v> {
-        let (Some(rule), Some(segments)) = (self.rule, self.segments) else {
+        let (Some(rule), Some(segments), Some(compared)) =
+            (self.rule, self.segments, self.compared)
+        else {
             return Values::Absent;
         };
-        let paths = rule.paths.iter().filter(|path| path.matches(segments));
+        let paths = rule.paths.iter().filter(|path| path.matches(compared));
         let mut values: Vec<_> = paths.filter_map(|path| path.parameter(name, segments)).collect();
         values.retain(|value| !value.is_empty());
         if values.is_empty() { Values::Absent } else { Values::Several(values) }

@@ -30,9 +30,10 @@ use crate::session::Sessions;
 use crate::source::Source;
 use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
+use crate::upstream::Readings;
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
     "name",
     "mode",
     "realm",
@@ -48,6 +49,7 @@ const FIELDS: [&str; 20] = [
     "method_override",
     "path_normalization",
     "encoded_slashes",
+    "upstream",
     "keep_target_headers",
     "upstream_headers",
     "response_headers",
@@ -151,7 +153,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
     let conditions_read =
         choices.flat_map(Template::query_names).map(|name| query_names.add(name)).collect();
-    let rules = Rules::new(known.rules(&policy, &mut query_names));
+    let upstream = upstream(&policy).unwrap_or(Readings::CAUTIOUS);
+    let rules = Rules::new(known.rules(&policy, &mut query_names), upstream.letters);
     let sessions = sessions(&policy);
     let preflight = policy.word("cors_preflight");
     let method_override = policy.word("method_override");
@@ -176,7 +179,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let of_cookies = (!sources.cookies.is_empty()).then_some("cookie");
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
     let read = choices.chain(rules.all.iter().flat_map(Rule::templates));
-    let own_headers = upstream_headers
+    let of_policy = upstream_headers
         .iter()
         .map(|(name, _)| &**name)
         .chain(target_headers.iter().map(|header| header.0))
@@ -184,9 +187,12 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         .chain(of_sources)
         .chain(of_cookies)
         .chain(read.flat_map(Template::header_names))
-        .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|own| &*own.name))
-        .map(Into::into)
-        .collect();
+        .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|own| &*own.name));
+    let mut own_headers: Vec<Box<str>> = Vec::new();
+    of_policy.for_each(|name| add(&mut own_headers, name));
+    let listed = rules.all.iter().flat_map(|rule| &rule.methods);
+    let mut asked_methods: Vec<Box<str>> = Vec::new();
+    known.methods.keys().chain(listed).for_each(|method| add(&mut asked_methods, method));
 
     Some(Engine {
         name,
@@ -213,6 +219,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         method_override: method_override.unwrap_or(RawMethodOverride::Authorize),
         normalization: normalization.unwrap_or_default(),
         encoded_slashes: encoded_slashes.unwrap_or_default(),
+        upstream,
+        asked_methods,
         target_headers,
         own_headers,
         upstream_headers,
@@ -220,6 +228,13 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         wordings,
         warnings: Vec::new(),
     })
+}
+
+/// Adds a name, if it is new.
+fn add(names: &mut Vec<Box<str>>, name: &str) {
+    if !names.iter().any(|own| **own == *name) {
+        names.push(name.into());
+    }
 }
 
 /// The headers that a client's request loses, lest an upstream take another target by one.
@@ -234,6 +249,38 @@ fn target_headers(policy: &Object<'_, '_>) -> Vec<TargetHeader> {
         kept.push(header);
     }
     TargetHeader::all().filter(|header| !kept.contains(header)).collect()
+}
+
+/// What an upstream may read otherwise: all that any does, nothing, or what frameworks do that are named.
+fn upstream(policy: &Object<'_, '_>) -> Option<Readings> {
+    const WORDS: [(&str, Readings); 2] =
+        [("cautious", Readings::CAUTIOUS), ("exact", Readings::EXACT)];
+    let node = policy.node("upstream")?;
+    if !node.raw.get().starts_with('[') {
+        let text: String = node.read()?;
+        let word = WORDS.iter().find(|(word, _)| *word == text).map(|(_, readings)| *readings);
+        if word.is_none() {
+            let message = format!("{} is not one of `cautious`, `exact`", quoted(&text));
+            node.place
+                .error(Code::InvalidValue, message)
+                .help("frameworks are named in a list, such as `[rails]`");
+        }
+        return word;
+    }
+    let texts = node.texts()?;
+    if texts.is_empty() {
+        node.place.error(Code::Empty, "no framework is named").help("write `exact` for none");
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    let mut readings = Readings::EXACT;
+    for (place, text) in &texts {
+        if seen.contains(&text.as_str()) {
+            place.error(Code::Duplicate, format!("{} is listed twice", quoted(text)));
+        }
+        seen.push(text);
+        readings = readings.and(word(text, *place).unwrap_or_default());
+    }
+    Some(readings)
 }
 
 fn metrics(policy: &Object<'_, '_>) -> Option<bool> {

@@ -158,12 +158,16 @@ impl<'a> Fields<'a, '_> {
 pub(crate) fn word<W: Word>(text: &str, place: Place<'_>) -> Option<W> {
     let word = W::WORDS.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
     if word.is_none() {
-        let known: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
-        let shown = if is_quotable(text) { text } else { "…" };
-        let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
-        place.error(Code::InvalidValue, message).did_you_mean(text, &known);
+        unknown_word(text, &W::WORDS.iter().map(|(word, _)| *word).collect::<Vec<&str>>(), place);
     }
     word
+}
+
+#[inline(never)]
+fn unknown_word(text: &str, known: &[&str], place: Place<'_>) {
+    let shown = if is_quotable(text) { text } else { "…" };
+    let message = format!("`{shown}` is not one of `{}`", known.join("`, `"));
+    place.error(Code::InvalidValue, message).did_you_mean(text, known);
 }
 
 /// A key in the form in which a million of them are read at once; [`explain_key`] says what is wrong

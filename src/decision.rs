@@ -11,6 +11,7 @@ use crate::rule::Rule;
 use crate::scope::Scope;
 use crate::session::Session;
 use crate::step::Step;
+use crate::upstream::Deviation;
 
 /// The decision about one request. Its `Display` is the filter state that others in the proxy read: `allow key:ID`,
 /// `allow session:ID`, `allow public`, `allow preflight`, `deny REASON` or `deny REASON key:ID`. Of a policy that only
@@ -44,11 +45,26 @@ pub(crate) struct Found<'e> {
     pub(crate) observed: Option<Reason>,
     pub(crate) unmet_condition: Option<&'e Condition>,
     /// The method that the request is refused for.
-    pub(crate) refused_method: Option<String>,
+    pub(crate) refused_method: Option<Box<str>>,
     /// Whether the refusal is the rule's own, and so speaks with the rule's `deny` wording.
     pub(crate) own_wording: bool,
     /// The path to forward in place of the request's.
     pub(crate) path: Option<String>,
+    /// The place among all readings of the one that is not allowed.
+    pub(crate) refused: Option<u16>,
+}
+
+/// A request as an upstream could read it, and the rule that decides about that.
+#[derive(Clone, Debug)]
+pub struct ReadAs<'e> {
+    /// How it comes to that; `None` where it reads what the request says first.
+    pub by: Option<Deviation>,
+    /// Its method.
+    pub method: String,
+    /// Its path, decoded; `None` where no rule looks at paths.
+    pub path: Option<String>,
+    /// The rule; `None` for the default rule.
+    pub rule: Option<&'e Rule>,
 }
 
 /// Why a request goes no further, and the step at which that came out.
@@ -140,6 +156,12 @@ impl<'e> Decision<'e> {
         &self.found.required
     }
 
+    /// The place of the one among [`Engine::readings`](crate::Engine::readings) that is not allowed, where the
+    /// request is refused for it.
+    pub fn refused_reading(&self) -> Option<usize> {
+        self.found.refused.map(usize::from)
+    }
+
     /// How the credential was ambiguous, where the request is refused for that. `None` beside a verified
     /// session means that a key of the policy's is presented, too.
     pub fn ambiguity(&self) -> Option<Ambiguity> {
@@ -170,7 +192,7 @@ impl<'e> Decision<'e> {
 
 impl Found<'_> {
     pub(crate) fn refuse_method(&mut self, method: &str) -> Reason {
-        self.refused_method = Some(method.to_owned());
+        self.refused_method = Some(method.into());
         Reason::MethodNotAllowed
     }
 

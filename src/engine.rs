@@ -1,20 +1,21 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::iter;
 
 use crate::authenticate::{Authenticator, Holder};
 use crate::authorize::{Authorizer, Match};
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::connection;
-use crate::decision::{Access, Decision, Found, Hold, Refusal, Verdict};
+use crate::decision::{Access, Decision, Found, Hold, ReadAs, Refusal, Verdict};
 use crate::effect::{Changes, Effect};
 use crate::finding::Finding;
+use crate::form::{AmbiguousBody, Kinds};
 use crate::key_type::KeyType;
+use crate::limits;
 use crate::memory::Memory;
 use crate::method;
-use crate::path::{EncodedSlashes, Normalization, Path};
+use crate::path::{EncodedSlashes, MalformedPath, Normalization, Path};
 use crate::query::QueryNames;
 use crate::reading::Reading;
 use crate::reason::{Class, Reason};
@@ -26,6 +27,7 @@ use crate::spelling::{is_like_one, is_same_header};
 use crate::step::Step;
 use crate::target::TargetHeader;
 use crate::template::{Template, Variable};
+use crate::upstream::{Bodies, Deviation, Readings};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
 #[derive(Debug)]
@@ -47,10 +49,14 @@ pub struct Engine {
     pub(crate) method_override: RawMethodOverride,
     pub(crate) normalization: Normalization,
     pub(crate) encoded_slashes: EncodedSlashes,
+    /// What an upstream reads otherwise.
+    pub(crate) upstream: Readings,
+    /// The methods that a body may ask for: those of the table, and those that rules list.
+    pub(crate) asked_methods: Vec<Box<str>>,
     /// The headers that never reach an upstream from a client.
     pub(crate) target_headers: Vec<TargetHeader>,
     /// The headers that are set, removed or read: no next proxy may take one out because a client says so.
-    pub(crate) own_headers: BTreeSet<Box<str>>,
+    pub(crate) own_headers: Vec<Box<str>>,
     pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
     pub(crate) response_headers: Vec<(Box<str>, Template)>,
     pub(crate) wordings: Wordings,
@@ -73,6 +79,23 @@ impl AsRef<Engine> for Engine {
     fn as_ref(&self) -> &Engine {
         self
     }
+}
+
+/// What a request asks for, apart from its query.
+struct Head<'r> {
+    /// `None` where no rule looks at paths.
+    path: Option<Path<'r>>,
+    /// Empty where no rule looks at hosts.
+    host: String,
+    /// The methods by which an upstream could treat it, its own first.
+    methods: Vec<Cow<'r, str>>,
+}
+
+/// What an upstream may read in the body of a request.
+struct Sent {
+    kinds: Kinds,
+    has_methods: bool,
+    has_parameters: bool,
 }
 
 impl Engine {
@@ -170,14 +193,42 @@ impl Engine {
 
     /// Decides about a request, and says what to do about it.
     pub(crate) fn outcome<'e>(&'e self, request: &Request<'_>) -> Outcome<'e> {
+        self.read(request, |reading| self.outcome_of(reading))
+    }
+
+    /// What upstreams could read of a request, first what it says; all of it must be allowed. Nothing of one that
+    /// cannot be read in any one way.
+    pub fn readings<'e>(&'e self, request: &Request<'_>) -> Vec<ReadAs<'e>> {
+        self.read(request, |reading| {
+            let mut told = Vec::new();
+            let Ok(head) = self.head(reading, &mut Found::default()) else { return told };
+            let Ok(facts) = self.facts(reading, &head) else { return told };
+            let Ok(matches) = self.matches(&head, &head.methods, &facts) else { return told };
+            told.extend(matches.iter().map(|matched| matched.told(None)));
+            if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
+                let by = Some(Deviation::Body);
+                let _ = self.with_fields(&sent, &head, (reading, body), &matches, |_, others| {
+                    told.extend(others.iter().map(|other| other.told(by)));
+                    Ok(())
+                });
+            }
+            told
+        })
+    }
+
+    /// Reads a request.
+    fn read<T>(&self, request: &Request<'_>, with: impl FnOnce(&Reading<'_>) -> T) -> T {
         let is_read = |name: &[u8]| {
             self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
         };
         let reads_query =
             !self.query_names.is_empty() || !self.authenticator.sources.query.is_empty();
-        let reading = Reading::new(*request, if reads_query { Some(&is_read) } else { None });
+        with(&Reading::new(*request, if reads_query { Some(&is_read) } else { None }))
+    }
+
+    fn outcome_of<'e>(&'e self, reading: &Reading<'_>) -> Outcome<'e> {
         let mut found = Found::default();
-        let (verdict, step) = self.verdict(&reading, &mut found);
+        let (verdict, step) = self.verdict(reading, &mut found);
         if self.is_observed {
             let decision = Decision { verdict, step, is_observed: true, found };
             let effect = match verdict {
@@ -193,18 +244,18 @@ impl Engine {
         // Before the rule has decided, nobody looked for a credential.
         let is_cut = step != Step::Rule && !self.forward_credential;
         let effect = match verdict {
-            Verdict::Allow(_) => Effect::Continue(self.changes(&reading, is_cut, &found)),
+            Verdict::Allow(_) => Effect::Continue(self.changes(reading, is_cut, &found)),
             Verdict::Hold(hold) => Effect::Hold {
                 hold,
-                stripped: self.without_credentials(&reading),
-                ahead: (!hold.headers).then(|| self.changes(&reading, is_cut, &found)),
+                stripped: self.without_credentials(reading),
+                ahead: (!hold.headers).then(|| self.changes(reading, is_cut, &found)),
             },
             Verdict::Deny(reason) => {
-                let reply = self.wordings.reply(&reading, &found, reason);
-                Effect::Reply(self.without_credentials(&reading), reply)
+                let reply = self.wordings.reply(reading, &found, reason);
+                Effect::Reply(self.without_credentials(reading), reply)
             }
         };
-        let response_headers = self.response_headers(&reading, verdict, &found);
+        let response_headers = self.response_headers(reading, verdict, &found);
         let decision = Decision { verdict, step, is_observed: false, found };
         Outcome { decision, effect, response_headers }
     }
@@ -231,40 +282,222 @@ impl Engine {
         reading: &Reading<'_>,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
-        let path = self.path(reading)?;
-        found.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        let host = self.host(reading)?;
-        let ambiguous = self.ambiguous_parameters(reading)?;
-        let headers = reading.headers();
-        let facts = Facts { host, query: reading.query(), headers, ambiguous };
-        let methods = self.asked_methods(reading);
-        let matches = self.matches(path.as_ref(), &methods, &facts)?;
-        found.rule = matches.first().and_then(|matched| matched.rule);
-        if matches.iter().all(Match::is_public) {
-            return self.let_anybody(&matches, Step::Rule, found);
+        let head = self.head(reading, found)?;
+        let facts = self.facts(reading, &head)?;
+        let matches = self.matches(&head, &head.methods, &facts)?;
+        let mut holder = None;
+        let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
+        if let (Ok(own), Some(sent)) = (judged, self.sent(reading)) {
+            judged = self.judge_body(own, &sent, &head, &matches, reading, &mut holder, found);
         }
-        if !self.authenticator.sources.query.is_empty() && reading.is_query_in_another_charset() {
-            return Err(Reason::AmbiguousQuery.into());
-        }
-        let limits = matches.iter().filter_map(|matched| matched.rule?.credentials.as_ref());
-        let limits = limits.map(|own| &own.sources);
-        let holder = match self.authenticator.authenticate(reading, limits, found) {
-            Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
-                self.authenticator.refuse_misspelt(reading, found)?;
-                return self.let_anybody(&matches, Step::Credential, found);
-            }
-            holder => holder?,
-        };
-        let access = match holder {
-            Holder::Key(_) => Access::Key,
-            Holder::Session(_) => Access::Session,
-        };
-        let verdict =
-            self.authorizer.authorize(&matches, reading, (holder.identity(), access), found);
-        if let Holder::Session(session) = holder {
+        if let Some(Holder::Session(session)) = holder {
             found.session = Some(session);
         }
-        Ok((verdict?, Step::Body))
+        judged
+    }
+
+    /// What a request asks for, apart from its query.
+    fn head<'r>(&self, reading: &Reading<'r>, found: &mut Found<'_>) -> Result<Head<'r>, Reason> {
+        let path = self.path(reading)?;
+        found.path = path.as_ref().and_then(|path| path.rewritten.clone());
+        Ok(Head { path, host: self.host(reading)?, methods: self.asked_methods(reading) })
+    }
+
+    fn facts<'f>(&self, reading: &'f Reading<'_>, head: &'f Head<'_>) -> Result<Facts<'f>, Reason> {
+        let ambiguous = self.ambiguous_parameters(reading)?;
+        let (query, headers) = (reading.query(), reading.headers());
+        Ok(Facts { host: &head.host, query, headers, ambiguous, is_any_query: false })
+    }
+
+    /// Whether what each match asks for is allowed, by the values of the second of these requests. Who asks is
+    /// found in the first, once.
+    fn admit<'e>(
+        &'e self,
+        matches: &[Match<'e, '_>],
+        (asks, holds): (&Reading<'_>, &Reading<'_>),
+        holder: &mut Option<Holder<'e>>,
+        found: &mut Found<'e>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        found.rule = matches.first().and_then(|matched| matched.rule);
+        if matches.iter().all(Match::is_public) {
+            return self.let_anybody(matches, Step::Rule, found);
+        }
+        let is_limited =
+            |own: &Match<'_, '_>| own.rule.is_some_and(|own| own.credentials.is_some());
+        if holder.is_none() || matches.iter().any(is_limited) {
+            if !self.authenticator.sources.query.is_empty() && asks.is_query_in_another_charset() {
+                return Err(Reason::AmbiguousQuery.into());
+            }
+            match self.find_holder(matches, asks, found) {
+                Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
+                    self.authenticator.refuse_misspelt(asks, found)?;
+                    return self.let_anybody(matches, Step::Credential, found);
+                }
+                own => *holder = Some(own?),
+            }
+        }
+        let who = holder.as_ref().ok_or(Reason::MissingCredential)?.who();
+        Ok((self.authorizer.authorize(matches, holds, who, found)?, Step::Body))
+    }
+
+    /// Who asks, by a credential that counts on each of these rules.
+    fn find_holder<'e>(
+        &'e self,
+        matches: &[Match<'e, '_>],
+        reading: &Reading<'_>,
+        found: &mut Found<'e>,
+    ) -> Result<Holder<'e>, Reason> {
+        let limits = matches.iter().filter_map(|matched| matched.rule?.credentials.as_ref());
+        self.authenticator.authenticate(reading, limits.map(|own| &own.sources), found)
+    }
+
+    /// What of a request's body an upstream may take for parameters or for a method, if it has one.
+    fn sent(&self, reading: &Reading<'_>) -> Option<Sent> {
+        let readings = &self.upstream;
+        if *readings == Readings::EXACT || reading.body() == Body::Whole(b"") {
+            return None;
+        }
+        let kinds = Kinds::of(reading);
+        let is = |form: bool, json: bool| (kinds.is_form() && form) || (kinds.is_json() && json);
+        let has_methods =
+            reading.method == "POST" && is(readings.method_in_form, readings.method_in_json);
+        let looks = self.rules.look_at_queries() || !self.conditions_read.is_empty();
+        let include = |bodies: Bodies| looks && bodies.include(reading.method);
+        let has_parameters = is(include(readings.form), include(readings.json));
+        (has_methods || has_parameters).then_some(Sent { kinds, has_methods, has_parameters })
+    }
+
+    /// Whether what a body may ask for is allowed as well. One in which nothing could be refused is not waited
+    /// for.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of a request by then")]
+    fn judge_body<'e>(
+        &'e self,
+        judged: (Verdict, Step),
+        sent: &Sent,
+        head: &Head<'_>,
+        matches: &[Match<'e, '_>],
+        reading: &Reading<'_>,
+        holder: &mut Option<Holder<'e>>,
+        found: &mut Found<'e>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        if !self.may_refuse(sent, head, reading, holder.as_ref()) {
+            return Ok(judged);
+        }
+        let mut held = judged;
+        if judged.0 == Verdict::Allow(Access::Public) {
+            // It goes on before its body has come, and must do so as whose it may turn out to be.
+            let mut own = Found { rule: found.rule, path: found.path.take(), ..Found::default() };
+            if let Ok(who) = self.find_holder(&[], reading, &mut own) {
+                if !self.may_refuse(sent, head, reading, Some(&who)) {
+                    found.path = own.path;
+                    return Ok(judged);
+                }
+                held = (Verdict::Allow(who.who().1), Step::Body);
+                *holder = Some(who);
+                *found = own;
+            } else {
+                found.path = own.path;
+            }
+        }
+        let (verdict, step) = held;
+        let body = match (reading.body(), verdict) {
+            (Body::Whole(body), _) => body,
+            (Body::Unread, Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }))
+                if !reading.has("upgrade") && !reading.says_more_than(limits::BODY_BYTES) =>
+            {
+                let mut hold = Hold {
+                    access,
+                    headers: self.rules.hold_headers(),
+                    max_bytes: limits::BODY_BYTES,
+                };
+                if let Verdict::Hold(own) = verdict {
+                    hold.max_bytes = own.max_bytes.min(hold.max_bytes);
+                }
+                return Ok((Verdict::Hold(hold), step));
+            }
+            _ => return Err(Reason::AmbiguousBody.into()),
+        };
+        let own = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
+            if others.is_empty() {
+                return Ok(held);
+            }
+            let own = self.admit(others, (reading, holds), holder, found);
+            let place =
+                |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
+            found.refused = found.refused.and_then(place);
+            own
+        });
+        own?;
+        found.rule = matches.first().and_then(|matched| matched.rule);
+        Ok(held)
+    }
+
+    /// Tells of a request with the fields of its body, and of the rules that decide about that and were not asked
+    /// before. What is GraphQL has been judged as that.
+    fn with_fields<'e, T>(
+        &'e self,
+        sent: &Sent,
+        head: &Head<'_>,
+        (reading, body): (&Reading<'_>, &[u8]),
+        judged: &[Match<'e, '_>],
+        tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let may_be_read = |name: &[u8]| self.query_names.may_be(name) || method::is_parameter(name);
+        let ambiguous = |_| Reason::AmbiguousBody;
+        let fields = sent.kinds.query(reading, body, &may_be_read);
+        let fields = fields.map_err(|AmbiguousBody| Reason::AmbiguousBody)?;
+        let mut methods = head.methods.clone();
+        if sent.has_methods {
+            let mut others = method::Others::default();
+            others.add_parameters(reading.method, &fields);
+            methods.extend(others.into_methods().into_iter().map(Cow::Owned));
+        }
+        let mut query = reading.raw_query().to_vec();
+        if sent.has_parameters {
+            query.push(b'&');
+            query.extend_from_slice(&fields);
+        }
+        let whole = reading.with_query(&query);
+        let facts = self.facts(&whole, head).map_err(ambiguous)?;
+        let mut matches = self.matches(head, &methods, &facts).map_err(ambiguous)?;
+        matches.retain(|other| {
+            let is_done = |rule: &Rule| rule.graphql.is_some() || !rule.reads_query();
+            !other.rule.is_none_or(is_done) || !judged.iter().any(|own| own.is_same(other))
+        });
+        tell(&whole, &matches)
+    }
+
+    /// Whether anything that a body may hold could be refused.
+    fn may_refuse(
+        &self,
+        sent: &Sent,
+        head: &Head<'_>,
+        reading: &Reading<'_>,
+        holder: Option<&Holder<'_>>,
+    ) -> bool {
+        let mut methods = head.methods.clone();
+        if sent.has_methods {
+            let others = self.asked_methods.iter().map(|own| Cow::Borrowed(&**own));
+            methods.extend(others.filter(|own| !head.methods.contains(own)));
+        }
+        let Ok(mut facts) = self.facts(reading, head) else { return true };
+        facts.is_any_query = sent.has_parameters;
+        let Ok(matches) = self.matches(head, &methods, &facts) else { return true };
+        let reads_query = |own: &Match<'_, '_>| own.rule.is_some_and(Rule::reads_query);
+        let is_limited =
+            |own: &Match<'_, '_>| own.rule.is_some_and(|own| own.credentials.is_some());
+        let reads_query = sent.has_parameters
+            && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
+        if reads_query || matches.iter().any(is_limited) {
+            return true;
+        }
+        match holder {
+            None => !matches.iter().all(Match::is_open),
+            Some(holder) => {
+                let mut found = Found::default();
+                self.authorizer.authorize(&matches, reading, holder.who(), &mut found).is_err()
+            }
+        }
     }
 
     /// Lets a request through, whoever asks, at a step that asks for nothing more. Of each method only if the
@@ -275,9 +508,11 @@ impl Engine {
         step: Step,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
-        let Some(unknown) = matches.iter().find(|matched| !self.authorizer.knows(matched)) else {
+        let mut places = matches.iter().enumerate();
+        let Some((place, unknown)) = places.find(|(_, own)| !self.authorizer.knows(own)) else {
             return Ok((Verdict::Allow(Access::Public), step));
         };
+        found.refused = u16::try_from(place).ok();
         found.rule = unknown.rule;
         // Nobody is asked who they are, so it ends here.
         Err(Refusal { reason: found.refuse_method(unknown.method), step })
@@ -312,10 +547,16 @@ impl Engine {
     /// The path, if a rule looks at it: what an upstream could read in two ways must be allowed both ways, or
     /// is refused.
     fn path<'r>(&self, reading: &Reading<'r>) -> Result<Option<Path<'r>>, Reason> {
-        let path = reading.path().filter(|_| self.rules.look_at_paths());
-        let parse = |path| Path::parse(path, self.normalization, self.encoded_slashes);
-        let path = path.map(parse).transpose();
-        path.map_err(|_| Reason::MalformedPath)
+        let Some(path) = reading.path().filter(|_| self.rules.look_at_paths()) else {
+            return Ok(None);
+        };
+        let read = || -> Result<Path<'r>, MalformedPath> {
+            let mut path = Path::parse(path, self.normalization, self.encoded_slashes)?;
+            path.read_last(self.upstream)?;
+            self.rules.read_letters(&mut path)?;
+            Ok(path)
+        };
+        read().map(Some).map_err(|MalformedPath| Reason::MalformedPath)
     }
 
     /// The host; empty if no rule looks at it.
@@ -343,29 +584,41 @@ impl Engine {
 
     /// The methods by which an upstream could treat a request, its own first.
     fn asked_methods<'r>(&self, reading: &Reading<'r>) -> Vec<Cow<'r, str>> {
-        let others = match self.method_override {
-            RawMethodOverride::Authorize => reading.other_methods(),
-            RawMethodOverride::Ignore | RawMethodOverride::Remove => Vec::new(),
-        };
-        iter::once(Cow::Borrowed(reading.method))
-            .chain(others.into_iter().map(Cow::Owned))
-            .collect()
+        let mut others = method::Others::default();
+        if self.method_override == RawMethodOverride::Authorize {
+            others.add_headers(reading.method, reading.headers());
+        }
+        if self.upstream.method_in_query && reading.method == "POST" {
+            others.add_parameters(reading.method, reading.raw_query());
+        }
+        let others = others.into_methods().into_iter().map(Cow::Owned);
+        iter::once(Cow::Borrowed(reading.method)).chain(others).collect()
     }
 
     /// The rules that decide: at least one for each reading of the path and each method.
     fn matches<'e, 'm>(
         &'e self,
-        path: Option<&'m Path<'_>>,
+        head: &'m Head<'_>,
         methods: &'m [Cow<'_, str>],
         facts: &Facts<'_>,
     ) -> Result<Vec<Match<'e, 'm>>, Reason> {
-        let mut matches = Vec::new();
+        let mut matches: Vec<Match<'e, 'm>> = Vec::new();
+        let path = head.path.as_ref();
         let own = path.map(|path| path.segments.as_slice());
-        let others = path.into_iter().flat_map(|path| &path.others).map(Vec::as_slice);
-        for segments in iter::once(own).chain(others.map(Some)) {
-            for method in methods {
-                let note = |rule| matches.push(Match { method, segments, rule });
-                let found = self.rules.find(facts, segments, method, note);
+        let others = path.into_iter().flat_map(|path| &path.others);
+        let others =
+            others.map(|own| (Some(own.segments.as_slice()), Some(own.compared()), Some(own.by)));
+        for (segments, compared, by) in iter::once((own, own, None)).chain(others) {
+            for (place, method) in methods.iter().enumerate() {
+                let by = by.or((place > 0).then_some(Deviation::Method));
+                let matched = |rule| Match { method, segments, compared, rule, by };
+                let note = |rule| {
+                    let matched = matched(rule);
+                    if !matched.is_idle(&matches) {
+                        matches.push(matched);
+                    }
+                };
+                let found = self.rules.find(facts, compared, method, note);
                 found.map_err(|AmbiguousQuery| Reason::AmbiguousQuery)?;
             }
         }

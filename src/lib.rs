@@ -55,6 +55,7 @@ mod effect;
 mod engine;
 mod exchange;
 mod finding;
+mod form;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graphql;
@@ -86,12 +87,13 @@ mod spelling;
 mod step;
 mod target;
 mod template;
+mod upstream;
 mod view;
 
 pub use compile::Environment;
 pub use config::{Instant, Json, display_timestamp, parse_timestamp};
 pub use credential::Ambiguity;
-pub use decision::{Access, Decision, Hold, Verdict};
+pub use decision::{Access, Decision, Hold, ReadAs, Verdict};
 pub use effect::{Changes, Reply};
 pub use engine::Engine;
 pub use exchange::{End, Exchange, Next, Piece, Publish, Turn, Undecided, Waiting};
@@ -111,6 +113,7 @@ pub use scope::{Scope, ScopeError};
 pub use session::Session;
 pub use source::{BasicPart, Source};
 pub use step::Step;
+pub use upstream::{Deviation, UPSTREAMS, Upstream};
 pub use view::{Demand, UnmetCondition};
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ pub const REQUIRED_SCOPES: usize = 256;
 /// Most rules that may match by some occurrences of a parameter only; a request with more is refused.
 pub const READINGS: usize = 32;
 
+/// Most paths that a path may be to upstreams that read its last segment otherwise, by commas say, or that compare
+/// it in any letter case; a request with more is refused.
+pub const PATHS: usize = 256;
+
 /// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.
 pub const OCCURRENCES: usize = 64;
 
@@ -86,6 +90,12 @@ pub const FINDINGS: usize = 1_000;
 
 /// Most keys for which metrics are kept per key unless the configuration says otherwise.
 pub const KEYS_WITH_METRICS: usize = 1_000;
+
+/// Largest form or JSON body that is judged, in bytes: what Envoy holds unless it is told otherwise.
+pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// How deep the values of a JSON body are followed.
+pub(crate) const BODY_DEPTH: usize = 8;
 
 /// Largest `max_depth` of a GraphQL rule.
 pub const GRAPHQL_DEPTH: usize = 100;

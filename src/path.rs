@@ -1,12 +1,13 @@
 //! Request paths made safe, and the templates that match them.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, iter};
 
 use percent_encoding::percent_decode;
 
 use crate::config::Word;
 use crate::limits;
+use crate::upstream::{Deviation, Readings};
 
 /// A request's path, split and decoded (RFC 3986 section 3.3).
 ///
@@ -16,13 +17,22 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path<'a> {
     pub(crate) segments: Vec<Cow<'a, str>>,
-    /// The segments as others read them where there is a `;`: without parameters, what follows it in each
-    /// segment (RFC 3986 section 3.3), and up to the first only, as Fastify 4 does.
-    pub(crate) others: Vec<Vec<Cow<'a, str>>>,
+    /// As upstreams read it otherwise.
+    pub(crate) others: Vec<OtherPath<'a>>,
     /// Whether a segment holds a slash or a backslash, which only a parameter may take.
     pub(crate) has_slashes: bool,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
+}
+
+/// A path as an upstream reads it otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherPath<'a> {
+    pub(crate) by: Deviation,
+    pub(crate) segments: Vec<Cow<'a, str>>,
+    /// The same as rules spell it where an upstream compares it in any letter case: parameters keep their
+    /// letters.
+    pub(crate) spelling: Option<Vec<Cow<'a, str>>>,
 }
 
 /// What becomes of a path that an upstream could read differently.
@@ -116,15 +126,42 @@ impl<'a> Path<'a> {
         let rewritten = (mode == Normalization::Normalize)
             .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
-        let others = others(&segments);
+        let others = without_semicolons(&segments);
         let has_slashes =
             slashes == EncodedSlashes::Keep && segments.iter().any(|segment| holds_slash(segment));
         Ok(Path { segments, others, has_slashes, rewritten })
     }
+
+    /// Adds what upstreams take for the last segment that read it so.
+    pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
+        let mut added = Vec::new();
+        let semicolons = self.others.iter().map(|other| &other.segments);
+        for segments in iter::once(&self.segments).chain(semicolons) {
+            let Some((last, before)) = segments.split_last() else { continue };
+            for (by, tail) in readings.tails(last) {
+                if added.len() == limits::PATHS {
+                    return Err(MalformedPath);
+                }
+                let mut segments = before.to_vec();
+                segments.push(Cow::Owned(tail.to_owned()));
+                added.push(OtherPath { by, segments, spelling: None });
+            }
+        }
+        self.others.append(&mut added);
+        Ok(())
+    }
 }
 
-/// A path's readings besides the one that takes each `;` as it stands.
-fn others<'a>(segments: &[Cow<'_, str>]) -> Vec<Vec<Cow<'a, str>>> {
+impl OtherPath<'_> {
+    /// What rules compare.
+    pub(crate) fn compared(&self) -> &[Cow<'_, str>] {
+        self.spelling.as_ref().unwrap_or(&self.segments)
+    }
+}
+
+/// A path's readings besides the one that takes each `;` as it stands: without parameters, what follows it in
+/// each segment (RFC 3986 section 3.3), and up to the first only, as Fastify 4 does.
+fn without_semicolons<'a>(segments: &[Cow<'_, str>]) -> Vec<OtherPath<'a>> {
     let has_parameters = |segment: &Cow<'_, str>| segment.bytes().any(|byte| byte == b';');
     let Some(first) = segments.iter().position(has_parameters) else { return Vec::new() };
     let before = |segment: &Cow<'_, str>| Cow::Owned(before_parameters(segment).to_owned());
@@ -133,7 +170,8 @@ fn others<'a>(segments: &[Cow<'_, str>]) -> Vec<Vec<Cow<'a, str>>> {
         without_parameters.iter().take(first.saturating_add(1)).cloned().collect();
     let mut others = vec![without_parameters, up_to_the_first];
     others.dedup();
-    others
+    let other = |segments| OtherPath { by: Deviation::Semicolon, segments, spelling: None };
+    others.into_iter().map(other).collect()
 }
 
 /// The path that `segments` make, with unreserved characters decoded (RFC 3986 section 6.2.2.2).
@@ -497,8 +535,11 @@ mod tests {
     fn parameters_make_other_readings() {
         let path = parse("/a;x=1/b%3By", Normalization::Strict).unwrap();
         assert_eq!(path.segments, ["a;x=1", "b;y"]);
-        assert_eq!(path.others, [vec!["a", "b"], vec!["a"]]);
-        assert_eq!(parse("/a/b;x", Normalization::Strict).unwrap().others, [["a", "b"]]);
+        let others = |path: Path<'_>| -> Vec<String> {
+            path.others.iter().map(|other| other.segments.join("/")).collect()
+        };
+        assert_eq!(others(path), ["a/b", "a"]);
+        assert_eq!(others(parse("/a/b;x", Normalization::Strict).unwrap()), ["a/b"]);
         assert_eq!(strict("/a/;x/b"), Err(MalformedPath));
         assert!(parse("/a", Normalization::Strict).unwrap().others.is_empty());
     }

@@ -199,6 +199,14 @@ impl QueryNames {
         self.0.iter().any(|own| is_named(name, &own.exact))
     }
 
+    /// Whether some upstream could take a parameter for one of them, or for a part of one.
+    pub(crate) fn may_be(&self, name: &[u8]) -> bool {
+        readings(name).into_iter().any(|reading| {
+            let reading: Vec<u8> = reading.collect();
+            self.0.iter().any(|own| own.folded == reading)
+        })
+    }
+
     /// The place of a name, which is added if it is new.
     pub(crate) fn add(&mut self, name: &str) -> usize {
         let known = self.0.iter().position(|own| *own.exact == *name);

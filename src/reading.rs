@@ -53,6 +53,24 @@ impl<'r> Reading<'r> {
         }
     }
 
+    /// The same request with another query.
+    pub(crate) fn with_query<'s>(&self, raw: &'s [u8]) -> Reading<'s>
+    where
+        'r: 's,
+    {
+        Reading {
+            request: self.request,
+            method: self.method,
+            target: self.target,
+            path: self.path,
+            raw_query: Some(raw),
+            is_read: self.is_read,
+            query: OnceCell::new(),
+            is_query_in_another_charset: OnceCell::new(),
+            cookies: OnceCell::new(),
+        }
+    }
+
     /// The headers in order, names in lower case.
     pub(crate) fn headers(&self) -> &'r [(&'r str, &'r [u8])] {
         self.request.headers
@@ -95,9 +113,9 @@ impl<'r> Reading<'r> {
         headers.filter(move |(own, _)| is_same_header(own, name)).map(|(_, value)| *value)
     }
 
-    /// The methods that headers ask for in place of the request's own.
-    pub(crate) fn other_methods(&self) -> Vec<String> {
-        method::others(self.method, self.headers())
+    /// The query as it stands; empty where there is none.
+    pub(crate) fn raw_query(&self) -> &'r [u8] {
+        self.raw_query.unwrap_or_default()
     }
 
     /// Whether any header asks for another method, or could.

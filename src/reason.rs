@@ -77,6 +77,8 @@ impl<T> IndexMut<Reason> for PerReason<T> {
 }
 
 reasons! {
+    /// A form or a JSON body decides, and upstreams could read it differently, or it goes beyond a limit.
+    AmbiguousBody = "ambiguous_body", BadRequest, Body;
     /// More than one credential was presented, or some upstream could read another.
     AmbiguousCredential = "ambiguous_credential", Unauthorized, Credential;
     /// An upstream could read a parameter of the query differently.

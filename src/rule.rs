@@ -12,11 +12,12 @@ use crate::graphql;
 use crate::header;
 use crate::keyring::{hash_of, insert};
 use crate::limits;
-use crate::path::{Part, PathTemplate, Segment};
+use crate::path::{MalformedPath, OtherPath, Part, Path, PathTemplate, Segment};
 use crate::pattern::{Fit, Pattern};
 use crate::query::Query;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
+use crate::upstream::{Deviation, Letters};
 
 /// One rule, as it decides.
 #[derive(Clone, Debug)]
@@ -65,20 +66,23 @@ impl Rule {
     fn fit(&self, facts: &Facts<'_>, method: &str) -> Result<Fit, AmbiguousQuery> {
         let is_candidate = (self.methods.is_empty() || self.lists(method))
             && (self.hosts.is_empty()
-                || self.hosts.iter().any(|pattern| pattern.matches(&facts.host)));
+                || self.hosts.iter().any(|pattern| pattern.matches(facts.host)));
         if !is_candidate {
             return Ok(Fit::No);
         }
         let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|own| *own);
         let is_crowded =
             |own: &Pattern| facts.query.values(&own.name).nth(limits::OCCURRENCES).is_some();
-        if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
-            return Err(AmbiguousQuery);
+        let mut is_sure = self.query.is_empty();
+        if !facts.is_any_query {
+            if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
+                return Err(AmbiguousQuery);
+            }
+            if !self.query.iter().all(|pattern| matches(pattern, facts.query)) {
+                return Ok(Fit::No);
+            }
+            is_sure = self.query.iter().all(|pattern| matches_surely(pattern, facts.query));
         }
-        if !self.query.iter().all(|pattern| matches(pattern, facts.query)) {
-            return Ok(Fit::No);
-        }
-        let mut is_sure = self.query.iter().all(|pattern| matches_surely(pattern, facts.query));
         for pattern in &self.headers {
             match header::fit(pattern, facts.headers) {
                 Fit::No => return Ok(Fit::No),
@@ -87,6 +91,17 @@ impl Rule {
             }
         }
         Ok(if is_sure { Fit::Surely } else { Fit::Partly })
+    }
+
+    /// Whether what the rule asks for depends on parameters of its paths.
+    pub(crate) fn reads_parameters(&self) -> bool {
+        let is_one = |variable: &Variable| matches!(variable, Variable::Parameter(_));
+        self.templates().flat_map(Template::variables).any(is_one)
+    }
+
+    /// The same of parameters of the query.
+    pub(crate) fn reads_query(&self) -> bool {
+        self.templates().flat_map(Template::query_names).next().is_some()
     }
 
     /// The templates that stand for what a request holds.
@@ -233,11 +248,13 @@ fn matches_surely(pattern: &Pattern, query: &Query<'_>) -> bool {
 /// What rules look at, beside method and path.
 pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
-    pub(crate) host: String,
+    pub(crate) host: &'r str,
     pub(crate) query: &'r Query<'r>,
     pub(crate) headers: &'r [(&'r str, &'r [u8])],
     /// As [`QueryNames::ambiguous`] tells.
     pub(crate) ambiguous: Vec<bool>,
+    /// Whether to look for every rule that some query comes to, whatever this one is.
+    pub(crate) is_any_query: bool,
 }
 
 /// All rules, with an index of their paths.
@@ -252,13 +269,14 @@ pub(crate) struct Rules {
     /// Whether any rule looks at the host.
     look_at_hosts: bool,
     hold_headers: bool,
+    look_at_queries: bool,
     tree: Tree,
 }
 
 impl Rules {
-    /// Rules in order.
-    pub(crate) fn new(all: Vec<Rule>) -> Rules {
-        let mut tree = Tree::default();
+    /// Rules in order, whose paths some upstream compares in any case of these letters.
+    pub(crate) fn new(all: Vec<Rule>, letters: Letters) -> Rules {
+        let mut tree = Tree { letters, ..Tree::default() };
         for rule in &all {
             for path in &rule.paths {
                 tree.insert(&path.segments, rule.index);
@@ -269,6 +287,7 @@ impl Rules {
             pathless: pathless.map(|rule| rule.index).collect(),
             look_at_hosts: all.iter().any(|rule| !rule.hosts.is_empty()),
             hold_headers: all.iter().any(Rule::holds_headers),
+            look_at_queries: all.iter().any(|rule| !rule.query.is_empty() || rule.reads_query()),
             tree,
             all,
         }
@@ -284,9 +303,37 @@ impl Rules {
         self.hold_headers
     }
 
+    /// Whether any rule looks at the query for more than GraphQL.
+    pub(crate) fn look_at_queries(&self) -> bool {
+        self.look_at_queries
+    }
+
     /// Whether any rule looks at the host.
     pub(crate) fn look_at_hosts(&self) -> bool {
         self.look_at_hosts
+    }
+
+    /// Adds to a path what upstreams take it for that compare it in any letter case.
+    pub(crate) fn read_letters<'r>(&self, path: &mut Path<'r>) -> Result<(), MalformedPath> {
+        let own = self.tree.spellings(&path.segments)?;
+        let mut added: Vec<OtherPath<'r>> = Vec::new();
+        let others = path.others.iter().map(|other| (other.by, &other.segments));
+        let mut add = |by, segments: &[Cow<'r, str>], spellings: Vec<_>| {
+            added.extend(spellings.into_iter().map(|spelling| OtherPath {
+                by,
+                segments: segments.to_vec(),
+                spelling: Some(spelling),
+            }));
+        };
+        add(Deviation::Letters, &path.segments, own);
+        for (by, segments) in others {
+            add(by, segments, self.tree.spellings(segments)?);
+        }
+        if path.others.len().saturating_add(added.len()) > limits::PATHS {
+            return Err(MalformedPath);
+        }
+        path.others.append(&mut added);
+        Ok(())
     }
 
     /// Tells `decides` of the rules that decide: of the first that matches, `None` being what holds where
@@ -344,6 +391,12 @@ struct Tree {
     /// A node, and the lengths of the literals around a parameter that is a part of its segment: in order, each
     /// once.
     around: Vec<(usize, usize, usize)>,
+    /// Which letters are compared in any case.
+    letters: Letters,
+    /// The literals by node and text in one letter case, if any are compared so.
+    folded: HashTable<u32>,
+    /// Whether some literal is not in that case.
+    has_other_case: bool,
 }
 
 #[derive(Debug, Default)]
@@ -371,6 +424,9 @@ impl Default for Tree {
             literals: Vec::new(),
             index: HashTable::new(),
             around: Vec::new(),
+            letters: Letters::None,
+            folded: HashTable::new(),
+            has_other_case: false,
         }
     }
 }
@@ -409,6 +465,16 @@ impl Tree {
             literal.map_or(0, |literal| hash_of(&(literal.node, &*literal.text)))
         };
         insert(&mut self.index, hash_of(&(node, text)), index, &hash_at);
+        if self.letters != Letters::None {
+            let letters = self.letters;
+            let folded_at = |index: &u32| {
+                let literal = literals.get(*index as usize);
+                literal.map_or(0, |own| hash_of(&(own.node, &*letters.folded(&own.text))))
+            };
+            let folded = letters.folded(text);
+            self.has_other_case |= folded != text;
+            insert(&mut self.folded, hash_of(&(node, &*folded)), index, &folded_at);
+        }
         child
     }
 
@@ -438,6 +504,78 @@ impl Tree {
         literal(index).map(|literal| literal.child)
     }
 
+    /// A path as literals spell it in any letter case, in each way that is not its own.
+    fn spellings<'s>(
+        &self,
+        segments: &[Cow<'s, str>],
+    ) -> Result<Vec<Vec<Cow<'s, str>>>, MalformedPath> {
+        let mut found = Vec::new();
+        let is_folded = |segment: &Cow<'_, str>| *self.letters.folded(segment) == **segment;
+        if self.letters == Letters::None || (!self.has_other_case && segments.iter().all(is_folded))
+        {
+            return Ok(found);
+        }
+        self.spell(&[Self::ROOT], segments, &mut Vec::new(), &mut found)?;
+        found.retain(|own| own != segments);
+        Ok(found)
+    }
+
+    /// Adds the spellings of a path of which `spelt` is what stands before these nodes.
+    fn spell<'s>(
+        &self,
+        nodes: &[usize],
+        segments: &[Cow<'s, str>],
+        spelt: &mut Vec<Cow<'s, str>>,
+        found: &mut Vec<Vec<Cow<'s, str>>>,
+    ) -> Result<(), MalformedPath> {
+        let (Some((first, rest)), false) = (segments.split_first(), nodes.is_empty()) else {
+            if found.len() == limits::PATHS {
+                return Err(MalformedPath);
+            }
+            let mut whole = spelt.clone();
+            whole.extend_from_slice(segments);
+            found.push(whole);
+            return Ok(());
+        };
+        let mut texts = Vec::new();
+        nodes.iter().for_each(|node| self.in_any_case(*node, first, &mut texts));
+        if texts.is_empty() {
+            texts.push(first.to_string());
+        }
+        texts.into_iter().try_for_each(|own| {
+            let mut next = Vec::new();
+            nodes
+                .iter()
+                .for_each(|node| self.each_child(*node, &own, &mut |child| next.push(child)));
+            spelt.push(Cow::Owned(own));
+            let result = self.spell(&next, rest, spelt, found);
+            spelt.pop();
+            result
+        })
+    }
+
+    /// Adds a segment as each of a node's literals spells it that is the same in one letter case.
+    fn in_any_case(&self, node: usize, segment: &str, texts: &mut Vec<String>) {
+        self.same(node, segment, "", texts);
+        for (before, inner, after) in self.partings(node, segment) {
+            self.same(node, &around_parameter(before, after), inner, texts);
+        }
+    }
+
+    /// Adds a node's literals that are this text in one letter case, with what a parameter takes of the segment.
+    fn same(&self, node: usize, text: &str, inner: &str, texts: &mut Vec<String>) {
+        let folded = self.letters.folded(text);
+        let literals = self.folded.iter_hash(hash_of(&(node, &*folded)));
+        for own in literals.filter_map(|index| self.literals.get(*index as usize)) {
+            if own.node == node && self.letters.folded(&own.text) == folded {
+                let text = own.text.split('\0').collect::<Vec<_>>().join(inner);
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
+        }
+    }
+
     /// Collects the rules whose paths match, in order. It goes no deeper than the longest path of a rule.
     fn collect(&self, node: usize, segments: &[Cow<'_, str>], found: &mut Vec<usize>) {
         let Some(here) = self.nodes.get(node) else { return };
@@ -453,19 +591,31 @@ impl Tree {
             add(&here.here);
             return;
         };
-        for child in [self.child(node, first), here.one].into_iter().flatten() {
-            self.collect(child, rest, found);
+        self.each_child(node, first, &mut |child| self.collect(child, rest, found));
+    }
+
+    /// Tells where a segment leads from a node.
+    fn each_child(&self, node: usize, segment: &str, visit: &mut dyn FnMut(usize)) {
+        let one = self.nodes.get(node).and_then(|node| node.one);
+        [self.child(node, segment), one].into_iter().flatten().for_each(&mut *visit);
+        for (before, _, after) in self.partings(node, segment) {
+            self.child(node, &around_parameter(before, after)).into_iter().for_each(&mut *visit);
         }
+    }
+
+    /// A segment parted where a node has a parameter between literals.
+    fn partings<'t>(
+        &'t self,
+        node: usize,
+        segment: &'t str,
+    ) -> impl Iterator<Item = (&'t str, &'t str, &'t str)> {
         let start = self.around.partition_point(|(own, ..)| *own < node);
         let around = self.around.get(start..).into_iter().flatten();
-        for (_, before, after) in around.take_while(|(own, ..)| *own == node) {
-            let last = first.len().saturating_sub(*after);
-            let literals = first.get(..*before).zip(first.get(last..)).filter(|_| *before < last);
-            let text = literals.map(|(before, after)| around_parameter(before, after));
-            if let Some(child) = text.and_then(|text| self.child(node, &text)) {
-                self.collect(child, rest, found);
-            }
-        }
+        around.take_while(move |(own, ..)| *own == node).filter_map(|(_, before, after)| {
+            let last = segment.len().checked_sub(*after)?;
+            let inner = segment.get(*before..last).filter(|inner| !inner.is_empty())?;
+            Some((segment.get(..*before)?, inner, segment.get(last..)?))
+        })
     }
 }
 

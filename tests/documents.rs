@@ -93,6 +93,32 @@ fn a_shortened_answer_is_shown_where_all_that_is_left_of_it_is() {
     assert!(!shows("200 {…}", r#"200 {"key":"flk_ro_demo"}"#), "a token is left out");
 }
 
+/// `LATCHKEY_WRITE_UPSTREAMS=1 cargo test --test documents` writes the table anew.
+#[test]
+fn the_upstreams_are_those_of_the_table() {
+    const FILE: &str = "docs/upstreams.md";
+    let page = document(FILE);
+    let (before, rest) = page.split_at(page.find("| `upstream`").unwrap());
+    let (shown, behind) = rest.split_at(rest.find("\n\n").unwrap() + 1);
+    let mut table =
+        "| `upstream` | measured | what it reads otherwise | what must be allowed as well | its own switch |\n\
+         | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for own in latchkey::UPSTREAMS {
+        let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();
+        let readings = or(&own.readings().join("; "), "nothing");
+        let measured = or(own.measured, "not, see below");
+        let (name, does, switch) = (own.name, own.does, own.switch);
+        table += &format!("| `{name}` | {measured} | {does} | {readings} | {switch} |\n");
+    }
+    if std::env::var_os("LATCHKEY_WRITE_UPSTREAMS").is_some() {
+        let page = [before, &table, behind].concat();
+        fs::write(format!("{ROOT}/{FILE}"), page).unwrap();
+        return;
+    }
+    assert_eq!(shown, table);
+}
+
 fn document(name: &str) -> String {
     fs::read_to_string(format!("{ROOT}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -491,6 +491,27 @@ fn a_word_that_is_none_of_a_few_is_found() {
                 &["invalid_value /encoded_slashes: `allow` is not one of `keep`, `refuse`"],
             ),
             (
+                r#""upstream": "rails""#,
+                &[
+                    "invalid_value /upstream: `rails` is not one of `cautious`, `exact` (frameworks are named \
+                     in a list, such as `[rails]`)",
+                ],
+            ),
+            (
+                r#""upstream": []"#,
+                &["empty /upstream: no framework is named (write `exact` for none)"],
+            ),
+            (
+                r#""upstream": ["rails", "express", "rails"]"#,
+                &["duplicate /upstream/2: `rails` is listed twice"],
+            ),
+            (
+                r#""upstream": ["expres"]"#,
+                &[
+                    "invalid_value /upstream/0: `expres` is not one of `actix`, `axum`, `chi`, `django`, `drf`, `echo`, `express`, `fastapi`, `fastify`, `fiber`, `flask`, `gin`, `go`, `hapi`, `hono`, `jersey`, `koa`, `laravel`, `nestjs`, `php`, `rails`, `sinatra`, `spring`, `symfony`, `trpc`, `webflux` (did you mean `express`?)",
+                ],
+            ),
+            (
                 r#""keep_target_headers": ["script-name", "x-original-url", "x-forwarded-prefix-url"]"#,
                 &[
                     "invalid_value /keep_target_headers/0: `script-name` is not one of \

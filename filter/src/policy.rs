@@ -7,7 +7,6 @@
 //! without a call that says so.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::cmp::Reverse;
 use std::rc::{Rc, Weak};
 
 use latchkey::{Decision, Engine};
@@ -141,8 +140,12 @@ impl Generation {
     /// [`Generation::judges`]. One without a stream is somebody's still, or the proxy would have ended it.
     /// The newest are kept, in so many bytes, should one be pushed again.
     pub(crate) fn give_up_older(self: &Rc<Self>, kept: usize) {
-        let mut all = self.others(|_| true);
-        all.sort_by_key(|generation| Reverse(generation.configured.get()));
+        // A few, and a sort would be a hundredth of the module.
+        let mut all: Vec<Rc<Generation>> = Vec::new();
+        for own in self.others(|_| true) {
+            let is_newer = |other: &Rc<Generation>| other.configured.get() >= own.configured.get();
+            all.insert(all.partition_point(is_newer), own);
+        }
         let mut bytes: usize = 0;
         for generation in &all {
             let is_kin =

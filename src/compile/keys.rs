@@ -129,10 +129,13 @@ pub(super) fn keys(
         return None;
     }
     let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
-    let names = types.iter().enumerate();
+    let mut places = BTreeMap::new();
+    for (index, own) in types.iter().enumerate() {
+        places.insert(own.name.clone(), index);
+    }
     let mut reader = Reader {
         place: node.place,
-        types: names.map(|(index, key_type)| (key_type.name.clone(), index)).collect(),
+        types: places,
         origins_required: types.iter().map(|key_type| key_type.origins_required).collect(),
         every_key_has_a_type: true,
         attributes: BTreeSet::new(),

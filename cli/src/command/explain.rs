@@ -9,7 +9,7 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use latchkey::{Claim, Decision};
+use latchkey::{Body, Claim, Decision, Deviation, ReadAs, Request};
 
 use self::redaction::Redaction;
 use self::steps::{Step, steps};
@@ -107,6 +107,11 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     for step in steps(&policy, &engine, &decision, &observation, &request, now) {
         print_step(&step, &mut text)?;
     }
+    let body = request.body.as_deref().unwrap_or_default().as_bytes();
+    let (borrowed, clock) = (cases::borrowed(&headers), || Some(now));
+    let whole = Request { body: Body::Whole(body), ..Request::new(&borrowed, &clock) };
+    let readings = engine.readings(&whole);
+    print_readings(&readings, &decision, &mut text)?;
     print_outcome(&decision, &observation, &redaction, &request.method, &mut text)?;
     output.write_all(redaction.hide(&text).as_bytes())?;
     Ok(if decision.reason().is_none() { Exit::Fine } else { Exit::Denied })
@@ -122,6 +127,27 @@ fn print_step(step: &Step, text: &mut String) -> Result<()> {
     };
     let line = format!("  {colour}{word:<6}{colour:#}{name:<12}{says}");
     writeln!(text, "{}", line.trim_end())?;
+    Ok(())
+}
+
+/// What upstreams could read, where that is more than one thing.
+fn print_readings(
+    readings: &[ReadAs<'_>],
+    decision: &Decision<'_>,
+    text: &mut String,
+) -> Result<()> {
+    if readings.len() < 2 {
+        return Ok(());
+    }
+    writeln!(text, "\nAn upstream may read, and all of it must be allowed\n")?;
+    for (place, own) in readings.iter().enumerate() {
+        let rule = own.rule.map_or("no rule".to_owned(), |rule| format!("`{}`", rule.name()));
+        let path = own.path.as_deref().unwrap_or_default();
+        let by = own.by.map_or("as it stands", Deviation::as_str);
+        let is_refused = decision.refused_reading() == Some(place);
+        let (colour, word) = if is_refused { (ERROR, "deny") } else { (DIM, "-") };
+        writeln!(text, "  {colour}{word:<6}{colour:#}{} {path}: {rule}, {by}", own.method)?;
+    }
     Ok(())
 }
 

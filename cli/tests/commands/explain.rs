@@ -379,6 +379,35 @@ fn a_request_ends_at_the_step_that_decides() {
     assert!(output.contains(told), "{output}");
 }
 
+#[test]
+fn each_reading_is_told_with_its_rule() {
+    let directory = Directory::new();
+    let policy = "\
+credentials: [{header: x-key}]
+keys: [{id: some, scopes: ['users:*'], hash: 'sha256:HASH1'}]
+rules:
+- {name: me, paths: [/users/me], require: ['me:{action}']}
+- {name: one, paths: ['/users/{id}'], require: ['users:{action}']}
+";
+    directory.write("policy.yaml", &policy.replace("HASH1", DIGESTS[0]));
+    let explain = |path: &str| {
+        let url = format!("a.org{path}");
+        let arguments = ["explain", "policy.yaml", "-H", "x-key: key-number-1", &url];
+        TestCommand::new(&directory, "").arguments(&arguments).everything()
+    };
+    let output = explain("/users/ME.json");
+    let told = "
+An upstream may read, and all of it must be allowed
+
+  -     GET /users/ME.json: `one`, as it stands
+  deny  GET /users/me: `me`, without the suffix
+
+deny insufficient_scope key:some
+";
+    assert!(output.contains(told), "{output}");
+    assert!(!explain("/users/x").contains("may read"));
+}
+
 /// SHA-256 of `key-number-1` and so on.
 const DIGESTS: [&str; 7] = [
     "f3ade5654386b5cd621086017053ce3236bc07c45bfb6c07bb9acf531b6e0a35",

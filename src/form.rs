@@ -1,0 +1,361 @@
+//! What a form or a JSON body holds, told as a query would (WHATWG URL section 5.1, RFC 7578, RFC 8259).
+//!
+//! A body is read strictly: one that two parsers could take apart differently is not read at all.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+use crate::charset;
+use crate::config::Json;
+use crate::limits;
+use crate::reading::Reading;
+
+/// Upstreams could read the body in more than one way, or it goes beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AmbiguousBody;
+
+/// What a request says its body is, as far as that holds fields. Some upstream may go by each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    urlencoded: bool,
+    multipart: bool,
+    json: bool,
+}
+
+impl Kinds {
+    pub(crate) fn of(reading: &Reading<'_>) -> Kinds {
+        let mut kinds = Kinds::default();
+        let mut is_said = false;
+        let values = reading.values_of_any_spelling("content-type");
+        for kind in values.flat_map(|value| value.split(|byte| *byte == b',')) {
+            let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+            is_said |= !kind.trim_ascii().is_empty();
+            kinds.urlencoded |= holds(kind, b"x-www-form-urlencoded");
+            kinds.multipart |= holds(kind, b"multipart");
+            kinds.json |= holds(kind, b"json") && !holds(kind, b"grpc");
+        }
+        // Rack takes a POST that does not say what it is for a form.
+        kinds.urlencoded |= !is_said && reading.method == "POST";
+        kinds
+    }
+
+    pub(crate) fn is_form(self) -> bool {
+        self.urlencoded || self.multipart
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// The fields of a body as the text of a query. Of those that `may_be_read` does not name, if it is asked, some
+    /// may be missing.
+    pub(crate) fn query(
+        self,
+        reading: &Reading<'_>,
+        body: &[u8],
+        may_be_read: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, AmbiguousBody> {
+        let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+        if body.len() > limits::BODY_BYTES
+            || reading.names_another_charset()
+            || !reading.values_of_any_spelling("content-encoding").all(is_plain)
+            || reading.values_of_any_spelling("content-type").nth(1).is_some()
+        {
+            return Err(AmbiguousBody);
+        }
+        let mut fields = Fields { text: Vec::new(), may_be_read };
+        match (self.urlencoded, self.multipart, self.json) {
+            (true, false, false) => return Ok(body.to_vec()),
+            (false, true, false) => {
+                let content_type = reading.value("content-type").unwrap_or_default();
+                fields.add_multipart(content_type, body).ok_or(AmbiguousBody)?;
+            }
+            (false, false, true) => fields.add_json(body).ok_or(AmbiguousBody)?,
+            _ => return Err(AmbiguousBody),
+        }
+        Ok(fields.text)
+    }
+}
+
+/// Whether a text holds a word, in any letter case.
+fn holds(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|own| own.eq_ignore_ascii_case(word))
+}
+
+struct Fields<'f> {
+    text: Vec<u8>,
+    may_be_read: &'f dyn Fn(&[u8]) -> bool,
+}
+
+impl Fields<'_> {
+    fn add(&mut self, name: &str, value: &[u8]) {
+        for (mark, text) in [("&", name.as_bytes()), ("=", value)] {
+            self.text.extend_from_slice(mark.as_bytes());
+            percent_encode(text, NON_ALPHANUMERIC)
+                .for_each(|piece| self.text.extend_from_slice(piece.as_bytes()));
+        }
+    }
+
+    /// Adds what is no text: no upstream reads it as the parameter itself, and some in another way.
+    fn add_other(&mut self, name: &str) {
+        self.add(&format!("{name}[.]"), b"");
+    }
+
+    /// Adds the parts of a multipart form, none of which may hold its boundary, whatever stands around that.
+    fn add_multipart(&mut self, content_type: &[u8], body: &[u8]) -> Option<()> {
+        let delimiter = [b"--", boundary(content_type)?].concat();
+        let mut rest = body.strip_prefix(&*delimiter)?;
+        while !matches!(rest, b"--" | b"--\r\n") {
+            let part;
+            (part, rest) = parted(rest, &delimiter)?;
+            let part = part.strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
+            let (head, value) = parted(part, b"\r\n\r\n")?;
+            let (name, is_file) = field(head)?;
+            match std::str::from_utf8(name).ok()? {
+                name if !(self.may_be_read)(name.as_bytes()) => {}
+                name if is_file => self.add_other(name),
+                name => self.add(name, value),
+            }
+        }
+        Some(())
+    }
+
+    /// Adds the members of an object.
+    fn add_json(&mut self, body: &[u8]) -> Option<()> {
+        let body = std::str::from_utf8(body).ok()?;
+        let Json::Object(members) = serde_json::from_str(body).ok()? else { return Some(()) };
+        for (name, value) in &members {
+            // Go reads these letters as ASCII ones, and others do not.
+            let letter = |letter| match letter {
+                '\u{17f}' => 'S',
+                '\u{212a}' => 'K',
+                letter => letter,
+            };
+            let name: String = name.chars().map(letter).collect();
+            if (self.may_be_read)(name.as_bytes()) {
+                self.add_value(&name, value, 0);
+            }
+        }
+        Some(())
+    }
+
+    /// Adds a value in each way in which upstreams make a text of it.
+    fn add_value(&mut self, name: &str, value: &Json, depth: usize) {
+        let deeper = depth.saturating_add(1);
+        match value {
+            Json::Array(items) if !items.is_empty() && depth < limits::BODY_DEPTH => {
+                let name = [name, "[]"].concat();
+                items.iter().for_each(|item| self.add_value(&name, item, deeper));
+            }
+            Json::Object(members) if !members.is_empty() && depth < limits::BODY_DEPTH => {
+                for (own, value) in members {
+                    self.add_value(&[name, "[", own, "]"].concat(), value, deeper);
+                }
+            }
+            // Nobody writes a fraction where a rule reads a text.
+            Json::Array(_) | Json::Float(_) | Json::Object(_) => self.add_other(name),
+            Json::Bool(true) => {
+                ["true", "1"].iter().for_each(|text| self.add(name, text.as_bytes()))
+            }
+            Json::Bool(false) => {
+                ["false", "0", ""].iter().for_each(|text| self.add(name, text.as_bytes()));
+            }
+            Json::Integer(number) => self.add(name, number.to_string().as_bytes()),
+            Json::Null => ["null", ""].iter().for_each(|text| self.add(name, text.as_bytes())),
+            Json::String(text) => self.add(name, text.as_bytes()),
+        }
+    }
+}
+
+/// What stands before the first of these bytes, and behind them.
+fn parted<'t>(text: &'t [u8], at: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let place = text.windows(at.len()).position(|own| own == at)?;
+    let (before, rest) = text.split_at_checked(place)?;
+    Some((before, rest.strip_prefix(at)?))
+}
+
+/// The boundary that a content type names (RFC 2046 section 5.1.1).
+fn boundary(content_type: &[u8]) -> Option<&[u8]> {
+    let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(byte);
+    let parameters = content_type.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
+    let mut values = parameters.filter_map(|own| {
+        let (name, value) = own.split_at_checked(b"boundary=".len())?;
+        name.eq_ignore_ascii_case(b"boundary=").then_some(value)
+    });
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let value = unquoted.unwrap_or(value);
+    ((1..=70).contains(&value.len()) && value.iter().all(is_one)).then_some(value)
+}
+
+/// The name of a part's field, and whether it is a file.
+fn field(mut head: &[u8]) -> Option<(&[u8], bool)> {
+    let mut found = None;
+    while !head.is_empty() {
+        let line;
+        (line, head) = parted(head, b"\r\n").unwrap_or((head, b""));
+        let (name, value) = parted(line, b":")?;
+        let value = value.trim_ascii();
+        if name.is_empty()
+            || !name.iter().all(u8::is_ascii_graphic)
+            || value.iter().any(u8::is_ascii_control)
+        {
+            return None;
+        }
+        match &*name.to_ascii_lowercase() {
+            b"content-disposition" if found.is_none() => found = Some(disposition(value)?),
+            b"content-disposition" | b"content-transfer-encoding" => return None,
+            b"content-type" if charset::names_another(value) || holds(value, b"multipart") => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The same of its `content-disposition` (RFC 7578 section 4.2).
+fn disposition(value: &[u8]) -> Option<(&[u8], bool)> {
+    let (mut name, mut is_file) = (None, false);
+    let mut rest = value.strip_prefix(b"form-data")?.trim_ascii();
+    while !rest.is_empty() {
+        let (own, value) = parted(rest.strip_prefix(b";")?, b"=")?;
+        let text;
+        (text, rest) = match value.strip_prefix(b"\"") {
+            Some(quoted) => parted(quoted, b"\"")?,
+            None => {
+                let end = value.iter().position(|byte| matches!(byte, b';' | b' '));
+                value.split_at_checked(end.unwrap_or(value.len()))?
+            }
+        };
+        rest = rest.trim_ascii();
+        // What escapes a quotation mark to one does not to another.
+        if text.ends_with(b"\\") {
+            return None;
+        }
+        match own.trim_ascii() {
+            b"name" if name.is_none() && !text.contains(&b'\\') => name = Some(text),
+            b"filename" | b"filename*" => is_file = true,
+            _ => return None,
+        }
+    }
+    Some((name?, is_file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::decode;
+    use crate::request::Request;
+
+    #[track_caller]
+    fn read(content_type: &str, body: &str) -> Result<Vec<String>, AmbiguousBody> {
+        let headers = [(":method", &b"POST"[..]), ("content-type", content_type.as_bytes())];
+        let headers = if content_type.is_empty() { &headers[..1] } else { &headers };
+        let reading = Reading::new(Request::new(headers, &|| None), None);
+        let query =
+            Kinds::of(&reading).query(&reading, body.as_bytes(), &|name| name != b"unread")?;
+        let pieces = query.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
+        Ok(pieces.map(|piece| String::from_utf8(decode(piece).into()).unwrap()).collect())
+    }
+
+    const MULTIPART: &str = "multipart/form-data; boundary=x";
+
+    fn multipart(parts: &[(&str, &str)]) -> String {
+        let part = |(head, value): &(&str, &str)| format!("--x\r\n{head}\r\n\r\n{value}\r\n");
+        parts.iter().map(part).collect::<String>() + "--x--\r\n"
+    }
+
+    #[test]
+    fn fields_are_parameters() {
+        let form = "application/x-www-form-urlencoded; charset=UTF-8";
+        assert_eq!(read(form, "a=1&b[]=%20").unwrap(), ["a=1", "b[]= "]);
+        assert_eq!(read("", "a=1").unwrap(), ["a=1"]);
+        let body = multipart(&[
+            ("Content-Disposition: form-data; name=\"a b\"", "1\r\n2"),
+            (
+                "content-type: text/plain\r\ncontent-disposition: form-data; name=c; filename=\"d;e\"",
+                "f",
+            ),
+            ("Content-Disposition: form-data; name=\"unread\"", "1"),
+        ]);
+        assert_eq!(read(MULTIPART, &body).unwrap(), ["a b=1\r\n2", "c[.]="]);
+        assert_eq!(read("multipart/form-data; boundary=\"x\"", "--x--").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn members_are_parameters_in_each_form_that_their_values_may_have() {
+        for (body, expected) in [
+            (r#"{"a": "1", "\u0062": 2, "unread": 3}"#, &["a=1", "b=2"][..]),
+            (
+                r#"{"a": true, "b": false, "c": null}"#,
+                &["a=true", "a=1", "b=false", "b=0", "b=", "c=null", "c="],
+            ),
+            (r#"{"a": 1.0, "b": 2.5, "c": -1e2}"#, &["a=1", "b[.]=", "c=-100"]),
+            (r#"{"a": ["x", ["y"]], "b": [], "c": {}}"#, &["a[]=x", "a[][]=y", "b[.]=", "c[.]="]),
+            (r#"{"a": {"b": {"c": 1}}}"#, &["a[b][c]=1"]),
+            (r#"{"a": [[[[[[[[[1]]]]]]]]]}"#, &["a[][][][][][][][][.]="]),
+            ("{\"\u{17f}\": 1, \"\u{212a}\": 2}", &["S=1", "K=2"]),
+            (r#"[{"a": 1}]"#, &[]),
+            ("3", &[]),
+        ] {
+            assert_eq!(read("application/vnd.api+json", body).unwrap(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_parsers_could_take_apart_differently_is_not_read() {
+        for body in [
+            "{",
+            "{a: 1}",
+            r#"{"a": 1, "a": 2}"#,
+            "{\"a\": 1}\n{\"b\": 2}",
+            "\u{feff}{}",
+            r#"{"a": 1,}"#,
+            r#"{"a": "\ud800"}"#,
+        ] {
+            assert_eq!(read("application/json", body), Err(AmbiguousBody), "{body}");
+        }
+        let good = "content-disposition: form-data; name=\"a\"";
+        for head in [
+            "",
+            "content-type: text/plain",
+            "content-disposition: form-data",
+            "content-disposition: attachment; name=\"a\"",
+            "content-disposition: form-data; name=\"a\"; name=\"b\"",
+            "content-disposition: form-data; name*=UTF-8''a",
+            "content-disposition: form-data; name=\"a\\\"b\"",
+            "content-disposition: form-data; filename=\"a\\\"; name=\"b\"",
+            "content-disposition: form-data; name=\"a\" x",
+            "content-disposition: form-data;\r\n name=\"a\"",
+            "content-disposition: form-data; name=\"a\"\ncontent-type: x",
+            "content-disposition: form-data; name=\"a\"\r\ncontent-disposition: form-data; name=\"b\"",
+            "content-disposition: form-data; name=\"a\"\r\ncontent-transfer-encoding: base64",
+            "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/plain; charset=utf-7",
+        ] {
+            assert_eq!(read(MULTIPART, &multipart(&[(head, "1")])), Err(AmbiguousBody), "{head}");
+        }
+        let body = multipart(&[(good, "1")]);
+        assert_eq!(read(MULTIPART, &body).unwrap(), ["a=1"]);
+        for other in [
+            format!("preamble\r\n{body}"),
+            format!("{body}epilogue"),
+            body.replace("\r\n", "\n"),
+            body.replace("--x--", "--x"),
+            body.replace("1\r\n", "1\n--x\ny\r\n"),
+            body.replace("1\r\n", "1\r\n--xy\r\n"),
+        ] {
+            assert_eq!(read(MULTIPART, &other), Err(AmbiguousBody), "{other}");
+        }
+        for content_type in [
+            "multipart/form-data",
+            "multipart/form-data; boundary=x; boundary=y",
+            "multipart/form-data; boundary=\"x",
+            "multipart/form-data; boundary=x, application/json",
+            "multipart/form-data; charset=utf-16; boundary=x",
+        ] {
+            assert_eq!(read(content_type, &body), Err(AmbiguousBody), "{content_type}");
+        }
+        let long = "a".repeat(limits::BODY_BYTES + 1);
+        assert_eq!(read("", &long), Err(AmbiguousBody));
+    }
+}

@@ -1,0 +1,361 @@
+//! What frameworks read of a request otherwise than it stands: the letters of a path, its suffix, the method, and
+//! parameters in other places than the query.
+//!
+//! A policy says by `upstream` which of these an upstream may do. Each is another reading of the request, which must
+//! be allowed as well as the one that stands, by the rule that decides about it.
+
+use std::borrow::Cow;
+
+use crate::config::Word;
+
+/// The readings that a request has beside the one that stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Readings {
+    /// Whose letters pass for each other where a path is compared.
+    pub(crate) letters: Letters,
+    /// What of a path's last segment is taken for a format.
+    pub(crate) suffix: Suffix,
+    /// Whether the parts between the commas of a path's last segment are each a path of its own.
+    pub(crate) parts: bool,
+    /// Whether `_method` in the query of a POST is its method.
+    pub(crate) method_in_query: bool,
+    /// The same in its form.
+    pub(crate) method_in_form: bool,
+    /// The same in its JSON.
+    pub(crate) method_in_json: bool,
+    /// Which requests' forms hold parameters as the query does.
+    pub(crate) form: Bodies,
+    /// The same of the members of a JSON object.
+    pub(crate) json: Bodies,
+}
+
+/// Letters that are compared whatever their case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Letters {
+    #[default]
+    None,
+    Ascii,
+    Any,
+}
+
+/// A format at the end of a path, behind a dot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Suffix {
+    #[default]
+    None,
+    /// One of [`FORMATS`].
+    Usual,
+    /// Any of letters and digits.
+    Word,
+    /// Whatever stands behind the last dot.
+    Any,
+}
+
+/// The requests of which a body is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bodies {
+    #[default]
+    None,
+    /// All but GET and HEAD.
+    Changing,
+    All,
+}
+
+impl Bodies {
+    pub(crate) fn include(self, method: &str) -> bool {
+        match self {
+            Bodies::None => false,
+            Bodies::Changing => !matches!(method, "GET" | "HEAD"),
+            Bodies::All => true,
+        }
+    }
+}
+
+/// Formats as paths usually name them.
+pub(crate) const FORMATS: [&str; 22] = [
+    "atom", "csv", "htm", "html", "ics", "js", "json", "jsonld", "jsonp", "md", "ndjson", "pdf",
+    "rss", "text", "tsv", "txt", "xhtml", "xls", "xlsx", "xml", "yaml", "yml",
+];
+
+impl Suffix {
+    /// What of a segment stands before its suffix, if it has one.
+    pub(crate) fn cut(self, segment: &str) -> Option<&str> {
+        let (name, suffix) = segment.rsplit_once('.')?;
+        let is_one = match self {
+            Suffix::None => false,
+            Suffix::Usual => FORMATS.iter().any(|own| own.eq_ignore_ascii_case(suffix)),
+            Suffix::Word => suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            Suffix::Any => true,
+        };
+        (is_one && !name.is_empty() && !suffix.is_empty()).then_some(name)
+    }
+}
+
+impl Letters {
+    /// A text in one case of its letters.
+    pub(crate) fn folded(self, text: &str) -> Cow<'_, str> {
+        let is_same = match self {
+            Letters::None => true,
+            Letters::Ascii => !text.bytes().any(|byte| byte.is_ascii_uppercase()),
+            Letters::Any => !text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()),
+        };
+        if is_same {
+            return Cow::Borrowed(text);
+        }
+        let mut folded = String::with_capacity(text.len());
+        for character in text.chars() {
+            folded.push(match self {
+                Letters::Any => in_one_case(character),
+                Letters::Ascii | Letters::None => character.to_ascii_lowercase(),
+            });
+        }
+        Cow::Owned(folded)
+    }
+}
+
+/// A letter in one case, of Latin, Greek, Cyrillic and fullwidth ones. The standard library's tables would be as
+/// large as half of what is decided here, so neighbours pass for each other where capital and small letters alternate.
+fn in_one_case(character: char) -> char {
+    let code = u32::from(character.to_ascii_lowercase());
+    let lower = match code {
+        0x17f => u32::from('s'),
+        0x212a => u32::from('k'),
+        0x3c2 => 0x3c3,
+        0xc0..=0xde | 0x391..=0x3ab | 0x410..=0x42f | 0xff21..=0xff3a => code.wrapping_add(0x20),
+        0x400..=0x40f => code.wrapping_add(0x50),
+        0x139..=0x148 | 0x178..=0x17e => code.wrapping_add(1) & !1,
+        0x100..=0x24f | 0x460..=0x52f | 0x1e00..=0x1eff => code | 1,
+        _ => code,
+    };
+    char::from_u32(lower).unwrap_or(character)
+}
+
+impl Readings {
+    /// What any upstream may do, as far as it is known.
+    pub(crate) const CAUTIOUS: Readings = Readings {
+        letters: Letters::Any,
+        suffix: Suffix::Usual,
+        parts: true,
+        method_in_query: true,
+        method_in_form: true,
+        // A policy without rules about the query holds no JSON.
+        method_in_json: false,
+        form: Bodies::All,
+        json: Bodies::All,
+    };
+
+    /// What the request says and nothing else.
+    pub(crate) const EXACT: Readings = Readings {
+        letters: Letters::None,
+        suffix: Suffix::None,
+        parts: false,
+        method_in_query: false,
+        method_in_form: false,
+        method_in_json: false,
+        form: Bodies::None,
+        json: Bodies::None,
+    };
+
+    /// What one or the other does.
+    pub(crate) fn and(self, other: Readings) -> Readings {
+        Readings {
+            letters: self.letters.max(other.letters),
+            suffix: self.suffix.max(other.suffix),
+            parts: self.parts | other.parts,
+            method_in_query: self.method_in_query | other.method_in_query,
+            method_in_form: self.method_in_form | other.method_in_form,
+            method_in_json: self.method_in_json | other.method_in_json,
+            form: self.form.max(other.form),
+            json: self.json.max(other.json),
+        }
+    }
+
+    /// The other texts that a path's last segment may be taken for: parts of it, and these without their suffix.
+    pub(crate) fn tails(self, last: &str) -> Vec<(Deviation, &str)> {
+        let mut tails = Vec::new();
+        if let Some(name) = self.suffix.cut(last) {
+            tails.push((Deviation::Suffix, name));
+        }
+        if self.parts && last.bytes().any(|byte| byte == b',') {
+            for part in last.split(',').filter(|part| !part.is_empty()) {
+                tails.push((Deviation::Part, part));
+                tails.extend(self.suffix.cut(part).map(|name| (Deviation::Part, name)));
+            }
+        }
+        tails
+    }
+}
+
+impl Readings {
+    fn told(self) -> Vec<&'static str> {
+        let bodies = |which, all, changing| match which {
+            Bodies::None => None,
+            Bodies::Changing => Some(changing),
+            Bodies::All => Some(all),
+        };
+        let letters = match self.letters {
+            Letters::None => None,
+            Letters::Ascii => Some("the path in any case of ASCII letters"),
+            Letters::Any => Some("the path in any letter case"),
+        };
+        let suffix = match self.suffix {
+            Suffix::None => None,
+            Suffix::Usual => Some("the path without a usual suffix"),
+            Suffix::Word => Some("the path without a suffix of letters and digits"),
+            Suffix::Any => Some("the path without any suffix"),
+        };
+        let said = |is_read: bool, text| is_read.then_some(text);
+        [
+            letters,
+            suffix,
+            said(self.parts, "each part of the last segment between commas"),
+            said(self.method_in_query, "`_method` in the query of a POST"),
+            said(self.method_in_form, "`_method` in a form of a POST"),
+            said(self.method_in_json, "`_method` in JSON of a POST"),
+            bodies(
+                self.form,
+                "fields of a form, with any method",
+                "fields of a form, not of GET and HEAD",
+            ),
+            bodies(
+                self.json,
+                "members of JSON, with any method",
+                "members of JSON, not of GET and HEAD",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// How an upstream comes to another reading of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deviation {
+    /// By the fields of a form, or the members of JSON, taken for the query's.
+    Body,
+    /// By comparing paths whatever the case of their letters.
+    Letters,
+    /// By another method that the request asks for.
+    Method,
+    /// By parting a path's last segment at its commas.
+    Part,
+    /// By what stands behind a `;` in the path.
+    Semicolon,
+    /// By taking a format off the path's end.
+    Suffix,
+}
+
+impl Deviation {
+    /// What explanations call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Deviation::Body => "with the body's parameters",
+            Deviation::Letters => "in other letters",
+            Deviation::Method => "by another method",
+            Deviation::Part => "a part between commas",
+            Deviation::Semicolon => "without what follows `;`",
+            Deviation::Suffix => "without the suffix",
+        }
+    }
+}
+
+macro_rules! frameworks {
+    ($($name:ident { $($field:ident: $value:expr),* } $measured:literal, $does:literal, $switch:literal;)+) => {
+        /// What each framework does.
+        const FRAMEWORKS: &[(&str, Readings)] =
+            &[$((stringify!($name), Readings { $($field: $value,)* ..Readings::EXACT }),)+];
+
+        /// The frameworks that a policy's `upstream` may name, in alphabetical order.
+        pub const UPSTREAMS: &[Upstream] = &[$(Upstream {
+            name: stringify!($name),
+            measured: $measured,
+            does: $does,
+            switch: $switch,
+        },)+];
+    };
+}
+
+/// What people are told of a framework that a policy may name as its `upstream`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name in a policy.
+    pub name: &'static str,
+    /// The versions that were held to it; empty where it is known from its documentation only.
+    pub measured: &'static str,
+    /// What it reads otherwise than a request stands.
+    pub does: &'static str,
+    /// What of its own makes it read so, or ends it.
+    pub switch: &'static str,
+}
+
+impl Upstream {
+    /// What the policy does about it: the readings that must be allowed as well, in a few words each.
+    pub fn readings(&self) -> Vec<&'static str> {
+        let own = FRAMEWORKS.iter().find(|(name, _)| *name == self.name);
+        own.map(|(_, readings)| readings.told()).unwrap_or_default()
+    }
+}
+
+frameworks! {
+    actix {} "", "nothing", "none";
+    axum {} "", "nothing", "none";
+    chi { method_in_query: true, method_in_form: true, form: Bodies::All }
+        "chi 5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
+        "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
+    django {} "Django 5", "nothing", "none";
+    drf { suffix: Suffix::Word }
+        "", "`DefaultRouter` takes a format of letters and digits off the path",
+        "`include_format_suffixes = False`";
+    echo { form: Bodies::All, json: Bodies::All, method_in_query: true, method_in_form: true }
+        "echo 4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON; `MethodOverride` takes `_method`",
+        "bind the query with `BindQueryParams`; leave `MethodOverride` out";
+    express { letters: Letters::Ascii, method_in_query: true }
+        "Express 4 and 5", "compares paths in any letter case; the middleware `method-override` takes `_method` if it is told to",
+        "`case sensitive routing`";
+    fastapi {} "", "nothing", "none";
+    fastify {} "Fastify 4 and 5", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
+    fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All }
+        "Fiber 2 and 3", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too",
+        "`CaseSensitive: true`";
+    flask { form: Bodies::Changing }
+        "Flask 3", "`request.values` takes the fields of a form", "use `request.args`";
+    gin { form: Bodies::All, json: Bodies::Changing, method_in_query: true, method_in_form: true }
+        "gin 1", "`ShouldBind` takes fields of forms and members of JSON; gorilla's handler takes `_method`",
+        "use `ShouldBindQuery`";
+    go { form: Bodies::All, method_in_query: true, method_in_form: true }
+        "Go 1 net/http, with gorilla's handlers", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
+        "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
+    hapi {} "", "nothing by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
+    hono {} "", "nothing", "none";
+    jersey { method_in_query: true }
+        "", "`HttpMethodOverrideFilter` takes `_method` of the query", "leave that filter out";
+    koa { letters: Letters::Ascii }
+        "Koa 2 and 3 with @koa/router", "compares paths in any letter case", "`sensitive: true`";
+    laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
+        "", "`input` takes fields of forms and members of JSON; `_method` in each of them",
+        "use `$request->query()`";
+    nestjs { letters: Letters::Ascii, method_in_query: true }
+        "", "as Express", "as Express";
+    php { form: Bodies::Changing }
+        "PHP 8", "`$_REQUEST` has the fields of a form", "`request_order = G`, or use `$_GET`";
+    rails { suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
+        "Rails 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
+        "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
+    sinatra { method_in_form: true, form: Bodies::All }
+        "", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
+    spring { method_in_query: true, method_in_form: true, form: Bodies::All }
+        "Spring Boot 3 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; `HiddenHttpMethodFilter` takes `_method`",
+        "`spring.mvc.hiddenmethod.filter.enabled`, off by default";
+    symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
+        "Symfony 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
+        "`http_method_override: false`; use `$request->query`";
+    trpc { parts: true } "tRPC 11", "runs a procedure for each part between commas", "`allowBatching: false`";
+    webflux { method_in_form: true, form: Bodies::All }
+        "", "`@ModelAttribute` is bound to the fields of a form, too; `HiddenHttpMethodFilter` takes `_method` in one",
+        "bind with `@RequestParam`";
+}
+
+impl Word for Readings {
+    const WORDS: &'static [(&'static str, Readings)] = FRAMEWORKS;
+}
