@@ -306,7 +306,8 @@ impl<'e> Match<'e, '_> {
     }
 
     /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is
-    /// read otherwise counts where some rule names it.
+    /// read otherwise counts where some rule names it, and does so more closely than one that is for the path as it
+    /// stands and for all else, and comes after the rule that decides about that.
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
         let by_path =
             matches!(self.by, Some(Deviation::Letters | Deviation::Part | Deviation::Suffix));
@@ -314,7 +315,16 @@ impl<'e> Match<'e, '_> {
         let is_same = |other: &Match<'_, '_>| {
             other.method == self.method && other.rule.is_some_and(|own| own.index == rule.index)
         };
-        by_path && others.iter().any(is_same) && !rule.reads_parameters()
+        let is_named_before = || {
+            let Some(first) = others.first() else { return false };
+            let segments = self.compared.unwrap_or_default();
+            let own = first.compared.unwrap_or_default();
+            let is_for_all = |path: &PathTemplate| path.ends_open() && path.matches(own);
+            first.rule.is_some_and(|own| own.index < rule.index)
+                && rule.paths.iter().all(|path| !path.matches(segments) || is_for_all(path))
+        };
+        let is_known = || others.iter().any(is_same) && !rule.reads_parameters();
+        by_path && (is_known() || is_named_before())
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.

@@ -306,6 +306,11 @@ impl PathTemplate {
         Ok(template)
     }
 
+    /// Whether it takes whatever follows.
+    pub(crate) fn ends_open(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
+    }
+
     /// The names of the template's parameters.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(Segment::name)
