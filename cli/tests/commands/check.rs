@@ -202,7 +202,7 @@ keys: []
 where: {plan: pro}
 rules:
 - {paths: ['/a/**'], require: ['a:{action}']}
-- {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read']}
+- {paths: [/a/b], name: ghp_16C7e42F292c6912E7710c838347Ae178B4a, require: ['a:read'], mode: observe}
 - {paths: ['/n/:id'], require: ['n:read'], where: {region: us}}
 - {paths: ['/p/{x}', /q], where: {region: '{x}'}, require: ['a:read']}
 - {paths: ['/%73'], query: {animal: ['*']}, require: ['a:read']}
@@ -241,6 +241,8 @@ policy.yaml:9:3: warning[unreachable_rule]: this rule never matches: all that it
   help: the first rule that matches decides; move the narrower one up
 policy.yaml:9:19: warning[plaintext_token]: this looks like a token in plaintext (at /rules/1/name)
   help: keep its hash only; whoever read this file has the token, so rotate it
+policy.yaml:9:88: warning[not_enforced]: whatever this rule asks of a good key, it only observes (at /rules/1/mode)
+  help: leave `mode` out once the log shows no refusal that should not be
 policy.yaml:10:12: warning[invalid_path]: `/n/:id` has a segment that is taken as it stands (at /rules/2/paths/0)
   help: a parameter is written `{name}`
 policy.yaml:10:33: warning[ungranted_scope]: no key has a scope that covers this one (at /rules/2/require/0)
@@ -269,15 +271,15 @@ keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, and
   help: hash the token itself; the variable it stood in was empty
 keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are the same name to Prometheus, which writes `.` and `-` as `_` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
-0 errors, 19 warnings
+0 errors, 20 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 19);
+    assert_eq!(findings.as_array().unwrap().len(), 20);
     assert_eq!(
-        findings[16],
+        findings[17],
         serde_json::json!({
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
