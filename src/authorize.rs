@@ -133,7 +133,7 @@ impl Authorizer {
         // What stands in the URL is judged before the body has come: the headers may go ahead, and
         // an upstream need not wait for a body of which it reads nothing.
         let asked = asked.get_or_init(|| Asked::new(reading).ok());
-        let fields = asked.as_ref().and_then(|own| own.fields(matched.method, graphql.limits));
+        let fields = asked.as_ref().and_then(|asked| asked.fields(matched.method, graphql.limits));
         let fields = fields.ok_or(Reason::MalformedGraphql)?;
         for (position, fields) in fields.positions() {
             for field in fields {
@@ -155,14 +155,14 @@ impl GraphQlRule {
     /// The resource that a field stands for, or the whole scope that it needs; `None` if it needs none.
     fn needed<'f>(&'f self, position: Position, field: &'f str) -> Option<&'f str> {
         if position != Position::Nested {
-            let own = self.fields.get(field).map_or(field, |own| &**own);
+            let entry = self.fields.get(field).map_or(field, |entry| &**entry);
             // A scope to read with stands for a query's field; a mutation's may have the same name.
-            let resource = own.strip_suffix(":read").filter(|_| position == Position::Mutation);
-            return Some(resource.unwrap_or(own));
+            let resource = entry.strip_suffix(":read").filter(|_| position == Position::Mutation);
+            return Some(resource.unwrap_or(entry));
         }
         // What nobody named may lead to anything.
-        let own = self.nested.as_ref()?.get(field).map_or("*:read", |own| &**own);
-        Some(own).filter(|own| *own != "allow")
+        let entry = self.nested.as_ref()?.get(field).map_or("*:read", |entry| &**entry);
+        Some(entry).filter(|entry| *entry != "allow")
     }
 
     /// Whether who asks may have a field.
@@ -196,14 +196,14 @@ impl GraphQlRule {
                 return Ok(());
             }
         }
-        let Some(own) = self.needed(position, field) else { return Ok(()) };
-        let required = if own.contains(':') {
-            Template { parts: vec![Part::Literal(own.into())] }
+        let Some(needed) = self.needed(position, field) else { return Ok(()) };
+        let required = if needed.contains(':') {
+            Template { parts: vec![Part::Literal(needed.into())] }
         } else {
             self.require.clone()
         };
         let values = |variable: &Variable| match variable {
-            Variable::Field => Values::One(own.into()),
+            Variable::Field => Values::One(needed.into()),
             Variable::Operation => Values::One(position.action().into()),
             variable => values(variable),
         };
@@ -313,14 +313,15 @@ impl<'e> Match<'e, '_> {
             matches!(self.by, Some(Deviation::Letters | Deviation::Part | Deviation::Suffix));
         let Some(rule) = self.rule else { return by_path };
         let is_same = |other: &Match<'_, '_>| {
-            other.method == self.method && other.rule.is_some_and(|own| own.index == rule.index)
+            other.method == self.method
+                && other.rule.is_some_and(|other_rule| other_rule.index == rule.index)
         };
         let is_named_before = || {
             let Some(first) = others.first() else { return false };
             let segments = self.compared.unwrap_or_default();
-            let own = first.compared.unwrap_or_default();
-            let is_for_all = |path: &PathTemplate| path.ends_open() && path.matches(own);
-            first.rule.is_some_and(|own| own.index < rule.index)
+            let first_segments = first.compared.unwrap_or_default();
+            let is_for_all = |path: &PathTemplate| path.ends_open() && path.matches(first_segments);
+            first.rule.is_some_and(|first_rule| first_rule.index < rule.index)
                 && rule.paths.iter().all(|path| !path.matches(segments) || is_for_all(path))
         };
         let is_known = || others.iter().any(is_same) && !rule.reads_parameters();

@@ -144,7 +144,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let forward_credential = policy.field("forward_credential");
     let methods = method_table(&policy);
     let types = keys::key_types(&policy);
-    let every_type_has_a_prefix = !types.is_empty() && types.iter().all(|own| own.prefix.is_some());
+    let every_type_has_a_prefix =
+        !types.is_empty() && types.iter().all(|key_type| key_type.prefix.is_some());
     let keys::Keys { ring, every_key_has_a_type, attributes, mut memory } =
         keys::keys(&policy, types, environment, memory)?;
     let known = Known { methods, attributes, sources: named_sources };
@@ -163,7 +164,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let target_headers = target_headers(&policy);
     let upstream_headers = known.headers(&policy, "upstream_headers");
     let response_headers = known.headers(&policy, "response_headers");
-    let all_sources: Vec<Source> = known.sources.into_iter().map(|own| own.source).collect();
+    let all_sources: Vec<Source> = known.sources.into_iter().map(|named| named.source).collect();
     let sources = Sources::new(all_sources.iter());
     let wordings = responses::errors(&policy, &realm, &all_sources);
     let metrics_per_key = metrics(&policy).unwrap_or(ring.len() <= limits::KEYS_WITH_METRICS);
@@ -187,7 +188,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         .chain(of_sources)
         .chain(of_cookies)
         .chain(read.flat_map(Template::header_names))
-        .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|own| &*own.name));
+        .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|header| &*header.name));
     let mut own_headers: Vec<Box<str>> = Vec::new();
     of_policy.for_each(|name| add(&mut own_headers, name));
     let listed = rules.all.iter().flat_map(|rule| &rule.methods);
@@ -232,7 +233,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
 
 /// Adds a name, if it is new.
 fn add(names: &mut Vec<Box<str>>, name: &str) {
-    if !names.iter().any(|own| **own == *name) {
+    if !names.iter().any(|known| **known == *name) {
         names.push(name.into());
     }
 }

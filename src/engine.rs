@@ -153,13 +153,13 @@ impl Engine {
     /// Whether a header of that name, in lower case, may carry a credential, if only to some upstream that
     /// takes it for one of the policy's.
     pub fn is_credential_header(&self, name: &str) -> bool {
-        self.authenticator.sources.headers.iter().any(|own| is_same_header(name, &own.name))
+        self.authenticator.sources.headers.iter().any(|header| is_same_header(name, &header.name))
     }
 
     /// Whether a header of that name, in lower case and in whatever spelling, is one that this policy sets,
     /// removes or reads. No client has it in a request's trailers, which some upstreams take for headers.
     pub fn is_own_header(&self, name: &str) -> bool {
-        self.own_headers.iter().any(|own| is_same_header(own, name))
+        self.own_headers.iter().any(|header| is_same_header(header, name))
     }
 
     /// The same of a parameter of the query, whose name is decoded.
@@ -287,8 +287,8 @@ impl Engine {
         let matches = self.matches(&head, &head.methods, &facts)?;
         let mut holder = None;
         let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
-        if let (Ok(own), Some(sent)) = (judged, self.sent(reading)) {
-            judged = self.judge_body(own, &sent, &head, &matches, reading, &mut holder, found);
+        if let (Ok(decided), Some(sent)) = (judged, self.sent(reading)) {
+            judged = self.judge_body(decided, &sent, &head, &matches, reading, &mut holder, found);
         }
         if let Some(Holder::Session(session)) = holder {
             found.session = Some(session);
@@ -323,7 +323,7 @@ impl Engine {
             return self.let_anybody(matches, Step::Rule, found);
         }
         let is_limited =
-            |own: &Match<'_, '_>| own.rule.is_some_and(|own| own.credentials.is_some());
+            |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.credentials.is_some());
         if holder.is_none() || matches.iter().any(is_limited) {
             if !self.authenticator.sources.query.is_empty() && asks.is_query_in_another_charset() {
                 return Err(Reason::AmbiguousQuery.into());
@@ -333,7 +333,7 @@ impl Engine {
                     self.authenticator.refuse_misspelt(asks, found)?;
                     return self.let_anybody(matches, Step::Credential, found);
                 }
-                own => *holder = Some(own?),
+                who => *holder = Some(who?),
             }
         }
         let who = holder.as_ref().ok_or(Reason::MissingCredential)?.who();
@@ -348,7 +348,7 @@ impl Engine {
         found: &mut Found<'e>,
     ) -> Result<Holder<'e>, Reason> {
         let limits = matches.iter().filter_map(|matched| matched.rule?.credentials.as_ref());
-        self.authenticator.authenticate(reading, limits.map(|own| &own.sources), found)
+        self.authenticator.authenticate(reading, limits.map(|limit| &limit.sources), found)
     }
 
     /// What of a request's body an upstream may take for parameters or for a method, if it has one.
@@ -386,17 +386,18 @@ impl Engine {
         let mut held = judged;
         if judged.0 == Verdict::Allow(Access::Public) {
             // It goes on before its body has come, and must do so as whose it may turn out to be.
-            let mut own = Found { rule: found.rule, path: found.path.take(), ..Found::default() };
-            if let Ok(who) = self.find_holder(&[], reading, &mut own) {
+            let mut finding =
+                Found { rule: found.rule, path: found.path.take(), ..Found::default() };
+            if let Ok(who) = self.find_holder(&[], reading, &mut finding) {
                 if !self.may_refuse(sent, head, reading, Some(&who)) {
-                    found.path = own.path;
+                    found.path = finding.path;
                     return Ok(judged);
                 }
                 held = (Verdict::Allow(who.who().1), Step::Body);
                 *holder = Some(who);
-                *found = own;
+                *found = finding;
             } else {
-                found.path = own.path;
+                found.path = finding.path;
             }
         }
         let (verdict, step) = held;
@@ -410,24 +411,24 @@ impl Engine {
                     headers: self.rules.hold_headers(),
                     max_bytes: limits::BODY_BYTES,
                 };
-                if let Verdict::Hold(own) = verdict {
-                    hold.max_bytes = own.max_bytes.min(hold.max_bytes);
+                if let Verdict::Hold(first) = verdict {
+                    hold.max_bytes = first.max_bytes.min(hold.max_bytes);
                 }
                 return Ok((Verdict::Hold(hold), step));
             }
             _ => return Err(Reason::AmbiguousBody.into()),
         };
-        let own = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
+        let result = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
             if others.is_empty() {
                 return Ok(held);
             }
-            let own = self.admit(others, (reading, holds), holder, found);
+            let admitted = self.admit(others, (reading, holds), holder, found);
             let place =
                 |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
             found.refused = found.refused.and_then(place);
-            own
+            admitted
         });
-        own?;
+        result?;
         found.rule = matches.first().and_then(|matched| matched.rule);
         Ok(held)
     }
@@ -462,7 +463,7 @@ impl Engine {
         let mut matches = self.matches(head, &methods, &facts).map_err(ambiguous)?;
         matches.retain(|other| {
             let is_done = |rule: &Rule| rule.graphql.is_some() || !rule.reads_query();
-            !other.rule.is_none_or(is_done) || !judged.iter().any(|own| own.is_same(other))
+            !other.rule.is_none_or(is_done) || !judged.iter().any(|matched| matched.is_same(other))
         });
         tell(&whole, &matches)
     }
@@ -477,15 +478,15 @@ impl Engine {
     ) -> bool {
         let mut methods = head.methods.clone();
         if sent.has_methods {
-            let others = self.asked_methods.iter().map(|own| Cow::Borrowed(&**own));
-            methods.extend(others.filter(|own| !head.methods.contains(own)));
+            let others = self.asked_methods.iter().map(|method| Cow::Borrowed(&**method));
+            methods.extend(others.filter(|method| !head.methods.contains(method)));
         }
         let Ok(mut facts) = self.facts(reading, head) else { return true };
         facts.is_any_query = sent.has_parameters;
         let Ok(matches) = self.matches(head, &methods, &facts) else { return true };
-        let reads_query = |own: &Match<'_, '_>| own.rule.is_some_and(Rule::reads_query);
+        let reads_query = |matched: &Match<'_, '_>| matched.rule.is_some_and(Rule::reads_query);
         let is_limited =
-            |own: &Match<'_, '_>| own.rule.is_some_and(|own| own.credentials.is_some());
+            |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.credentials.is_some());
         let reads_query = sent.has_parameters
             && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
         if reads_query || matches.iter().any(is_limited) {
@@ -509,7 +510,8 @@ impl Engine {
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
         let mut places = matches.iter().enumerate();
-        let Some((place, unknown)) = places.find(|(_, own)| !self.authorizer.knows(own)) else {
+        let Some((place, unknown)) = places.find(|(_, matched)| !self.authorizer.knows(matched))
+        else {
             return Ok((Verdict::Allow(Access::Public), step));
         };
         found.refused = u16::try_from(place).ok();
@@ -576,7 +578,7 @@ impl Engine {
             false => self.query_names.ambiguous(reading.query()),
         };
         let mut read = self.conditions_read.iter();
-        if read.any(|name| ambiguous.get(*name).is_none_or(|own| *own)) {
+        if read.any(|name| ambiguous.get(*name).is_none_or(|flag| *flag)) {
             return Err(Reason::AmbiguousQuery);
         }
         Ok(ambiguous)
@@ -604,11 +606,13 @@ impl Engine {
     ) -> Result<Vec<Match<'e, 'm>>, Reason> {
         let mut matches: Vec<Match<'e, 'm>> = Vec::new();
         let path = head.path.as_ref();
-        let own = path.map(|path| path.segments.as_slice());
+        let path_segments = path.map(|path| path.segments.as_slice());
         let others = path.into_iter().flat_map(|path| &path.others);
-        let others =
-            others.map(|own| (Some(own.segments.as_slice()), Some(own.compared()), Some(own.by)));
-        for (segments, compared, by) in iter::once((own, own, None)).chain(others) {
+        let others = others
+            .map(|other| (Some(other.segments.as_slice()), Some(other.compared()), Some(other.by)));
+        for (segments, compared, by) in
+            iter::once((path_segments, path_segments, None)).chain(others)
+        {
             for (place, method) in methods.iter().enumerate() {
                 let by = by.or((place > 0).then_some(Deviation::Method));
                 let matched = |rule| Match { method, segments, compared, rule, by };
@@ -638,8 +642,8 @@ impl Engine {
     ) -> Changes<'e> {
         let mut changes = Changes::default();
         for name in reading.names() {
-            if let Some(own) = self.forged(name) {
-                changes.remove.push(spelt(own, name));
+            if let Some(header) = self.forged(name) {
+                changes.remove.push(spelt(header, name));
             }
         }
         let is_own = |name: &str| self.is_own_header(name);
@@ -652,7 +656,7 @@ impl Engine {
             changes.replace("cookie", sources.cookies_without(reading));
             changes.replace(WEBSOCKET_PROTOCOL, sources.protocols_without(reading));
             for (name, url) in sources.urls_without_any_like_ours(reading) {
-                if !changes.remove.iter().any(|own| *own == name) {
+                if !changes.remove.iter().any(|removed| *removed == name) {
                     changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(url)));
                 }
             }
@@ -675,10 +679,10 @@ impl Engine {
         let mut changes = Changes::default();
         changes
             .remove
-            .extend(sources.headers_like_ours(reading).map(|(own, name)| spelt(own, name)));
+            .extend(sources.headers_like_ours(reading).map(|(header, name)| spelt(header, name)));
         changes.replace("cookie", sources.cookies_without_any_like_ours(reading));
         for (name, text) in sources.texts_without_any_like_ours(reading) {
-            if !changes.remove.iter().any(|own| *own == name) {
+            if !changes.remove.iter().any(|removed| *removed == name) {
                 changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(text)));
             }
         }
@@ -706,16 +710,18 @@ impl Engine {
     /// what only we say: a copy of an upstream header, or one by which an upstream could take what was not
     /// judged, another target or a method that is to be ignored. In any spelling.
     fn forged(&self, name: &str) -> Option<&str> {
-        let is_same = |own: &str| is_same_header(own, name);
-        let upstream = self.upstream_headers.iter().find(|(own, _)| is_same(own));
-        if let Some((own, _)) = upstream {
-            return Some(own);
+        let is_same = |header: &str| is_same_header(header, name);
+        let upstream = self.upstream_headers.iter().find(|(header, _)| is_same(header));
+        if let Some((header, _)) = upstream {
+            return Some(header);
         }
-        if let Some(own) = self.target_headers.iter().find(|own| is_same(own.0)) {
-            return Some(own.0);
+        if let Some(header) = self.target_headers.iter().find(|header| is_same(header.0)) {
+            return Some(header.0);
         }
         match self.method_override {
-            RawMethodOverride::Remove => method::OVERRIDES.into_iter().find(|own| is_same(own)),
+            RawMethodOverride::Remove => {
+                method::OVERRIDES.into_iter().find(|header| is_same(header))
+            }
             RawMethodOverride::Authorize | RawMethodOverride::Ignore => None,
         }
     }
@@ -733,8 +739,8 @@ impl Changes<'_> {
 }
 
 /// A header's name as the request spells it, borrowed from the policy where that spells it so, too.
-fn spelt<'e>(own: &'e str, name: &str) -> Cow<'e, str> {
-    if own == name { Cow::Borrowed(own) } else { Cow::Owned(name.to_owned()) }
+fn spelt<'e>(header: &'e str, name: &str) -> Cow<'e, str> {
+    if header == name { Cow::Borrowed(header) } else { Cow::Owned(name.to_owned()) }
 }
 
 /// A header's value for who asks.
@@ -753,22 +759,22 @@ impl<'e> Found<'e> {
     /// What a variable stands for of who asks.
     fn word(&self, variable: &Variable) -> Option<Cow<'e, str>> {
         if let Some(session) = &self.session {
-            let own = match variable {
+            let word = match variable {
                 Variable::KeyAccount => session.account(),
                 Variable::KeyId => Some(session.id()),
                 _ => None,
             };
-            return own.map(|own| Cow::Owned(own.to_owned()));
+            return word.map(|word| Cow::Owned(word.to_owned()));
         }
         let key = self.key?;
-        let own = match variable {
+        let word = match variable {
             Variable::KeyAccount => key.account(),
             Variable::KeyAttribute(name) => key.attribute(name),
             Variable::KeyId => Some(key.id()),
             Variable::KeyType => key.key_type(),
             _ => None,
         };
-        own.map(Cow::Borrowed)
+        word.map(Cow::Borrowed)
     }
 }
 

@@ -534,16 +534,16 @@ impl Stripped {
     }
 
     fn has_removed(&self, name: &str) -> bool {
-        self.removed.iter().any(|own| **own == *name)
+        self.removed.iter().any(|removed| **removed == *name)
     }
 
     /// Makes of `changes` what does to the stripped headers as much as they would have done to `all`.
     #[cold]
     fn put_back(&self, all: &[(&str, &[u8])], changes: &mut Changes<'_>) {
         for name in self.removed.iter().chain(&self.cut) {
-            let is_changed = changes.remove.iter().any(|own| **own == **name)
-                || changes.set.iter().any(|(own, _)| **own == **name);
-            let values = all.iter().filter(|(own, _)| !is_changed && **own == **name);
+            let is_changed = changes.remove.iter().any(|removed| **removed == **name)
+                || changes.set.iter().any(|(header, _)| **header == **name);
+            let values = all.iter().filter(|(header, _)| !is_changed && **header == **name);
             let owned = |(name, value): &(&str, &[u8])| {
                 (Cow::Owned((*name).to_owned()), Cow::Owned(value.to_vec()))
             };
@@ -758,8 +758,8 @@ mod tests {
         assert_eq!(state(&turn), [decision, ("latchkey.account", "acme")]);
         let Next::Reply(changes, reply) = turn.next else { panic!("it is answered") };
         assert_eq!(changes.remove, ["authorization"]);
-        let own = reply.headers.iter().filter(|(name, _)| *name == "x-own");
-        assert_eq!(own.count(), 1);
+        let added = reply.headers.iter().filter(|(name, _)| *name == "x-own");
+        assert_eq!(added.count(), 1);
         assert!(exchange.response_headers().is_empty(), "the reply has them");
     }
 
@@ -886,15 +886,15 @@ mod tests {
         let names = || ["x-key", "X-Key", "x_key", "grpc-status"].into_iter();
         let (mut exchange, ..) = held(&engine, REQUEST);
         assert_eq!(exchange.request_body(GOOD.len(), false), Piece::Wait);
-        let (own, piece) = exchange.request_trailers(Some(&engine), names());
-        assert_eq!(own, ["x-key", "x_key"]);
+        let (removed, piece) = exchange.request_trailers(Some(&engine), names());
+        assert_eq!(removed, ["x-key", "x_key"]);
         assert_eq!(piece, Piece::Judge { size: GOOD.len() });
         assert_eq!(
             told(&exchange.judge(&[&engine], Some(GOOD), &|| None)),
             ("allow key:open".to_owned(), None)
         );
-        let (own, piece) = exchange.request_trailers(None::<&Engine>, names());
-        assert_eq!((own.len(), piece), (4, Piece::Pass), "nothing tells which are its own");
+        let (removed, piece) = exchange.request_trailers(None::<&Engine>, names());
+        assert_eq!((removed.len(), piece), (4, Piece::Pass), "nothing tells which are its own");
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Kinds {
 
 /// Whether a text holds a word, in any letter case.
 fn holds(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|own| own.eq_ignore_ascii_case(word))
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 struct Fields<'f> {
@@ -147,8 +147,8 @@ impl Fields<'_> {
                 items.iter().for_each(|item| self.add_value(&name, item, deeper));
             }
             Json::Object(members) if !members.is_empty() && depth < limits::BODY_DEPTH => {
-                for (own, value) in members {
-                    self.add_value(&[name, "[", own, "]"].concat(), value, deeper);
+                for (member, value) in members {
+                    self.add_value(&[name, "[", member, "]"].concat(), value, deeper);
                 }
             }
             // Nobody writes a fraction where a rule reads a text.
@@ -168,7 +168,7 @@ impl Fields<'_> {
 
 /// What stands before the first of these bytes, and behind them.
 fn parted<'t>(text: &'t [u8], at: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let place = text.windows(at.len()).position(|own| own == at)?;
+    let place = text.windows(at.len()).position(|window| window == at)?;
     let (before, rest) = text.split_at_checked(place)?;
     Some((before, rest.strip_prefix(at)?))
 }
@@ -177,8 +177,8 @@ fn parted<'t>(text: &'t [u8], at: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
 fn boundary(content_type: &[u8]) -> Option<&[u8]> {
     let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(byte);
     let parameters = content_type.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
-    let mut values = parameters.filter_map(|own| {
-        let (name, value) = own.split_at_checked(b"boundary=".len())?;
+    let mut values = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_at_checked(b"boundary=".len())?;
         name.eq_ignore_ascii_case(b"boundary=").then_some(value)
     });
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -218,7 +218,7 @@ fn disposition(value: &[u8]) -> Option<(&[u8], bool)> {
     let (mut name, mut is_file) = (None, false);
     let mut rest = value.strip_prefix(b"form-data")?.trim_ascii();
     while !rest.is_empty() {
-        let (own, value) = parted(rest.strip_prefix(b";")?, b"=")?;
+        let (key, value) = parted(rest.strip_prefix(b";")?, b"=")?;
         let text;
         (text, rest) = match value.strip_prefix(b"\"") {
             Some(quoted) => parted(quoted, b"\"")?,
@@ -232,7 +232,7 @@ fn disposition(value: &[u8]) -> Option<(&[u8], bool)> {
         if text.ends_with(b"\\") {
             return None;
         }
-        match own.trim_ascii() {
+        match key.trim_ascii() {
             b"name" if name.is_none() && !text.contains(&b'\\') => name = Some(text),
             b"filename" | b"filename*" => is_file = true,
             _ => return None,

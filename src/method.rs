@@ -16,7 +16,7 @@ const MOST: usize = OVERRIDES.len();
 
 #[inline]
 pub(crate) fn is_override(name: &str) -> bool {
-    OVERRIDES.iter().any(|own| is_same_header(own, name))
+    OVERRIDES.iter().any(|header| is_same_header(header, name))
 }
 
 /// Whether some upstream takes a parameter for the one by which a method is asked for.
@@ -33,25 +33,25 @@ pub(crate) struct Others(Vec<String>);
 
 impl Others {
     /// Adds those of headers. Each is a list: Express takes the first of `DELETE, GET`, and others may take any.
-    pub(crate) fn add_headers(&mut self, own: &str, headers: &[(&str, &[u8])]) {
+    pub(crate) fn add_headers(&mut self, actual: &str, headers: &[(&str, &[u8])]) {
         for (_, value) in headers.iter().filter(|(name, _)| is_override(name)) {
-            value.split(|byte| *byte == b',').for_each(|element| self.add(own, element));
+            value.split(|byte| *byte == b',').for_each(|element| self.add(actual, element));
         }
     }
 
     /// Adds those of the parameters of a query or a form that an upstream could take for [`PARAMETER`].
-    pub(crate) fn add_parameters(&mut self, own: &str, raw: &[u8]) {
+    pub(crate) fn add_parameters(&mut self, actual: &str, raw: &[u8]) {
         for piece in raw.split(|byte| matches!(byte, b'&' | b';' | b'?')) {
             let mut sides = piece.splitn(2, |byte| *byte == b'=');
             if is_parameter(&decode(sides.next().unwrap_or_default())) {
-                self.add(own, &decode(sides.next().unwrap_or_default()));
+                self.add(actual, &decode(sides.next().unwrap_or_default()));
             }
         }
     }
 
-    fn add(&mut self, own: &str, method: &[u8]) {
+    fn add(&mut self, actual: &str, method: &[u8]) {
         let method = String::from_utf8_lossy(method.trim_ascii()).to_ascii_uppercase();
-        if method.is_empty() || method == own || self.0.contains(&method) {
+        if method.is_empty() || method == actual || self.0.contains(&method) {
             return;
         }
         match self.0.len() {

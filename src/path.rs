@@ -299,7 +299,7 @@ impl PathTemplate {
             }
         }
         let template = PathTemplate { text: text.into(), segments };
-        let stands_twice = |name| template.parameters().filter(|own| *own == name).count() > 1;
+        let stands_twice = |name| template.parameters().filter(|other| *other == name).count() > 1;
         if template.parameters().any(stands_twice) {
             return Err(PathTemplateError::DuplicateParameter);
         }
@@ -326,7 +326,8 @@ impl PathTemplate {
         let position = self.segments.iter().position(is_named)?;
         match self.segments.get(position)? {
             Segment::Rest(_) => {
-                let rest: Vec<&str> = path.get(position..)?.iter().map(|own| &**own).collect();
+                let rest: Vec<&str> =
+                    path.get(position..)?.iter().map(|segment| &**segment).collect();
                 Some(Cow::Owned(rest.join("/")))
             }
             Segment::Part(part) => part.of(path.get(position)?).map(Cow::Borrowed),
@@ -649,7 +650,7 @@ mod tests {
         for (raw, value) in
             [("/100%25", "100%"), ("/%25/41", "%"), ("/a%25u004", "a%u004"), ("/%25g1", "%g1")]
         {
-            assert_eq!(strict(raw).unwrap().first().map(|own| &**own), Some(value));
+            assert_eq!(strict(raw).unwrap().first().map(|segment| &**segment), Some(value));
         }
     }
 

@@ -78,32 +78,33 @@ impl<'a> Query<'a> {
     /// `type[0]` is an occurrence of `type[]`. Others do not see it: see [`Query::shows`] and
     /// [`QueryNames::ambiguous`].
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.own(name).map(|own| &*own.value)
+        self.occurrences(name).map(|parameter| &*parameter.value)
     }
 
     /// The same as they are, where no value holds a space: a `+` stands for one.
     pub(crate) fn tokens(&self, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        self.own(name).map(|own| percent_decode(own.raw_value).into())
+        self.occurrences(name).map(|parameter| percent_decode(parameter.raw_value).into())
     }
 
-    fn own(&self, name: &str) -> impl Iterator<Item = &Parameter<'a>> {
-        self.parameters.iter().filter(move |own| is_named(&own.name, name))
+    fn occurrences(&self, name: &str) -> impl Iterator<Item = &Parameter<'a>> {
+        self.parameters.iter().filter(move |parameter| is_named(&parameter.name, name))
     }
 
     /// Whether every upstream sees a parameter: in this very spelling.
     pub(crate) fn shows(&self, name: &str) -> bool {
-        let own = self.parameters.iter().filter(|own| *own.name == *name.as_bytes());
-        own.count() > usize::from(self.unseen.as_deref() == Some(name.as_bytes()))
+        let occurrences =
+            self.parameters.iter().filter(|parameter| *parameter.name == *name.as_bytes());
+        occurrences.count() > usize::from(self.unseen.as_deref() == Some(name.as_bytes()))
     }
 
     /// Whether a parameter occurs in this very spelling.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.parameters.iter().any(|own| *own.name == *name.as_bytes())
+        self.parameters.iter().any(|parameter| *parameter.name == *name.as_bytes())
     }
 
     /// The query without the parameters whose name `is_cut` names, or `None` if it has none of them.
     pub(crate) fn without(&self, is_cut: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        if !self.parameters.iter().any(|own| is_cut(&own.name)) {
+        if !self.parameters.iter().any(|parameter| is_cut(&parameter.name)) {
             return None;
         }
         let mut names = self.names.iter();
@@ -123,8 +124,8 @@ impl<'a> Query<'a> {
     /// Sling obeys.
     pub(crate) fn names_another_charset(&self) -> bool {
         {
-            let mut said = self.parameters.iter().filter(|own| *own.name == *CHARSET);
-            said.any(|own| !charset::is_utf_8(&own.value))
+            let mut said = self.parameters.iter().filter(|parameter| *parameter.name == *CHARSET);
+            said.any(|parameter| !charset::is_utf_8(&parameter.value))
         }
     }
 
@@ -136,10 +137,11 @@ impl<'a> Query<'a> {
     /// Whether some upstream could read one of these parameters where we read none of them. Not to be
     /// told of an unclear query.
     pub(crate) fn misspells(&self, names: &[Box<str>]) -> bool {
-        let is_one = |name: &[u8]| names.iter().any(|own| is_named(name, own));
-        let is_alike = |name: &[u8]| names.iter().any(|own| folded(own).eq(name.iter().copied()));
+        let is_one = |name: &[u8]| names.iter().any(|wanted| is_named(name, wanted));
+        let is_alike =
+            |name: &[u8]| names.iter().any(|wanted| folded(wanted).eq(name.iter().copied()));
         let mut readings = self.readings().iter();
-        readings.any(|(name, own)| is_alike(name) && !self.name(*own).is_some_and(is_one))
+        readings.any(|(name, place)| is_alike(name) && !self.name(*place).is_some_and(is_one))
     }
 
     /// The names that upstreams could read, as [`readings`] tells them, each with the place of the parameter
@@ -150,7 +152,7 @@ impl<'a> Query<'a> {
             let mut add = |name: &[u8], place| {
                 found.extend(readings(name).map(|reading| (reading.collect(), place)));
             };
-            self.names.iter().enumerate().for_each(|(place, own)| add(own, Some(place)));
+            self.names.iter().enumerate().for_each(|(place, name)| add(name, Some(place)));
             if !self.hidden.is_empty() {
                 // Whoever decodes it before it is read makes separators of those that are encoded.
                 let hidden = decode(self.hidden);
@@ -196,20 +198,20 @@ impl QueryNames {
 
     /// Whether a parameter's name is an occurrence of one of them.
     pub(crate) fn contains(&self, name: &[u8]) -> bool {
-        self.0.iter().any(|own| is_named(name, &own.exact))
+        self.0.iter().any(|entry| is_named(name, &entry.exact))
     }
 
     /// Whether some upstream could take a parameter for one of them, or for a part of one.
     pub(crate) fn may_be(&self, name: &[u8]) -> bool {
         readings(name).into_iter().any(|reading| {
             let reading: Vec<u8> = reading.collect();
-            self.0.iter().any(|own| own.folded == reading)
+            self.0.iter().any(|entry| entry.folded == reading)
         })
     }
 
     /// The place of a name, which is added if it is new.
     pub(crate) fn add(&mut self, name: &str) -> usize {
-        let known = self.0.iter().position(|own| *own.exact == *name);
+        let known = self.0.iter().position(|entry| *entry.exact == *name);
         known.unwrap_or_else(|| {
             let place = self.0.len();
             self.0.push(QueryName { exact: name.into(), folded: folded(name).collect() });
@@ -219,22 +221,22 @@ impl QueryNames {
 
     /// A name by its place.
     pub(crate) fn name(&self, place: usize) -> Option<&str> {
-        self.0.get(place).map(|own| &*own.exact)
+        self.0.get(place).map(|entry| &*entry.exact)
     }
 
     /// The places of those of which the first passes for the second.
     pub(crate) fn alike(&self) -> Vec<(usize, usize)> {
         let mut by_reading: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-        for (place, own) in self.0.iter().enumerate() {
-            by_reading.entry(&own.folded).or_default().push(place);
+        for (place, entry) in self.0.iter().enumerate() {
+            by_reading.entry(&entry.folded).or_default().push(place);
         }
         let mut alike = Vec::new();
-        for (place, own) in self.0.iter().enumerate() {
+        for (place, entry) in self.0.iter().enumerate() {
             let passes_for = |other: &&usize| {
                 let other = self.name(**other).unwrap_or_default();
-                !is_plainly_named(own.exact.as_bytes(), other)
+                !is_plainly_named(entry.exact.as_bytes(), other)
             };
-            for reading in readings(own.exact.as_bytes()) {
+            for reading in readings(entry.exact.as_bytes()) {
                 let reading: Vec<u8> = reading.collect();
                 let others = by_reading.get(&*reading).map(Vec::as_slice).unwrap_or_default();
                 alike.extend(others.iter().filter(passes_for).map(|other| (place, *other)));
@@ -248,10 +250,10 @@ impl QueryNames {
     pub(crate) fn ambiguous(&self, query: &Query<'_>) -> Vec<bool> {
         let is_unclear = query.is_unclear;
         let readings = if self.is_empty() || is_unclear { &[] } else { query.readings() };
-        let is_ambiguous = |own: &QueryName| {
+        let is_ambiguous = |entry: &QueryName| {
             let is_doubtful = |(name, place): &(Vec<u8>, Option<usize>)| {
-                *name == own.folded
-                    && query.name(*place).is_none_or(|name| !is_plainly_named(name, &own.exact))
+                *name == entry.folded
+                    && query.name(*place).is_none_or(|name| !is_plainly_named(name, &entry.exact))
             };
             is_unclear || readings.iter().any(is_doubtful)
         };
@@ -307,10 +309,11 @@ fn path_without<'a>(path: &'a [u8], names: &[Box<str>]) -> &'a [u8] {
 
 /// Whether some upstream takes a parameter for one of ours.
 fn is_read_as_one(name: &[u8], names: &[Box<str>]) -> bool {
-    let is_one = |own: &str| {
-        is_named(name, own) || readings(name).into_iter().any(|reading| reading.eq(folded(own)))
+    let is_one = |wanted: &str| {
+        is_named(name, wanted)
+            || readings(name).into_iter().any(|reading| reading.eq(folded(wanted)))
     };
-    has_unicode_encoding(name) || names.iter().any(|own| is_one(own))
+    has_unicode_encoding(name) || names.iter().any(|wanted| is_one(wanted))
 }
 
 /// Whether it holds what is not a percent-encoding, and what some upstream reads all the same: `%u0061` as `a`.

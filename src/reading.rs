@@ -110,7 +110,7 @@ impl<'r> Reading<'r> {
         name: &'n str,
     ) -> impl Iterator<Item = &'r [u8]> + use<'r, 'n> {
         let headers = self.headers().iter();
-        headers.filter(move |(own, _)| is_same_header(own, name)).map(|(_, value)| *value)
+        headers.filter(move |(header, _)| is_same_header(header, name)).map(|(_, value)| *value)
     }
 
     /// The query as it stands; empty where there is none.
@@ -212,7 +212,7 @@ fn values<'r, 'n>(
     name: &'n str,
 ) -> impl Iterator<Item = &'r [u8]> + use<'r, 'n> {
     // As bytes, whose lengths are compared in line: most names differ in length.
-    let is_named = move |(own, _): &&(&str, &[u8])| own.as_bytes() == name.as_bytes();
+    let is_named = move |(header, _): &&(&str, &[u8])| header.as_bytes() == name.as_bytes();
     headers.iter().filter(is_named).map(|(_, value)| *value)
 }
 

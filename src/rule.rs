@@ -59,7 +59,7 @@ impl Rule {
 
     /// Whether the rule names the method, and so takes it even if it stands for no action.
     pub(crate) fn lists(&self, method: &str) -> bool {
-        self.methods.iter().any(|own| &**own == method)
+        self.methods.iter().any(|listed| &**listed == method)
     }
 
     /// How a rule whose path matches fits a request.
@@ -70,9 +70,10 @@ impl Rule {
         if !is_candidate {
             return Ok(Fit::No);
         }
-        let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|own| *own);
-        let is_crowded =
-            |own: &Pattern| facts.query.values(&own.name).nth(limits::OCCURRENCES).is_some();
+        let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|flag| *flag);
+        let is_crowded = |pattern: &Pattern| {
+            facts.query.values(&pattern.name).nth(limits::OCCURRENCES).is_some()
+        };
         let mut is_sure = self.query.is_empty();
         if !facts.is_any_query {
             if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
@@ -229,8 +230,10 @@ pub(crate) enum HostPattern {
 impl HostPattern {
     pub(crate) fn matches(&self, host: &str) -> bool {
         match self {
-            HostPattern::Exact(own) => **own == *host,
-            HostPattern::Subdomains(own) => host.len() > own.len() && host.ends_with(&**own),
+            HostPattern::Exact(name) => **name == *host,
+            HostPattern::Subdomains(domain) => {
+                host.len() > domain.len() && host.ends_with(&**domain)
+            }
         }
     }
 }
@@ -315,7 +318,7 @@ impl Rules {
 
     /// Adds to a path what upstreams take it for that compare it in any letter case.
     pub(crate) fn read_letters<'r>(&self, path: &mut Path<'r>) -> Result<(), MalformedPath> {
-        let own = self.tree.spellings(&path.segments)?;
+        let path_spellings = self.tree.spellings(&path.segments)?;
         let mut added: Vec<OtherPath<'r>> = Vec::new();
         let others = path.others.iter().map(|other| (other.by, &other.segments));
         let mut add = |by, segments: &[Cow<'r, str>], spellings: Vec<_>| {
@@ -325,7 +328,7 @@ impl Rules {
                 spelling: Some(spelling),
             }));
         };
-        add(Deviation::Letters, &path.segments, own);
+        add(Deviation::Letters, &path.segments, path_spellings);
         for (by, segments) in others {
             add(by, segments, self.tree.spellings(segments)?);
         }
@@ -469,7 +472,8 @@ impl Tree {
             let letters = self.letters;
             let folded_at = |index: &u32| {
                 let literal = literals.get(*index as usize);
-                literal.map_or(0, |own| hash_of(&(own.node, &*letters.folded(&own.text))))
+                literal
+                    .map_or(0, |literal| hash_of(&(literal.node, &*letters.folded(&literal.text))))
             };
             let folded = letters.folded(text);
             self.has_other_case |= folded != text;
@@ -516,7 +520,7 @@ impl Tree {
             return Ok(found);
         }
         self.spell(&[Self::ROOT], segments, &mut Vec::new(), &mut found)?;
-        found.retain(|own| own != segments);
+        found.retain(|spelling| spelling != segments);
         Ok(found)
     }
 
@@ -542,12 +546,12 @@ impl Tree {
         if texts.is_empty() {
             texts.push(first.to_string());
         }
-        texts.into_iter().try_for_each(|own| {
+        texts.into_iter().try_for_each(|text| {
             let mut next = Vec::new();
             nodes
                 .iter()
-                .for_each(|node| self.each_child(*node, &own, &mut |child| next.push(child)));
-            spelt.push(Cow::Owned(own));
+                .for_each(|node| self.each_child(*node, &text, &mut |child| next.push(child)));
+            spelt.push(Cow::Owned(text));
             let result = self.spell(&next, rest, spelt, found);
             spelt.pop();
             result
@@ -566,9 +570,9 @@ impl Tree {
     fn same(&self, node: usize, text: &str, inner: &str, texts: &mut Vec<String>) {
         let folded = self.letters.folded(text);
         let literals = self.folded.iter_hash(hash_of(&(node, &*folded)));
-        for own in literals.filter_map(|index| self.literals.get(*index as usize)) {
-            if own.node == node && self.letters.folded(&own.text) == folded {
-                let text = own.text.split('\0').collect::<Vec<_>>().join(inner);
+        for literal in literals.filter_map(|index| self.literals.get(*index as usize)) {
+            if literal.node == node && self.letters.folded(&literal.text) == folded {
+                let text = literal.text.split('\0').collect::<Vec<_>>().join(inner);
                 if !texts.contains(&text) {
                     texts.push(text);
                 }
@@ -609,9 +613,9 @@ impl Tree {
         node: usize,
         segment: &'t str,
     ) -> impl Iterator<Item = (&'t str, &'t str, &'t str)> {
-        let start = self.around.partition_point(|(own, ..)| *own < node);
+        let start = self.around.partition_point(|(parent, ..)| *parent < node);
         let around = self.around.get(start..).into_iter().flatten();
-        around.take_while(move |(own, ..)| *own == node).filter_map(|(_, before, after)| {
+        around.take_while(move |(parent, ..)| *parent == node).filter_map(|(_, before, after)| {
             let last = segment.len().checked_sub(*after)?;
             let inner = segment.get(*before..last).filter(|inner| !inner.is_empty())?;
             Some((segment.get(..*before)?, inner, segment.get(last..)?))
@@ -632,8 +636,8 @@ impl PathTemplate {
             let matches = match segment {
                 Segment::Rest(_) => return true,
                 Segment::One(_) => path.next().is_some(),
-                Segment::Literal(text) => path.next().is_some_and(|own| **text == **own),
-                Segment::Part(part) => path.next().is_some_and(|own| part.of(own).is_some()),
+                Segment::Literal(text) => path.next().is_some_and(|piece| **text == **piece),
+                Segment::Part(part) => path.next().is_some_and(|piece| part.of(piece).is_some()),
             };
             if !matches {
                 return false;

@@ -83,7 +83,7 @@ impl Suffix {
         let (name, suffix) = segment.rsplit_once('.')?;
         let is_one = match self {
             Suffix::None => false,
-            Suffix::Usual => FORMATS.iter().any(|own| own.eq_ignore_ascii_case(suffix)),
+            Suffix::Usual => FORMATS.iter().any(|usual| usual.eq_ignore_ascii_case(suffix)),
             Suffix::Word => suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()),
             Suffix::Any => true,
         };
@@ -292,8 +292,8 @@ pub struct Upstream {
 impl Upstream {
     /// What the policy does about it: the readings that must be allowed as well, in a few words each.
     pub fn readings(&self) -> Vec<&'static str> {
-        let own = FRAMEWORKS.iter().find(|(name, _)| *name == self.name);
-        own.map(|(_, readings)| readings.told()).unwrap_or_default()
+        let framework = FRAMEWORKS.iter().find(|(name, _)| *name == self.name);
+        framework.map(|(_, readings)| readings.told()).unwrap_or_default()
     }
 }
 

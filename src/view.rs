@@ -64,12 +64,13 @@ impl Engine {
         let is_meant = |rule: &&Rule| {
             (rule.methods.is_empty() || rule.lists(method))
                 && (rule.hosts.is_empty()
-                    || host.is_none_or(|host| rule.hosts.iter().any(|own| own.matches(host))))
+                    || host
+                        .is_none_or(|host| rule.hosts.iter().any(|pattern| pattern.matches(host))))
         };
         let mut naming = Vec::new();
         for rule in self.rules().iter().filter(is_meant) {
-            for (place, own) in rule.paths.iter().enumerate() {
-                if !own.takes_every_path() && own.matches(&path.segments) {
+            for (place, template) in rule.paths.iter().enumerate() {
+                if !template.takes_every_path() && template.matches(&path.segments) {
                     naming.push((rule.index, place));
                 }
             }
@@ -97,8 +98,8 @@ impl Rule {
 
     /// The names of the credential sources that count on the rule; `None` if all do.
     pub fn credentials(&self) -> Option<impl Iterator<Item = &str>> {
-        let own = self.credentials.as_ref()?;
-        Some(own.names.iter().map(|name| &**name))
+        let counting = self.credentials.as_ref()?;
+        Some(counting.names.iter().map(|name| &**name))
     }
 
     /// The methods that the rule is for; none for any.
@@ -271,7 +272,7 @@ mod tests {
             "cookie `c`",
         ];
         assert_eq!(sources.collect::<Vec<_>>(), expected);
-        assert!(engine.methods().any(|own| own == ("PURGE", "delete")));
+        assert!(engine.methods().any(|entry| entry == ("PURGE", "delete")));
         assert!(!engine.needs_pepper());
         let peppered = String::from_utf8_lossy(policy).replacen("sha256:", "hmac-sha256:", 1);
         let environment = Environment { pepper: Some(b"p") };

@@ -142,9 +142,10 @@ impl Generation {
     pub(crate) fn give_up_older(self: &Rc<Self>, kept: usize) {
         // A few, and a sort would be a hundredth of the module.
         let mut all: Vec<Rc<Generation>> = Vec::new();
-        for own in self.others(|_| true) {
-            let is_newer = |other: &Rc<Generation>| other.configured.get() >= own.configured.get();
-            all.insert(all.partition_point(is_newer), own);
+        for generation in self.others(|_| true) {
+            let is_newer =
+                |other: &Rc<Generation>| other.configured.get() >= generation.configured.get();
+            all.insert(all.partition_point(is_newer), generation);
         }
         let mut bytes: usize = 0;
         for generation in &all {

@@ -66,12 +66,13 @@ struct KeyCounts {
 impl Metrics {
     pub(crate) fn new(engine: &Engine, config: Config, ticker: Option<Arc<Ticker>>) -> Metrics {
         // Of a policy with a name, each has that as its first label.
-        let labels = |own: &'static [&'static str]| -> Vec<&str> {
-            engine.name().map(|_| "policy").into_iter().chain(own.iter().copied()).collect()
+        let labels = |label_names: &'static [&'static str]| -> Vec<&str> {
+            engine.name().map(|_| "policy").into_iter().chain(label_names.iter().copied()).collect()
         };
-        let counter = |name, own| config.counter(name, &labels(own));
-        let gauge = |name, own| config.gauge(name, &labels(own));
-        let observed = |name, own| engine.observes().then(|| counter(name, own)).flatten();
+        let counter = |name, label_names| config.counter(name, &labels(label_names));
+        let gauge = |name, label_names| config.gauge(name, &labels(label_names));
+        let observed =
+            |name, label_names| engine.observes().then(|| counter(name, label_names)).flatten();
         let ids = Ids {
             allowed: counter("latchkey_allowed", &[]),
             denied: counter("latchkey_denied", &["reason"]),
@@ -236,9 +237,9 @@ impl Ticking {
     /// `None` where there can be no thread, so that metrics are handed over on behalf of streams.
     pub(crate) fn start(scheduler: Scheduler) -> Option<Ticking> {
         let ticker = Arc::new(Ticker::default());
-        let own = Arc::clone(&ticker);
+        let thread_ticker = Arc::clone(&ticker);
         let thread = thread::Builder::new().name("latchkey".to_owned());
-        let thread = thread.spawn(move || own.run(&scheduler));
+        let thread = thread.spawn(move || thread_ticker.run(&scheduler));
         Some(Ticking { ticker, thread: Some(thread.ok()?) })
     }
 

@@ -38,36 +38,41 @@ impl Stream {
         Stream { since: policy::now(), exchange: Exchange::default() }
     }
 
-    pub(crate) fn request_headers(&mut self, own: &Policy, host: &mut Host, ends: bool) -> Flow {
+    pub(crate) fn request_headers(&mut self, policy: &Policy, host: &mut Host, ends: bool) -> Flow {
         let Some(headers) = host.headers(Map::RequestHeaders) else {
-            return self.refuse(own, host);
+            return self.refuse(policy, host);
         };
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
         let claims = |payload: &str| session::claims(host, payload).map(Rc::new);
         let request = Request { headers: &headers, body, clock: &policy::clock, claims: &claims };
         let turn =
-            WAITING.with(|waiting| self.exchange.request_headers(Some(own), &request, waiting));
+            WAITING.with(|waiting| self.exchange.request_headers(Some(policy), &request, waiting));
         drop(headers);
-        self.carry_out(own, host, turn)
+        self.carry_out(policy, host, turn)
     }
 
-    pub(crate) fn request_body(&mut self, own: &Arc<Policy>, host: &mut Host, ends: bool) -> Flow {
+    pub(crate) fn request_body(
+        &mut self,
+        policy: &Arc<Policy>,
+        host: &mut Host,
+        ends: bool,
+    ) -> Flow {
         let piece = self.exchange.request_body(host.request_body_size(), ends);
-        self.pass_on(own, host, piece)
+        self.pass_on(policy, host, piece)
     }
 
-    pub(crate) fn request_trailers(&mut self, own: &Arc<Policy>, host: &mut Host) -> Flow {
+    pub(crate) fn request_trailers(&mut self, policy: &Arc<Policy>, host: &mut Host) -> Flow {
         let Some(trailers) = host.headers(Map::RequestTrailers) else {
-            return self.refuse(own, host);
+            return self.refuse(policy, host);
         };
         let names = trailers.iter().map(|(name, _)| *name);
-        let (removed, piece) = self.exchange.request_trailers(Some(&**own), names);
+        let (removed, piece) = self.exchange.request_trailers(Some(&**policy), names);
         let removed: Vec<String> = removed.into_iter().map(str::to_owned).collect();
         drop(trailers);
         if !removed.iter().all(|name| host.set_header(Map::RequestTrailers, name, None)) {
-            return self.refuse(own, host);
+            return self.refuse(policy, host);
         }
-        self.pass_on(own, host, piece)
+        self.pass_on(policy, host, piece)
     }
 
     /// Envoy calls this for every response but those of [`Host::reply`].
@@ -79,16 +84,16 @@ impl Stream {
     }
 
     /// Nothing more will come.
-    pub(crate) fn ended(&mut self, own: &Policy) {
+    pub(crate) fn ended(&mut self, policy: &Policy) {
         if let Some(undecided) = self.exchange.gone() {
-            count_undecided(own, &undecided);
+            count_undecided(policy, &undecided);
         }
     }
 
     /// Does what becomes of the request's body.
-    fn pass_on(&mut self, own: &Arc<Policy>, host: &mut Host, piece: Piece) -> Flow {
+    fn pass_on(&mut self, policy: &Arc<Policy>, host: &mut Host, piece: Piece) -> Flow {
         match piece {
-            Piece::Judge { size } => self.judge(own, host, size),
+            Piece::Judge { size } => self.judge(policy, host, size),
             Piece::Pass => Flow::Continue,
             Piece::Wait => Flow::Wait,
         }
@@ -96,17 +101,17 @@ impl Stream {
 
     /// Decides about the request by its body, of so many bytes.
     #[cold]
-    fn judge(&mut self, own: &Arc<Policy>, host: &mut Host, size: usize) -> Flow {
-        let judges = policy::judges(own, self.since);
+    fn judge(&mut self, policy: &Arc<Policy>, host: &mut Host, size: usize) -> Flow {
+        let judges = policy::judges(policy, self.since);
         let judges: Vec<&Policy> = judges.iter().map(|policy| &**policy).collect();
         let mut body = if size > 0 { host.request_body() } else { Vec::new() };
         body.truncate(size);
         let turn = self.exchange.judge(&judges, Some(&body), &policy::clock);
-        self.carry_out(own, host, turn)
+        self.carry_out(policy, host, turn)
     }
 
     /// Counts how the request ended, and does what is next.
-    fn carry_out(&mut self, own: &Policy, host: &mut Host, turn: Turn<'_, Policy>) -> Flow {
+    fn carry_out(&mut self, policy: &Policy, host: &mut Host, turn: Turn<'_, Policy>) -> Flow {
         match &turn.end {
             Some(End::Decided { by, decision }) => {
                 by.metrics.count(&by.engine, decision, host);
@@ -114,20 +119,20 @@ impl Stream {
                     crate::log(Line::Decided(&by.engine, decision));
                 }
             }
-            Some(End::Undecided(undecided)) => count_undecided(own, undecided),
+            Some(End::Undecided(undecided)) => count_undecided(policy, undecided),
             None => {}
         }
         match turn.next {
             Next::Continue(changes) => {
                 // Nobody goes on with the credential, or with identity headers of their own.
                 if !change(host, &changes) || !publish(host, &turn.publish) {
-                    return self.refuse(own, host);
+                    return self.refuse(policy, host);
                 }
                 Flow::Continue
             }
             Next::Hold(changes) => {
                 if !change(host, &changes) {
-                    return self.refuse(own, host);
+                    return self.refuse(policy, host);
                 }
                 Flow::Wait
             }
@@ -146,9 +151,9 @@ impl Stream {
 
     /// Refuses a request about which nothing can be decided.
     #[cold]
-    fn refuse(&mut self, own: &Policy, host: &mut Host) -> Flow {
+    fn refuse(&mut self, policy: &Policy, host: &mut Host) -> Flow {
         let turn = self.exchange.refuse();
-        self.carry_out(own, host, turn)
+        self.carry_out(policy, host, turn)
     }
 }
 
@@ -166,7 +171,8 @@ fn change(host: &mut Host, changes: &Changes<'_>) -> bool {
     const MAP: Map = Map::RequestHeaders;
     let Changes { remove, set, path } = changes;
     // A name that is set twice has both values.
-    let is_repeated = |at: usize, name: &str| set.iter().take(at).any(|(own, _)| own == name);
+    let is_repeated =
+        |at: usize, name: &str| set.iter().take(at).any(|(earlier, _)| earlier == name);
     remove.iter().all(|name| host.set_header(MAP, name, None))
         && set.iter().enumerate().all(|(at, (name, value))| {
             if is_repeated(at, name) {

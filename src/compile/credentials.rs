@@ -139,9 +139,9 @@ impl Known {
         let mut names: Vec<Box<str>> = Vec::new();
         let mut sources = Vec::new();
         for (place, text) in texts {
-            let is_named = |own: &&NamedSource| own.name.as_deref() == Some(&*text);
-            let Some(own) = self.sources.iter().find(is_named) else {
-                let known = self.sources.iter().filter_map(|own| own.name.as_deref());
+            let is_named = |source: &&NamedSource| source.name.as_deref() == Some(&*text);
+            let Some(source) = self.sources.iter().find(is_named) else {
+                let known = self.sources.iter().filter_map(|source| source.name.as_deref());
                 let message = format!("no credential source has the name {}", quoted(&text));
                 place.error(Code::UnknownCredential, message).did_you_mean(&text, known);
                 continue;
@@ -149,7 +149,7 @@ impl Known {
             if names.iter().any(|name| **name == *text) {
                 place.error(Code::Duplicate, format!("{} is listed twice", quoted(&text)));
             }
-            sources.push(&own.source);
+            sources.push(&source.source);
             names.push(text.into());
         }
         Some(CountingSources { names, sources: Sources::new(sources.into_iter()) })

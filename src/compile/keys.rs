@@ -130,8 +130,8 @@ pub(super) fn keys(
     }
     let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
     let mut places = BTreeMap::new();
-    for (index, own) in types.iter().enumerate() {
-        places.insert(own.name.clone(), index);
+    for (index, key_type) in types.iter().enumerate() {
+        places.insert(key_type.name.clone(), index);
     }
     let mut reader = Reader {
         place: node.place,

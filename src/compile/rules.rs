@@ -191,7 +191,7 @@ fn methods(rule: &Object<'_, '_>) -> Vec<Box<str>> {
 
 fn query(rule: &Object<'_, '_>) -> Vec<Pattern> {
     let patterns = patterns(rule, "query", "parameters");
-    if patterns.iter().any(|own| own.name.is_empty()) {
+    if patterns.iter().any(|pattern| pattern.name.is_empty()) {
         let place = rule.place.field("query");
         place.field("").error(Code::InvalidValue, "a query parameter needs a name");
     }

@@ -65,11 +65,11 @@ fn run(gateway: &Gateway, suite: &Suite, excuse: &impl Fn(&Case, &mut Observatio
     let mut failures = Vec::new();
     for (case, exchange) in suite.cases.iter().zip(&exchanges) {
         let is_own = |report: &Report| report.request_id() == exchange.log.request_id.as_deref();
-        let own: Vec<Report> = reports.extract_if(.., |report| is_own(report)).collect();
-        if own.len() > 1 {
-            failures.push(format!("{}: reached the upstream {} times", case.name, own.len()));
+        let reached: Vec<Report> = reports.extract_if(.., |report| is_own(report)).collect();
+        if reached.len() > 1 {
+            failures.push(format!("{}: reached the upstream {} times", case.name, reached.len()));
         }
-        let mut observation = observe(case, exchange, own.into_iter().next());
+        let mut observation = observe(case, exchange, reached.into_iter().next());
         excuse(case, &mut observation);
         let mismatches = compare(&case.expect, &observation).err().unwrap_or_default();
         failures.extend(mismatches.iter().map(|line| format!("{}: {line}", case.name)));
