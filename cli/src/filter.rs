@@ -61,12 +61,12 @@ pub(crate) fn check(code: Code<'_>) -> Result<io::Result<()>> {
 pub(crate) fn version(path: &Path) -> io::Result<Option<String>> {
     const BEFORE: &[u8] = b"(latchkey_build ";
     let module = std::fs::read(path)?;
-    let start = module.windows(BEFORE.len()).position(|own| own == BEFORE);
+    let start = module.windows(BEFORE.len()).position(|window| window == BEFORE);
     let rest = start.and_then(|start| module.get(start + BEFORE.len()..));
     let version = rest.and_then(|rest| rest.split(|byte| *byte == b')').next());
     let is_own = |byte: &u8| byte.is_ascii_alphanumeric() || b".+-".contains(byte);
-    let version = version.filter(|own| own.len() < 64 && own.iter().all(is_own));
-    Ok(version.map(|own| String::from_utf8_lossy(own).into_owned()))
+    let version = version.filter(|bytes| bytes.len() < 64 && bytes.iter().all(is_own));
+    Ok(version.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The SHA-256 of the file at `path`, where it can be read here.
@@ -80,6 +80,6 @@ fn is_called_with_requests(module: &[u8]) -> bool {
         _ => None,
     });
     let is_own =
-        |export: wasmparser::Result<Export<'_>>| export.is_ok_and(|own| own.name == EXPORT);
+        |export: wasmparser::Result<Export<'_>>| export.is_ok_and(|parsed| parsed.name == EXPORT);
     exports.flatten().any(is_own)
 }

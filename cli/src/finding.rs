@@ -142,7 +142,7 @@ fn print_counts(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> 
 /// (<https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>).
 fn print_annotations(findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
     let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |own: &str| text(own).replace(':', "%3A").replace(',', "%2C");
+    let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
     for Finding { file, place, code, severity, message, help, .. } in findings {
         write!(output, "::{} file={}", severity.as_str(), property(&file.display().to_string()))?;
         if let Some(Place { line, column }) = place {

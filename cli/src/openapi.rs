@@ -100,7 +100,7 @@ fn check_version(root: &Node<'_>) -> Result<()> {
     };
     match version.value {
         Document::String(text)
-            if ["3.0.", "3.1.", "3.2."].iter().any(|own| text.starts_with(own)) =>
+            if ["3.0.", "3.1.", "3.2."].iter().any(|prefix| text.starts_with(prefix)) =>
         {
             Ok(())
         }
@@ -118,21 +118,21 @@ fn path_item(
     defaults: &Defaults,
     operations: &mut Vec<Operation>,
 ) -> Result<()> {
-    let mut own = item.fields("a path item must be an object")?;
+    let mut fields = item.fields("a path item must be an object")?;
     let referred = files.resolve(item)?;
     if let Some(referred) = &referred {
         // What stands beside a `$ref` wins over what that holds.
         let referred = referred.node().fields("a path item must be an object")?;
-        let is_new = |name: &str| own.iter().all(|(known, _)| *known != name);
+        let is_new = |name: &str| fields.iter().all(|(known, _)| *known != name);
         let added: Vec<_> = referred.into_iter().filter(|(name, _)| is_new(name)).collect();
-        own.extend(added);
+        fields.extend(added);
     }
-    let servers = own.iter().find(|(name, _)| *name == "servers").map(|(_, node)| node);
+    let servers = fields.iter().find(|(name, _)| *name == "servers").map(|(_, node)| node);
     let defaults = Defaults {
         servers: defaults.servers.within(servers.cloned())?,
         security: defaults.security.clone(),
     };
-    for (name, node) in own {
+    for (name, node) in fields {
         let mut add = |method: &str, node: &Node<'_>| -> Result<()> {
             operations.push(operation(path, method, node, &defaults)?);
             Ok(())

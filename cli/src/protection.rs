@@ -458,10 +458,12 @@ impl<'d, 'v> Examiner<'d, 'v> {
                 .filters
                 .iter()
                 .take(first)
-                .skip_while(|own| !own.kind.contains(".http.jwt_authn."));
-            copies.filter(|own| own.on_route(&route.layers).is_some()).any(hands_sessions_over)
+                .skip_while(|filter| !filter.kind.contains(".http.jwt_authn."));
+            copies
+                .filter(|filter| filter.on_route(&route.layers).is_some())
+                .any(hands_sessions_over)
         };
-        let is_module = way.filters.get(first).is_some_and(|own| own.kind == MODULE);
+        let is_module = way.filters.get(first).is_some_and(|filter| filter.kind == MODULE);
         if is_module
             && policy.is_some_and(|(_, policy)| policy.has_sessions)
             && tokens.iter().any(|index| *index < first)

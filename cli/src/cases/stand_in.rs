@@ -40,10 +40,11 @@ impl StandIn {
             let key = place.and_then(|place| engine.keys().nth(place));
             let (place, key) =
                 place.zip(key).with_context(|| format!("the policy has no key `{id}`"))?;
-            let own_type = engine.key_types().iter().find(|own| Some(own.name()) == key.key_type());
-            let of_type = |own: &latchkey::KeyType| Shape {
-                prefix: own.prefix().to_owned(),
-                format: own.format(),
+            let own_type =
+                engine.key_types().iter().find(|key_type| Some(key_type.name()) == key.key_type());
+            let of_type = |key_type: &latchkey::KeyType| Shape {
+                prefix: key_type.prefix().to_owned(),
+                format: key_type.format(),
             };
             let token = own_type.map(of_type).unwrap_or_default().mint()?;
             let hash = token.hash(None)?;
@@ -84,8 +85,8 @@ fn set_hash(policy: &mut Document, place: usize, hash: String) -> Option<()> {
     let (_, keys) = fields.iter_mut().find(|(name, _)| name == "keys")?;
     let Document::Array(keys) = keys else { return None };
     let Document::Object(Fields(key)) = keys.get_mut(place)? else { return None };
-    let (_, own) = key.iter_mut().find(|(name, _)| name == "hash")?;
-    *own = Document::String(hash);
+    let (_, value) = key.iter_mut().find(|(name, _)| name == "hash")?;
+    *value = Document::String(hash);
     Some(())
 }
 
@@ -93,7 +94,7 @@ fn set_hash(policy: &mut Document, place: usize, hash: String) -> Option<()> {
 fn with(request: &CaseRequest, source: &Source, token: &str) -> CaseRequest {
     let mut request = request.clone();
     let mut set = |name: &str, value: String| {
-        request.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        request.headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
         request.headers.push((name.to_owned(), Value(value.into_bytes())));
     };
     match source {

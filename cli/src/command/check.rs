@@ -172,8 +172,13 @@ fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
     if arguments.policies.len() > 1 {
         // What is wrong with the keys file is wrong in each policy.
         let mut told = HashSet::new();
-        findings.retain(|own| {
-            told.insert((own.file.clone(), own.pointer.clone(), own.code, own.message.clone()))
+        findings.retain(|finding| {
+            told.insert((
+                finding.file.clone(),
+                finding.pointer.clone(),
+                finding.code,
+                finding.message.clone(),
+            ))
         });
     }
     Ok(findings)

@@ -85,10 +85,10 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     let now = arguments.now.unwrap_or_else(time::now);
     if let Some(id) = &arguments.key {
-        let own =
+        let stand_in =
             StandIn::new(policy.document(), &engine, policy::pepper().as_deref(), [id.as_str()])?;
-        request = own.present(id, now, &request);
-        engine = own.engine;
+        request = stand_in.present(id, now, &request);
+        engine = stand_in.engine;
     }
     let headers = request.header_map();
     let (decision, observation) = cases::core::observe(&engine, now, &request);
@@ -140,13 +140,13 @@ fn print_readings(
         return Ok(());
     }
     writeln!(text, "\nAn upstream may read, and all of it must be allowed\n")?;
-    for (place, own) in readings.iter().enumerate() {
-        let rule = own.rule.map_or("no rule".to_owned(), |rule| format!("`{}`", rule.name()));
-        let path = own.path.as_deref().unwrap_or_default();
-        let by = own.by.map_or("as it stands", Deviation::as_str);
+    for (place, reading) in readings.iter().enumerate() {
+        let rule = reading.rule.map_or("no rule".to_owned(), |rule| format!("`{}`", rule.name()));
+        let path = reading.path.as_deref().unwrap_or_default();
+        let by = reading.by.map_or("as it stands", Deviation::as_str);
         let is_refused = decision.refused_reading() == Some(place);
         let (colour, word) = if is_refused { (ERROR, "deny") } else { (DIM, "-") };
-        writeln!(text, "  {colour}{word:<6}{colour:#}{} {path}: {rule}, {by}", own.method)?;
+        writeln!(text, "  {colour}{word:<6}{colour:#}{} {path}: {rule}, {by}", reading.method)?;
     }
     Ok(())
 }

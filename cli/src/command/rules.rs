@@ -218,11 +218,11 @@ fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<
         findings.extend(problems.into_iter().map(|problem| problem.at(operation)));
     }
     // Whoever serves GET serves HEAD (RFC 9110 section 9.1).
-    let has_head = |own: &Entry| {
-        entries.iter().any(|entry| {
-            entry.path.is_same(&own.path)
-                && entry.methods.iter().any(|method| method == "HEAD")
-                && group::share_a_host(entry, own)
+    let has_head = |entry: &Entry| {
+        entries.iter().any(|other| {
+            other.path.is_same(&entry.path)
+                && other.methods.iter().any(|method| method == "HEAD")
+                && group::share_a_host(other, entry)
         })
     };
     let heads: Vec<bool> = entries.iter().map(has_head).collect();
@@ -238,21 +238,25 @@ fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<
 /// Adds an entry to what is known of its path; `Some` name of an operation that asks for something else of the same
 /// requests.
 fn add(entry: Entry, entries: &mut Vec<Entry>) -> Option<String> {
-    let is_same = |own: &Entry| own.path.is_same(&entry.path) && group::share_a_host(own, &entry);
-    let shares = |own: &Entry| entry.methods.iter().any(|method| own.methods.contains(method));
-    let other =
-        entries.iter().find(|own| is_same(own) && own.access != entry.access && shares(own));
+    let is_same =
+        |other: &Entry| other.path.is_same(&entry.path) && group::share_a_host(other, &entry);
+    let shares = |other: &Entry| entry.methods.iter().any(|method| other.methods.contains(method));
+    let other = entries
+        .iter()
+        .find(|other| is_same(other) && other.access != entry.access && shares(other));
     if let Some(other) = other {
         return other.names.first().cloned();
     }
-    let is_whole = |own: &&mut Entry| {
-        own.access == entry.access && own.hosts == entry.hosts && own.path.is_same(&entry.path)
+    let is_whole = |whole: &&mut Entry| {
+        whole.access == entry.access
+            && whole.hosts == entry.hosts
+            && whole.path.is_same(&entry.path)
     };
-    let Some(own) = entries.iter_mut().find(is_whole) else {
+    let Some(whole) = entries.iter_mut().find(is_whole) else {
         entries.push(entry);
         return None;
     };
-    for (known, added) in [(&mut own.methods, entry.methods), (&mut own.names, entry.names)] {
+    for (known, added) in [(&mut whole.methods, entry.methods), (&mut whole.names, entry.names)] {
         for text in added {
             if !known.contains(&text) {
                 known.push(text);
@@ -276,7 +280,7 @@ fn contradiction(operation: &Operation, other: &str) -> Problem {
 fn places(servers: &[Server]) -> Vec<(Vec<String>, &str)> {
     let mut places: Vec<(Vec<String>, &str)> = Vec::new();
     for Server { host, base } in servers {
-        let index = places.iter().position(|(_, own)| own == base);
+        let index = places.iter().position(|(_, known)| known == base);
         let is_everywhere = host.is_none();
         match index.and_then(|index| places.get_mut(index)) {
             // A server without a host is any.
@@ -291,7 +295,7 @@ fn places(servers: &[Server]) -> Vec<(Vec<String>, &str)> {
 /// Reading before writing, and what is rare behind it.
 fn order(method: &str) -> usize {
     const ORDER: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    ORDER.iter().position(|own| *own == method).unwrap_or(ORDER.len())
+    ORDER.iter().position(|name| *name == method).unwrap_or(ORDER.len())
 }
 
 impl Loss {

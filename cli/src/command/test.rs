@@ -74,14 +74,14 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     }
     let mut outcomes = Vec::new();
     for part in suite.parts()? {
-        let own = cases::run_on_core(&part).map_err(|findings| {
+        let part_outcomes = cases::run_on_core(&part).map_err(|findings| {
             anyhow!(
                 "`{}` is refused: `latchkey check` says why ({})",
                 arguments.files.policy.display(),
                 count(findings.len(), "finding")
             )
         })?;
-        outcomes.extend(own);
+        outcomes.extend(part_outcomes);
     }
     let mut failed = 0;
     for Outcome { case, mismatches } in &outcomes {

@@ -54,8 +54,8 @@ impl RuleFiles {
         };
         let (index, rest) = tail.split_at(tail.find('/').unwrap_or(tail.len()));
         let index: usize = index.parse().ok()?;
-        let own = self.0.iter().rfind(|own| own.first <= index)?;
-        Some((Some(&own.file), format!("/rules/{}{rest}", index - own.first)))
+        let rule_file = self.0.iter().rfind(|rule_file| rule_file.first <= index)?;
+        Some((Some(&rule_file.file), format!("/rules/{}{rest}", index - rule_file.first)))
     }
 }
 
@@ -100,11 +100,11 @@ impl Joined {
         mistake: impl Fn(&'static str, &str) -> Malformed,
     ) -> Result<()> {
         let name = file.display();
-        let own = canonical(file);
-        if self.open.contains(&own) {
+        let path = canonical(file);
+        if self.open.contains(&path) {
             bail!(mistake("circle", &format!("`{name}` leads back to itself")));
         }
-        if self.known.contains(&own) {
+        if self.known.contains(&path) {
             bail!(mistake("duplicate", &format!("the rules of `{name}` are named twice")));
         }
         let document =
@@ -112,8 +112,8 @@ impl Joined {
                 Ok(malformed) => Error::from(malformed),
                 Err(error) => mistake("missing_file", &format!("{error:#}")).into(),
             })?;
-        self.open.push(own.clone());
-        self.known.push(own);
+        self.open.push(path.clone());
+        self.known.push(path);
         match content(file, document)? {
             Content::From(from) => self.add_named(file, &from)?,
             Content::Rules(rules) => {

@@ -42,9 +42,9 @@ impl Target {
         };
         ensure!(metadata.is_file(), "`{name}` is not a regular file");
         let is_same =
-            |own: &fs::Metadata| (own.dev(), own.ino()) == (metadata.dev(), metadata.ino());
+            |other: &fs::Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
         for input in inputs {
-            if fs::metadata(input).is_ok_and(|own| is_same(&own)) {
+            if fs::metadata(input).is_ok_and(|other| is_same(&other)) {
                 bail!("`{name}` is `{}`, which would be lost: name another file", input.display());
             }
         }

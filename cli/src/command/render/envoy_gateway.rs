@@ -125,7 +125,8 @@ impl Native {
         let file = path.rsplit('/').next().unwrap_or_default();
         let name = file.strip_prefix("lib").unwrap_or(file);
         let name = name.strip_suffix(".so").unwrap_or(name).to_ascii_lowercase();
-        let name = name.replace(|own: char| !own.is_ascii_alphanumeric() && own != '.', "-");
+        let name = name
+            .replace(|character: char| !character.is_ascii_alphanumeric() && character != '.', "-");
         let name = name.trim_matches(['-', '.']).to_owned();
         ensure!(!name.is_empty(), "`--module {path}` names no file");
         Ok(Native { path: path.to_owned(), name })

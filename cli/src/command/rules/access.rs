@@ -61,7 +61,7 @@ impl Access {
             arguments.schemes.is_empty() || arguments.schemes.contains(&scheme.name)
         };
         let mut sets: Vec<Vec<String>> = Vec::new();
-        for alternative in closed.iter().filter(|own| own.iter().all(is_key)) {
+        for alternative in closed.iter().filter(|schemes| schemes.iter().all(is_key)) {
             let scopes = alternative.iter().flat_map(|scheme| &scheme.scopes);
             let mut scopes: Vec<String> =
                 scopes.filter_map(|scope| renamed(scope, operation, arguments, problems)).collect();
@@ -146,10 +146,10 @@ fn renamed(
     arguments: &Arguments,
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
-    let own = arguments.scopes.iter().find(|(from, _)| from == scope);
-    let own = own.map_or(scope, |(_, to)| to);
-    let error = match Scope::parse(own) {
-        Ok(_) => return Some(own.to_owned()),
+    let rename = arguments.scopes.iter().find(|(from, _)| from == scope);
+    let name = rename.map_or(scope, |(_, to)| to);
+    let error = match Scope::parse(name) {
+        Ok(_) => return Some(name.to_owned()),
         Err(error) => error,
     };
     problems.push(Problem {
@@ -170,7 +170,7 @@ fn without_supersets(mut sets: Vec<Vec<String>>) -> Vec<Vec<String>> {
     sets.sort_by_key(Vec::len);
     let mut kept: Vec<Vec<String>> = Vec::new();
     for set in sets {
-        if !kept.iter().any(|own| own.iter().all(|scope| set.contains(scope))) {
+        if !kept.iter().any(|smaller| smaller.iter().all(|scope| set.contains(scope))) {
             kept.push(set);
         }
     }

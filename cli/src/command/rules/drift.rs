@@ -47,7 +47,7 @@ pub(super) fn find(
         }
         let is_used = |method: &str| methods.contains(&(place, method));
         // Where none is, the paths say so.
-        if !methods.iter().any(|(own, _)| *own == place) {
+        if !methods.iter().any(|(index, _)| *index == place) {
             continue;
         }
         for (index, method) in rule.methods().enumerate() {

@@ -52,14 +52,14 @@ pub(super) fn rules(entries: Vec<Entry>) -> Vec<Rule> {
     let mut left = waiting(entries);
     while !left.is_empty() {
         let Some(next) = next_group(&left) else { break };
-        let is_next = |own: &Waiting| own.group == next && own.earlier.is_empty();
-        let (own, others): (Vec<Waiting>, Vec<Waiting>) = left.into_iter().partition(is_next);
-        let done: HashSet<usize> = own.iter().map(|own| own.index).collect();
+        let is_next = |member: &Waiting| member.group == next && member.earlier.is_empty();
+        let (members, others): (Vec<Waiting>, Vec<Waiting>) = left.into_iter().partition(is_next);
+        let done: HashSet<usize> = members.iter().map(|member| member.index).collect();
         left = others;
         for other in &mut left {
             other.earlier.retain(|index| !done.contains(index));
         }
-        let entries: Vec<Entry> = own.into_iter().map(|own| own.entry).collect();
+        let entries: Vec<Entry> = members.into_iter().map(|member| member.entry).collect();
         let name = name(&entries, &rules);
         rules.push(Rule { name, entries });
     }
@@ -83,8 +83,8 @@ fn waiting(entries: Vec<Entry>) -> Vec<Waiting> {
         *groups.entry(key).or_insert(index)
     };
     let earlier = |entry: &Entry| {
-        let own = entries.iter().enumerate().filter(|(_, other)| other.precedes(entry));
-        own.map(|(index, _)| index).collect::<Vec<_>>()
+        let preceding = entries.iter().enumerate().filter(|(_, other)| other.precedes(entry));
+        preceding.map(|(index, _)| index).collect::<Vec<_>>()
     };
     let all = entries.iter().enumerate();
     let told: Vec<_> =
@@ -96,9 +96,9 @@ fn waiting(entries: Vec<Entry>) -> Vec<Waiting> {
 /// The group whose rule is next.
 fn next_group(left: &[Waiting]) -> Option<usize> {
     let mut counts: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    for own in left {
-        let (ready, waiting) = counts.entry(own.group).or_default();
-        *if own.earlier.is_empty() { ready } else { waiting } += 1;
+    for member in left {
+        let (ready, waiting) = counts.entry(member.group).or_default();
+        *if member.earlier.is_empty() { ready } else { waiting } += 1;
     }
     counts.retain(|_, (ready, _)| *ready > 0);
     let whole = counts.iter().find(|(_, (_, waiting))| *waiting == 0);
@@ -110,14 +110,14 @@ fn next_group(left: &[Waiting]) -> Option<usize> {
 /// The operation's own name, where there is one only; else what the rule is for. Each name is another one.
 fn name(entries: &[Entry], rules: &[Rule]) -> String {
     let names: HashSet<&String> = entries.iter().flat_map(|entry| &entry.names).collect();
-    let own = match (entries.first(), names.into_iter().collect::<Vec<_>>().as_slice()) {
+    let base = match (entries.first(), names.into_iter().collect::<Vec<_>>().as_slice()) {
         (_, [name]) => (*name).clone(),
         (Some(first), _) => described(first),
         (None, _) => String::new(),
     };
     let is_taken = |name: &str| rules.iter().any(|rule| rule.name == name);
-    let numbered = (2..).map(|number| format!("{own} ({number})"));
-    std::iter::once(own.clone()).chain(numbered).find(|name| !is_taken(name)).unwrap_or(own)
+    let numbered = (2..).map(|number| format!("{base} ({number})"));
+    std::iter::once(base.clone()).chain(numbered).find(|name| !is_taken(name)).unwrap_or(base)
 }
 
 /// `GET POST org:read`.

@@ -84,7 +84,7 @@ impl Paths {
             losses.push(Loss::Whole(part.to_owned()));
             return Ok(("*".to_owned(), Segment::Any));
         };
-        let is_new = !names.iter().any(|own| own == name);
+        let is_new = !names.iter().any(|known| known == name);
         names.push(name.to_owned());
         if before.is_empty() && after.is_empty() {
             // API gateways write the rest of a path so.
@@ -129,9 +129,9 @@ impl RulePath {
 
     /// Whether a request could match both.
     pub(super) fn overlaps(&self, other: &RulePath) -> bool {
-        let (mut own, mut others) = (self.segments.iter(), other.segments.iter());
+        let (mut segments, mut others) = (self.segments.iter(), other.segments.iter());
         loop {
-            match (own.next(), others.next()) {
+            match (segments.next(), others.next()) {
                 (None, None) | (Some(Segment::Rest), _) | (_, Some(Segment::Rest)) => return true,
                 (Some(one), Some(other)) if one.overlaps(other) => {}
                 _ => return false,

@@ -103,7 +103,7 @@ fn is_word(value: &str) -> bool {
     value.starts_with(|first: char| first.is_ascii_alphabetic())
         && value.bytes().all(is_plain)
         && !value.ends_with(' ')
-        && !OTHERWISE.iter().any(|own| value.eq_ignore_ascii_case(own))
+        && !OTHERWISE.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 fn quoted(value: &str) -> String {
