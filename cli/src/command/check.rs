@@ -65,6 +65,7 @@ Warnings:
   key_expires_soon             a key ends within 30 days
   missing_account              its type counts keys per account, and the key names none
   no_scopes                    a key has scopes neither of its own nor of its type
+  not_enforced                 `mode: observe`: nothing is refused, or not for what the rule asks
   plaintext_token              a text other than a hash looks like a token
   public_everything            a rule lets every request in without a key
   publishable_without_origins  a type that looks publishable has no `origins_required`
