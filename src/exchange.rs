@@ -53,7 +53,7 @@ const PUBLISHED: usize = 64;
 /// let waiting = Rc::new(Waiting::default());
 /// let mut exchange = Exchange::default();
 ///
-/// let headers = [(":method", &b"POST"[..]), (":path", b"/graphql"), ("x-api-key", b"not a key")];
+/// let headers = [(":method", &b"POST"[..]), (":path", b"/graphql"), ("x-api-key", b"unknown")];
 /// let request = Request { headers: &headers, body: Body::Unread, clock: &clock, claims: &claims };
 /// let turn = exchange.request_headers(Some(&engine), &request, &waiting);
 /// let Next::Reply(changes, reply) = turn.next else { panic!("it need not wait for its body") };
