@@ -52,7 +52,7 @@ pub struct Arguments {
     /// What a scope of the document is called in the policy
     #[arg(long = "scope", value_name = "FROM=TO", value_parser = renaming)]
     scopes: Vec<(String, String)>,
-    /// Where the API is served, in place of the document's servers, such as https://api.example.com/v1 or /v1
+    /// Where the API is served, in place of the document's servers, such as `https://api.example.com/v1` or `/v1`
     #[arg(long = "server", value_name = "URL", value_parser = server)]
     servers: Vec<Server>,
     /// How findings are printed
