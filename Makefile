@@ -8,8 +8,11 @@ export PATH := $(PATH):$(rust_home)/bin
 # The policy that `make demo` shows: a name in envoy/systems.
 SYSTEM ?= flokit
 
-# As what Latchkey runs there: wasm, or module, the native module.
-AS ?= wasm
+# As what Latchkey runs there: wasm, or module, the native module. Make has an AS of its own, the assembler, so only the
+# command line counts.
+ifneq ($(origin AS),command line)
+AS := wasm
+endif
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
