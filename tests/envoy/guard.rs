@@ -52,7 +52,7 @@ fn the_guard_lets_through_what_the_filter_allows() {
     assert_eq!(gateway.get("/public", &[]).outcome(), ("allow public", 200));
     let good = gateway.get("/", &[("authorization", &key.bearer())]);
     assert_eq!(good.outcome(), ("allow key:good", 200));
-    assert!(gateway.stats()["http.ingress.rbac.allowed"] >= 2);
+    assert!(gateway.stats()["http.ingress.rbac.latchkey_guard.allowed"] >= 2);
 }
 
 /// Requests that the policy would let through, and that it would not.

@@ -349,6 +349,7 @@ fn quoted(text: &str) -> Result<String> {
 /// The filter that refuses whatever Latchkey has not allowed, by the filter state that Latchkey
 /// alone writes.
 const GUARD: &str = r#""@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+rules_stat_prefix: latchkey_guard.
 rules:
   action: ALLOW
   policies:

@@ -61,6 +61,7 @@
 {{- /* The guard as a filter. */ -}}
 {{- define "latchkey.rbac" -}}
 "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+rules_stat_prefix: latchkey_guard.
 rules:
   action: ALLOW
   policies:
