@@ -136,7 +136,11 @@ impl Setup {
     }
 
     pub fn start(self) -> Gateway {
-        let scratch = Scratch::new();
+        self.start_in(Scratch::new())
+    }
+
+    /// Starts in a folder that may hold files already.
+    pub fn start_in(self, scratch: Scratch) -> Gateway {
         let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
         let upstream_address = upstream.listener();
         let ecds = (self.change_ecds)(&ecds_of(&scratch, &self.policy, self.code.as_rendered()));
