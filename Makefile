@@ -94,7 +94,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm module
-	@envoy/install-tools curl node python3
+	@envoy/install-tools curl nginx node python3 recipes
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 	LATCHKEY_AS=module cargo test --test envoy -- $(on_module)

@@ -37,10 +37,17 @@ recipes! {
     addresses,
     anonymous_limit,
     basic,
+    caches,
     cors,
+    from_api_key_auth,
+    from_ext_authz,
+    from_kong,
+    grpc,
     health_checks,
+    leak,
     limits,
     persisted_queries,
+    streams,
     two_policies,
 }
 
@@ -73,7 +80,12 @@ fn walk(name: &str) {
     let here = Here::new(&page, &directory);
     std::os::unix::fs::symlink(wasm(), directory.file("latchkey.wasm")).unwrap();
     let mut shell = Shell::new(directory.path());
+    let packages = repository(".tools/recipes");
+    assert!(packages.is_dir(), "no packages of Python: run `envoy/install-tools recipes`");
+    shell.run(&format!("export PYTHONPATH='{}'", packages.display()));
     let mut parts = Vec::new();
+    // What stands in a command that asks Envoy: a port of its own, or a program that asks it.
+    let mut asking = vec!["10000", "10002", "9901"];
     let folder = directory.path().to_owned();
     // The folder, until Envoy has it.
     let (mut directory, mut running) = (Some(directory), None);
@@ -84,12 +96,15 @@ fn walk(name: &str) {
             if language == "yaml" && !place.ends_with(".yaml") {
                 parts.push((place.to_owned(), here.replaced(rest)));
             } else {
+                if block.contains(":10000") {
+                    asking.push(place);
+                }
                 fs::write(folder.join(place), here.replaced(&format!("{block}\n"))).unwrap();
             }
             continue;
         }
         for (command, answer) in steps(block) {
-            if ["10000", "10002", "9901"].iter().any(|own| command.contains(own))
+            if asking.iter().any(|own| command.contains(own))
                 && let Some(directory) = directory.take()
             {
                 running = Some(start(directory, &here, std::mem::take(&mut parts)));
@@ -130,6 +145,9 @@ fn start(directory: Directory, here: &Here, parts: Vec<(String, String)>) -> Gat
 
 /// Puts a part to its place in a bootstrap: a list where it says, a map over what is there.
 fn put(bootstrap: &mut Value, place: &str, part: Value) {
+    if place == "bootstrap" {
+        return merge(bootstrap, part);
+    }
     let resources = &mut bootstrap["static_resources"];
     match place {
         "clusters" => return insert(&mut resources["clusters"], None, part),

@@ -10,6 +10,8 @@ mod support;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use sha2::{Digest, Sha256};
+
 use support::{Directory, TestCommand, repository};
 
 const POLICY: &str = "\
@@ -27,8 +29,15 @@ const REST: &str = "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17";
 
 /// What is said of a string, which is not in it.
 fn verify(directory: &Directory, more: &str, input: &[u8]) -> (i32, String) {
+    verify_under("", directory, more, input)
+}
+
+/// The same under a pepper, unless that is empty.
+fn verify_under(pepper: &str, directory: &Directory, more: &str, input: &[u8]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
     command.current_dir(directory.path()).arg("verify").args(more.split_whitespace());
+    command.env_remove("LATCHKEY_PEPPER");
+    command.envs((!pepper.is_empty()).then_some(("LATCHKEY_PEPPER", pepper)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A string that is too long is not read to its end.
@@ -80,6 +89,67 @@ fn what_is_minted_is_verified() {
             format!("key new --keys keys.yaml --policy policy.yaml --id {name} --type {name}");
         let token = TestCommand::new(&directory, &new).output();
         assert_eq!(verify(&directory, "--policy policy.yaml", token.as_bytes()).0, 0);
+    }
+}
+
+#[test]
+fn the_key_of_a_token_is_named() {
+    let directory = Directory::new();
+    directory.write("policy.yaml", POLICY);
+    let mut tokens = Vec::new();
+    for more in
+        ["--id web --account shop --policy policy.yaml --type live", "--id gone --prefix x_"]
+    {
+        let new = format!("key new --keys keys.yaml {more}");
+        tokens.push(TestCommand::new(&directory, &new).output());
+    }
+    TestCommand::new(&directory, "key revoke gone --keys keys.yaml").output();
+    // Keys from elsewhere, with a hash in capitals, and with a pepper.
+    directory.write("imported.txt", "old imported-before\n");
+    let import = "key import --from tokens imported.txt --keys keys.yaml --apply";
+    TestCommand::new(&directory, import).output();
+    let file = directory.file("keys.yaml");
+    let old = hex::encode(Sha256::digest("imported-before"));
+    let keys = std::fs::read_to_string(&file).unwrap();
+    assert!(keys.contains(&old));
+    std::fs::write(&file, keys.replace(&old, &old.to_uppercase())).unwrap();
+    let with = "--keys keys.yaml";
+    for (more, input, code, told) in [
+        (with, &*tokens[0], 0, "one of ours: key `web`, account `shop`, active\n"),
+        (with, &tokens[1], 0, "one of ours: key `gone`, revoked\n"),
+        (with, "imported-before\n", 0, "one of ours: key `old`, active\n"),
+        (with, "imported-after\n", 1, "not one of ours: its checksum does not fit\n"),
+        (with, REST, 0, "one of ours: its checksum fits; no key that is there has it\n"),
+        (
+            "--keys policy.yaml",
+            &tokens[0],
+            0,
+            "one of ours: its checksum fits; no key that is there has it\n",
+        ),
+        (
+            "--policy policy.yaml --keys keys.yaml",
+            "imported-before",
+            0,
+            "one of ours: key `old`, active\n",
+        ),
+    ] {
+        assert_eq!(verify(&directory, more, input.as_bytes()), (code, told.to_owned()), "{told}");
+    }
+}
+
+#[test]
+fn the_key_of_a_token_is_named_under_a_pepper() {
+    const PEPPER: &str = "0123456789abcdef0123456789abcdef";
+    let directory = Directory::new();
+    let token = TestCommand::new(&directory, "key new --keys keys.yaml --id web")
+        .with("LATCHKEY_PEPPER", PEPPER)
+        .output();
+    assert!(std::fs::read_to_string(directory.file("keys.yaml")).unwrap().contains("hmac-"));
+    let known = "one of ours: key `web`, active\n";
+    let unknown = "one of ours: its checksum fits; no key that is there has it\n";
+    for (pepper, told) in [(PEPPER, known), ("", unknown), ("another", unknown)] {
+        let verified = verify_under(pepper, &directory, "--keys keys.yaml", token.as_bytes());
+        assert_eq!(verified, (0, told.to_owned()), "{pepper}");
     }
 }
 

@@ -7,26 +7,32 @@ use anyhow::{Context, Result};
 use clap::Args;
 use latchkey::KeyType;
 
-use crate::keyfile::KeyFile;
-use crate::{Exit, finding, token};
+use crate::keyfile::{Key, KeyFile};
+use crate::token::Token;
+use crate::{Exit, finding, policy, time, token};
 
 /// Tell whether a string is one of our tokens, offline
 ///
 /// Reads one string from standard input, so that it stands in no history and no list of processes, and
 /// never prints it. It is ours if its last six characters are the checksum of the thirty before; with
 /// a policy, if it has the prefix of a key type as well, or prefix and format where a type has a format.
-/// Whether there is such a key, and a good one, this does not tell: `latchkey explain` does.
+/// Whether there is such a key this tells with `--keys` alone: which one, and whether it is a good one. A
+/// key that came from elsewhere has no checksum, and is known by its hash.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct Arguments {
     /// Policy whose key types tell what tokens begin with
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// File with a list `keys`, a policy perhaps, to tell which of them it is
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
 }
 
 const EXAMPLE: &str = "\
 Example:
   pbpaste | latchkey verify --policy policy.yaml && echo 'this is a leak'
+  pbpaste | latchkey verify --keys keys.yaml
 
 Exit codes: 0 it is ours, 1 it is not.";
 
@@ -49,11 +55,24 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             }
         },
     };
+    let keys = arguments.keys.as_deref().map(KeyFile::load).transpose()?;
     let mut input = Vec::new();
     io::stdin().take(MOST).read_to_end(&mut input).context("cannot read standard input")?;
     let input = input.strip_suffix(b"\n").unwrap_or(&input);
     let input = input.strip_suffix(b"\r").unwrap_or(input);
+    if let Some(keys) = &keys
+        && let Some(key) = key_of(input, keys)?
+    {
+        let account = key.text("account").map(|account| format!(", account `{account}`"));
+        let (id, account, state) = (key.id(), account.unwrap_or_default(), key.state(time::now()));
+        writeln!(output, "one of ours: key `{id}`{account}, {state}")?;
+        return Ok(Exit::Fine);
+    }
     match ours(input, &types) {
+        Ok(how) if keys.is_some() => {
+            writeln!(output, "one of ours: {how}; no key that is there has it")?;
+            Ok(Exit::Fine)
+        }
         Ok(how) => {
             writeln!(output, "one of ours: {how}")?;
             Ok(Exit::Fine)
@@ -63,6 +82,19 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             Ok(Exit::Failed)
         }
     }
+}
+
+/// The key whose token a string is.
+fn key_of<'k>(input: &[u8], keys: &'k KeyFile) -> Result<Option<Key<'k>>> {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok(None) };
+    let token = Token::of(text, "");
+    let pepper = policy::pepper();
+    let hashes = [Some(token.hash(None)?), pepper.map(|own| token.hash(Some(&own))).transpose()?];
+    let is_its = |key: &Key<'_>| {
+        let own = key.text("hash").map(str::to_ascii_lowercase);
+        own.is_some() && hashes.contains(&own)
+    };
+    Ok(keys.keys().find(is_its))
 }
 
 /// By what a string is ours, or why it is not.
