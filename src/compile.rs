@@ -89,6 +89,14 @@ impl Engine {
     }
 }
 
+/// What a configuration calls its policy, good or not, where that can be told.
+pub fn policy_name(json: &[u8]) -> Option<Box<str>> {
+    let findings = Findings::default();
+    let policy = Object::document(str::from_utf8(json).ok()?, findings.root(), &FIELDS)?;
+    let name: String = policy.field("name")?;
+    is_policy_name(&name).then(|| name.into())
+}
+
 /// What pieces that are not full take, and the room that is looked for while keys are read, in bytes.
 const SLACK: usize = 8 * 1024 * 1024;
 
@@ -320,12 +328,16 @@ fn is_observed(object: &Object<'_, '_>, message: &'static str) -> bool {
 /// What parts this policy's metrics from another's. Without dots, which part the words of a metric's name.
 fn name(policy: &Object<'_, '_>) -> Option<Box<str>> {
     let name: String = policy.field("name")?;
-    if !is_identifier(&name) || name.contains('.') {
+    if !is_policy_name(&name) {
         let bytes = limits::IDENTIFIER_BYTES;
         let message = format!("the name of a policy is 1 to {bytes} of `A-Za-z0-9_-`");
         policy.place.field("name").error(Code::InvalidIdentifier, message);
     }
     Some(name.into())
+}
+
+fn is_policy_name(name: &str) -> bool {
+    is_identifier(name) && !name.contains('.')
 }
 
 fn realm(policy: &Object<'_, '_>) -> Box<str> {

@@ -29,7 +29,7 @@ impl<'a, 'p> Node<'a, 'p> {
         match serde_json::from_str(self.raw.get()) {
             Ok(value) => Some(value),
             Err(error) => {
-                note(&error.to_string(), self.place);
+                note(&error, self.place);
                 None
             }
         }
@@ -172,45 +172,88 @@ fn unknown_word(text: &str, known: &[&str], place: Place<'_>) {
 
 /// A key in the form in which a million of them are read at once; [`explain_key`] says what is wrong
 /// with one that does not have it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[derive(Debug, Default)]
 pub(crate) struct RawKey<'a> {
-    #[serde(borrow)]
     pub(crate) id: Text<'a>,
-    #[serde(borrow)]
     pub(crate) hash: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "not_null", rename = "type")]
     pub(crate) key_type: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) account: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) scopes: Option<Vec<Text<'a>>>,
-    #[serde(default, deserialize_with = "not_null")]
     pub(crate) not_before: Option<Instant>,
-    #[serde(default, deserialize_with = "not_null")]
     pub(crate) expires_at: Option<Instant>,
-    #[serde(default)]
     pub(crate) disabled: bool,
-    #[serde(default)]
     pub(crate) suspended: bool,
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) origins: Option<Vec<Text<'a>>>,
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) attributes: Option<Entries<Text<'a>, Text<'a>>>,
-    /// When the key was made, for people.
-    #[serde(default, deserialize_with = "not_null")]
-    #[expect(dead_code, reason = "read to see that it is a time; the engine does not keep it")]
-    pub(crate) created: Option<Instant>,
     /// Prefix and last characters of the token, for people.
-    #[serde(borrow, default, deserialize_with = "not_null")]
     pub(crate) hint: Option<Text<'a>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawKey<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = RawKey<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<RawKey<'de>, M::Error> {
+                let mut key = RawKey::default();
+                let (mut id, mut hash) = (None, None);
+                let (mut disabled, mut suspended) = (None, None);
+                // When the key was made, for people: read to see that it is a time.
+                let mut created: Option<Instant> = None;
+                while let Some(name) = map.next_key::<Text<'_>>()? {
+                    match &*name {
+                        "id" => set(&mut id, &mut map)?,
+                        "hash" => set(&mut hash, &mut map)?,
+                        "type" => set(&mut key.key_type, &mut map)?,
+                        "name" => set(&mut key.name, &mut map)?,
+                        "account" => set(&mut key.account, &mut map)?,
+                        "scopes" => set(&mut key.scopes, &mut map)?,
+                        "not_before" => set(&mut key.not_before, &mut map)?,
+                        "expires_at" => set(&mut key.expires_at, &mut map)?,
+                        "disabled" => set(&mut disabled, &mut map)?,
+                        "suspended" => set(&mut suspended, &mut map)?,
+                        "origins" => set(&mut key.origins, &mut map)?,
+                        "attributes" => set(&mut key.attributes, &mut map)?,
+                        "created" => set(&mut created, &mut map)?,
+                        "hint" => set(&mut key.hint, &mut map)?,
+                        _ => return Err(de::Error::custom("unknown field")),
+                    }
+                }
+                key.id = id.ok_or_else(|| de::Error::custom("no id"))?;
+                key.hash = hash.ok_or_else(|| de::Error::custom("no hash"))?;
+                key.disabled = disabled.unwrap_or_default();
+                key.suspended = suspended.unwrap_or_default();
+                Ok(key)
+            }
+        }
+
+        deserializer.deserialize_map(KeyVisitor)
+    }
+}
+
+/// Reads a field of a map, which may not stand there twice, and may not be `null`: a list whose items were
+/// commented out would else pass for none.
+fn set<'de, T: Deserialize<'de>, M: MapAccess<'de>>(
+    field: &mut Option<T>,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    if field.is_some() {
+        return Err(de::Error::custom("a field stands twice"));
+    }
+    *field = Some(map.next_value()?);
+    Ok(())
 }
 
 /// A string, copied only where it has escapes. (A plain `Cow` is always copied where it stands inside
 /// an `Option` or a list.)
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Text<'a>(Cow<'a, str>);
 
 impl std::ops::Deref for Text<'_> {
@@ -279,14 +322,6 @@ pub(crate) fn each_item<'a, T: Deserialize<'a>>(
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     // A list that is left before its end is an error, too.
     deserializer.deserialize_seq(ListVisitor(take, PhantomData)).is_ok()
-}
-
-/// A field that may be left out, and may not be `null`: a list whose items were commented out would
-/// else pass for none.
-fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 impl<'a> RawKey<'a> {
@@ -676,14 +711,16 @@ impl Serialize for Json {
 }
 
 /// Turns serde's words into a finding that shows no value and no Rust type.
-fn note(serde: &str, place: Place<'_>) {
-    let text = serde.rsplit_once(" at line ").map_or(serde, |(text, _)| text);
+fn note(error: &serde_json::Error, place: Place<'_>) {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&*position).unwrap_or(&text);
     if let Some(name) = text.strip_prefix("duplicate field") {
         place.error(Code::Duplicate, format!("two fields{name}"));
     } else if let Some((found, expected)) = text
         .strip_prefix("invalid type: ")
         .or_else(|| text.strip_prefix("invalid value: "))
-        .and_then(|text| text.rsplit_once(", expected "))
+        .and_then(found_and_expected)
     {
         let expected = match expected {
             "a sequence" => "a list",
@@ -694,6 +731,13 @@ fn note(serde: &str, place: Place<'_>) {
     } else {
         place.error(Code::InvalidValue, text.to_owned());
     }
+}
+
+/// Both parts of what serde says of a value of the wrong type. The first may hold any text.
+fn found_and_expected(text: &str) -> Option<(&str, &str)> {
+    const BETWEEN: &[u8] = b", expected ";
+    let at = text.as_bytes().windows(BETWEEN.len()).rposition(|window| window == BETWEEN)?;
+    Some((text.get(..at)?, text.get(at.saturating_add(BETWEEN.len())..)?))
 }
 
 /// Notes a field that does not exist, by name only where the name cannot be a secret.
@@ -752,6 +796,8 @@ mod tests {
     fn shapes_are_told_by_place_without_the_value() {
         let key = |json| findings(json, |node| RawKey::parse(node).map(|key| key.disabled));
         assert_eq!(key(r#""sk_live_secret""#), ["/here: expected an object, found a string"]);
+        assert_eq!(key(r#"["a", "sk_live_secret"]"#), ["/here: expected an object, found a list"]);
+        assert_eq!(key(r#"", expected a secret""#), ["/here: expected an object, found a string"]);
         assert_eq!(
             key(r#"{"id": 1, "hsah": "sk_live_secret", "scopes": "sk_live_secret"}"#),
             [

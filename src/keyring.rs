@@ -169,6 +169,7 @@ pub(crate) struct Builder {
     strings: HashTable<u32>,
     scopes: HashTable<u32>,
     scope_sets: HashTable<u32>,
+    types: HashTable<u32>,
     /// About how many keys there will be.
     expected: usize,
     bytes: usize,
@@ -190,6 +191,11 @@ impl Builder {
 
     pub(crate) fn new(types: Vec<KeyType>, pepper: Option<&[u8]>, keys: usize) -> Builder {
         let mut builder = Builder::default();
+        let hash_at =
+            |index: &u32| types.get(*index as usize).map_or(0, |known| hash_of(known.name()));
+        for index in (0..).take(types.len()) {
+            insert(&mut builder.types, hash_at(&index), index, &hash_at);
+        }
         builder.ring.types = types;
         builder.ring.pepper = pepper.and_then(|pepper| Hmac::new_from_slice(pepper).ok());
         builder.expected = keys;
@@ -201,6 +207,17 @@ impl Builder {
 
     pub(crate) fn has_pepper(&self) -> bool {
         self.ring.pepper.is_some()
+    }
+
+    pub(crate) fn types(&self) -> &[KeyType] {
+        &self.ring.types
+    }
+
+    /// The index of the key type of that name.
+    pub(crate) fn type_index(&self, name: &str) -> Option<usize> {
+        let known = |index: &u32| self.ring.types.get(*index as usize);
+        let is_named = |index: &u32| known(index).is_some_and(|known| known.name() == name);
+        self.types.find(hash_of(name), is_named).map(|index| *index as usize)
     }
 
     /// The memory that the ring takes so far, in bytes, as far as it depends on the configuration.

@@ -90,7 +90,7 @@ mod template;
 mod upstream;
 mod view;
 
-pub use compile::Environment;
+pub use compile::{Environment, policy_name};
 pub use config::{Instant, Json, display_timestamp, parse_timestamp};
 pub use credential::Ambiguity;
 pub use decision::{Access, Decision, Hold, ReadAs, Verdict};

@@ -4,11 +4,12 @@
 //! received it, in protobuf's wire form (measured on Envoy 1.40.0), though its documentation speaks
 //! of JSON. It is rewritten as JSON here.
 
-use latchkey::{Code, Finding, Severity, has_room, limits};
+use latchkey::{Code, Finding, Severity, has_room};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// Largest `Struct` that is read, in bytes: its tree takes several times as much, beside what serves. A `StringValue` may be as large as any configuration.
 const STRUCT_BYTES: usize = 32 * 1024 * 1024;
@@ -22,8 +23,9 @@ const FIRST_BYTE: u8 = 0x0a;
 /// The configuration as JSON. What is neither form is left as it is, for the core to refuse.
 pub(crate) fn as_json(bytes: Vec<u8>) -> Result<Vec<u8>, Finding> {
     // A text may begin with this byte, too, which is a line's end.
-    let is_struct = bytes.first() == Some(&FIRST_BYTE)
-        && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_err();
+    let is_json =
+        || str::from_utf8(&bytes).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+    let is_struct = bytes.first() == Some(&FIRST_BYTE) && !is_json();
     if !is_struct {
         return Ok(bytes);
     }
@@ -56,18 +58,6 @@ pub(crate) fn no_room() -> Finding {
         message: "there is no memory left for the configuration".to_owned(),
         help: None,
     }
-}
-
-/// What a configuration calls its policy, good or not, where that can be told.
-pub(crate) fn name(json: &[u8]) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        name: &'a str,
-    }
-
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    let name = serde_json::from_slice::<Named<'_>>(json).ok()?.name;
-    (name.len() <= limits::IDENTIFIER_BYTES && name.bytes().all(is_word)).then_some(name)
 }
 
 /// A `Struct` as JSON.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::rc::Rc;
 
-use latchkey::{Code, Engine, Environment, Finding, Line, has_room};
+use latchkey::{Code, Engine, Environment, Finding, Line, has_room, policy_name};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -99,8 +99,7 @@ impl Plugin {
             self.generation.give_up_older(0);
             engine = Engine::compile(&json, &environment);
         }
-        let name = || configuration::name(&json).map(Into::into);
-        let refusal = |findings| Refusal { name: name(), findings };
+        let refusal = |findings| Refusal { name: policy_name(&json), findings };
         engine.map(Policy::new).map_err(refusal)
     }
 }

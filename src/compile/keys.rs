@@ -1,6 +1,6 @@
 //! Key types and keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
 use serde_json::value::RawValue;
@@ -129,14 +129,8 @@ pub(super) fn keys(
         return None;
     }
     let pepper = environment.pepper.filter(|pepper| !pepper.is_empty());
-    let mut places = BTreeMap::new();
-    for (index, key_type) in types.iter().enumerate() {
-        places.insert(key_type.name.clone(), index);
-    }
     let mut reader = Reader {
         place: node.place,
-        types: places,
-        origins_required: types.iter().map(|key_type| key_type.origins_required).collect(),
         every_key_has_a_type: true,
         attributes: BTreeSet::new(),
         builder: Builder::new(types, pepper, expected),
@@ -185,10 +179,6 @@ const ATTRIBUTE_NAME: usize = limits::IDENTIFIER_BYTES + 64;
 struct Reader<'p> {
     /// Where their list stands.
     place: Place<'p>,
-    /// The places of types by name.
-    types: BTreeMap<Box<str>, usize>,
-    /// Of each type, by place, whether its keys need origins.
-    origins_required: Vec<bool>,
     every_key_has_a_type: bool,
     attributes: BTreeSet<Box<str>>,
     builder: Builder,
@@ -252,8 +242,8 @@ impl Reader<'_> {
             let origins = origins(texts, place.field("origins"))?;
             self.builder.origin_set(origins)
         });
-        let needs_origins = type_index.and_then(|index| self.origins_required.get(index));
-        if raw.origins.is_none() && needs_origins == Some(&true) {
+        let key_type = type_index.and_then(|index| self.builder.types().get(index));
+        if raw.origins.is_none() && key_type.is_some_and(KeyType::origins_required) {
             place.error(
                 Code::MissingOrigins,
                 "a key of this type needs `origins`, as the type says `origins_required`",
@@ -288,10 +278,11 @@ impl Reader<'_> {
     }
 
     fn type_index(&self, name: &str, place: Place<'_>) -> Option<usize> {
-        let index = self.types.get(name).copied();
+        let index = self.builder.type_index(name);
         if index.is_none() {
             let message = format!("key type {} is not defined in `key_types`", quoted(name));
-            place.error(Code::UnknownKeyType, message).did_you_mean(name, self.types.keys());
+            let known = self.builder.types().iter().map(KeyType::name);
+            place.error(Code::UnknownKeyType, message).did_you_mean(name, known);
         }
         index
     }
