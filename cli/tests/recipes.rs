@@ -110,8 +110,11 @@ fn walk(name: &str) {
                 running = Some(start(directory, &here, std::mem::take(&mut parts)));
             }
             let got = shell.step(&here.replaced(command), answer, |got| here.hidden(got));
-            let is_shown = !got.contains("demo_") || answer.contains("demo_");
-            assert!(is_shown, "$ {command}\n{answer}\n\nleaves out a token\n\n{got}");
+            // Neither a token nor a failure is left out.
+            for own in ["demo_", "error: "] {
+                let is_shown = !got.contains(own) || answer.contains(own);
+                assert!(is_shown, "$ {command}\n{answer}\n\nleaves out `{own}`\n\n{got}");
+            }
         }
     }
     assert!(running.is_some() && parts.is_empty(), "nothing is asked of Envoy");

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// The same for the native module
     #[arg(long, value_name = "PATH", conflicts_with = "wasm")]
     module: Option<String>,
+    /// What the filter is called in Envoy, where several have policies of their own
+    #[arg(long, default_value = render::FILTER)]
+    name: String,
     /// Address of Envoy's admin port: wait until Envoy serves the policy
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -82,10 +85,11 @@ against that Envoy is a warning.";
 /// is something else, nothing says where the filter is, or Envoy does not take the policy.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let ecds = &arguments.ecds;
-    let name = ecds.display();
+    let (name, filter_name) = (ecds.display(), arguments.name.as_str());
     let code = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())?;
     let path = code.map(|code| Path::new(code.path()));
-    let target = Target::new(ecds, &arguments.files.paths().chain(path).collect::<Vec<_>>())?;
+    let inputs: Vec<_> = arguments.files.paths().chain(path).collect();
+    let target = Target::new(ecds, filter_name, &inputs)?;
     let code = match code {
         Some(code) => code,
         None => target.code()?,
@@ -102,7 +106,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let envoy = match &arguments.admin {
         Some(url) => {
             let admin = Admin::new(url)?;
-            let before = Discovery::ask(&admin, arguments.timeout)
+            let before = Discovery::ask(&admin, filter_name, arguments.timeout)
                 .with_context(|| format!("`{name}` is unchanged"))?;
             Some((admin, before))
         }
@@ -123,7 +127,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     progress.step("writing");
     let mut rendered = Vec::new();
-    let version = render::write_ecds(&policy.into_served(needs_pepper), code, &mut rendered)?;
+    let version =
+        render::write_ecds(&policy.into_served(needs_pepper), code, filter_name, &mut rendered)?;
     let replaced = replace(ecds, &rendered)?;
     drop(progress);
     if let Err(error) = replaced {
@@ -143,7 +148,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     progress.step("waiting for Envoy");
     let is_changed = target.old().is_none_or(|(_, old)| render::ecds_version(old) != version);
     let (outcome, now) = before
-        .wait(&admin, &version, is_changed, arguments.timeout)
+        .wait(&admin, filter_name, &version, is_changed, arguments.timeout)
         .with_context(|| format!("{name} is replaced, but whether Envoy serves it is not known"))?;
     drop(progress);
     let url = admin.url();

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::style::warn;
 
 pub use code::Code;
-pub(crate) use envoy::{ecds_version, write_ecds};
+pub(crate) use envoy::{FILTER, ecds_version, write_ecds};
 use session::Issuer;
 
 /// Print a policy in the form that a proxy takes
@@ -53,8 +53,8 @@ pub struct Arguments {
     /// Kubernetes namespace of the target; default istio-system for `ingress:`, else default
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// What the rendered resources are called
-    #[arg(long, default_value = "latchkey")]
+    /// What the rendered resources are called; ecds: what the filter is called in Envoy
+    #[arg(long, default_value = FILTER)]
     name: String,
     /// Version of Istio or Envoy Gateway, such as `1.27`; default the newest that was tested
     #[arg(long, value_name = "VERSION")]
@@ -220,7 +220,9 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             serde_json::to_writer(&mut output, &policy.document)?;
             writeln!(output)?;
         }
-        Form::Ecds => drop(write_ecds(&policy, Code::of(arguments)?, &mut output)?),
+        Form::Ecds => {
+            drop(write_ecds(&policy, Code::of(arguments)?, &arguments.name, &mut output)?);
+        }
         Form::Envoy => {
             let code = Code::of(arguments)?;
             envoy::write_bootstrap(&policy, code, issuer.as_ref(), &mut output)?;
@@ -247,7 +249,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 /// None that a policy can cause; writing is fallible by type.
 pub fn ecds(policy: &Served, code: Code<'_>) -> Result<String> {
     let mut output = Vec::new();
-    write_ecds(policy, code, &mut output)?;
+    write_ecds(policy, code, FILTER, &mut output)?;
     Ok(String::from_utf8(output)?)
 }
 

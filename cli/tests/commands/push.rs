@@ -26,6 +26,26 @@ fn push_writes_what_render_prints_and_remembers_where_the_filter_is() {
     assert_eq!(kept, 5, "something was left beside the file");
 }
 
+/// One of several filters, each with a file of its own.
+#[test]
+fn a_filter_of_another_name_is_pushed_to_its_own_file() {
+    let directory = directory();
+    let pushed = format!("{PUSH} --wasm {} --name latchkey-b", wasm());
+    let render = pushed.replace("push", "render").replace("--ecds ecds.yaml", "--to ecds");
+    let rendered = TestCommand::new(&directory, &render).output();
+    assert!(rendered.contains("\n  name: \"latchkey-b\"\n"), "{rendered}");
+    TestCommand::new(&directory, &pushed).output();
+    assert_eq!(fs::read_to_string(directory.path().join("ecds.yaml")).unwrap(), rendered);
+    TestCommand::new(&directory, &format!("{PUSH} --name latchkey-b")).output();
+    for (more, name) in [("", "latchkey"), (" --name latchkey-c", "latchkey-c")] {
+        let message = format!(
+            "error: `ecds.yaml` is not a file of `latchkey push`, so it is not replaced (name another, or \
+             remove it): its extension is not `{name}`\n"
+        );
+        TestCommand::new(&directory, &format!("{PUSH}{more}")).prints(1, "", &message);
+    }
+}
+
 /// The last line's.
 fn version(ecds: &str) -> &str {
     let line = ecds.lines().last().unwrap();

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::admin::Admin;
 
-/// What Envoy says of the extension `latchkey`.
+/// What Envoy says of the extension that is the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Discovery {
     /// The version that it serves; empty where that has none.
@@ -47,12 +47,13 @@ impl Discovery {
     /// Asks Envoy.
     ///
     /// # Errors
-    /// It does not answer, or takes no extension `latchkey` from elsewhere.
-    pub(super) fn ask(admin: &Admin, patience: Duration) -> Result<Discovery> {
-        let stats = admin.stats("extension_config_discovery.http_filter.latchkey.", patience)?;
+    /// It does not answer, or takes no extension of that name from elsewhere.
+    pub(super) fn ask(admin: &Admin, filter: &str, patience: Duration) -> Result<Discovery> {
+        let prefix = format!("extension_config_discovery.http_filter.{filter}.");
+        let stats = admin.stats(&prefix, patience)?;
         ensure!(
             stats.contains_key("update_attempt"),
-            "Envoy at `{}` watches no file for the filter `latchkey`",
+            "Envoy at `{}` watches no file for the filter `{filter}`",
             admin.url()
         );
         let number = |name: &str| stats.get(name).and_then(Value::as_u64).unwrap_or_default();
@@ -78,6 +79,7 @@ impl Discovery {
     pub(super) fn wait(
         &self,
         admin: &Admin,
+        filter: &str,
         version: &str,
         is_changed: bool,
         patience: Duration,
@@ -87,7 +89,7 @@ impl Discovery {
         loop {
             let left = patience.saturating_sub(start.elapsed());
             // Envoy answers by the thread that configures, so it may be late.
-            match Discovery::ask(admin, left.max(PAUSE)) {
+            match Discovery::ask(admin, filter, left.max(PAUSE)) {
                 Ok(now) => match self.outcome(&now, version, is_changed) {
                     Outcome::Ignored | Outcome::Undecided if !left.is_zero() => {}
                     outcome => return Ok((outcome, now)),

@@ -26,12 +26,12 @@ struct Old {
 }
 
 impl Target {
-    /// The file `ecds`, which is to be made of `inputs`.
+    /// The file `ecds`, for the filter of that name, which is to be made of `inputs`.
     ///
     /// # Errors
     /// It has no folder, it is one of `inputs`, under whatever name, or it holds something else than
     /// an earlier push. An empty file holds nothing.
-    pub(super) fn new(ecds: &Path, inputs: &[&Path]) -> Result<Target> {
+    pub(super) fn new(ecds: &Path, filter: &str, inputs: &[&Path]) -> Result<Target> {
         let name = ecds.display();
         let folder = ecds.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
@@ -51,7 +51,7 @@ impl Target {
         if metadata.len() == 0 {
             return Ok(Target { file: ecds.to_owned(), old: None });
         }
-        let old = Old::read(ecds).with_context(|| {
+        let old = Old::read(ecds, filter).with_context(|| {
             format!("`{name}` is not a file of `latchkey push`, so it is not replaced (name another, or remove it)")
         })?;
         Ok(Target { file: ecds.to_owned(), old: Some(old) })
@@ -79,7 +79,7 @@ impl Target {
 }
 
 impl Old {
-    fn read(ecds: &Path) -> Result<Old> {
+    fn read(ecds: &Path, filter: &str) -> Result<Old> {
         const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
         let text = document::read(ecds)?;
         let document = document::parse(ecds, &text)?;
@@ -88,10 +88,7 @@ impl Old {
             text_at("/resources/0/@type") == Some(EXTENSION),
             "it holds no extension's configuration"
         );
-        ensure!(
-            text_at("/resources/0/name") == Some("latchkey"),
-            "its extension is not `latchkey`"
-        );
+        ensure!(text_at("/resources/0/name") == Some(filter), "its extension is not `{filter}`");
         let wasm = text_at("/resources/0/typed_config/config/vm_config/code/local/filename");
         let module =
             text_at("/resources/0/typed_config/dynamic_module_config/module/local/filename");

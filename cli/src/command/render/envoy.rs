@@ -12,18 +12,25 @@ use super::{quoted, write_lines};
 use crate::filter;
 use crate::policy::Served;
 
+/// What the filter is called in Envoy, unless somebody says otherwise.
+pub(crate) const FILTER: &str = "latchkey";
+
 /// Writes the response that ECDS delivers, as YAML, with the policy as a block of JSON lines, and returns
-/// its version, which is a digest of all the rest of it. It stands at the end, where it is known.
+/// its version, which is a digest of all the rest of it. It stands at the end, where it is known. `filter` is
+/// what the filter is called in Envoy.
 pub(crate) fn write_ecds(
     policy: &Served,
     code: Code<'_>,
+    filter: &str,
     output: &mut dyn Write,
 ) -> Result<String> {
     let mut hashing = Hashing { output, digest: Sha256::new() };
-    hashing.write_all(
-        b"resources:\n\
-          - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n  \
-            name: latchkey\n",
+    let filter = if filter == FILTER { FILTER.to_owned() } else { quoted(filter)? };
+    write!(
+        hashing,
+        "resources:\n\
+         - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n  \
+           name: {filter}\n"
     )?;
     write_plugin(policy, code, 2, &mut hashing)?;
     let version = version(hashing.digest);
