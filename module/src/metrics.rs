@@ -189,7 +189,10 @@ impl Metrics {
                 set(self.ids.key_last_used, id, last_used);
             }
         }
-        set(self.ids.keys, None, engine.key_count() as u64);
+        // The last that an old policy hands over comes after the first of the new one, whose keys are those that count.
+        if is_first || self.ticker.is_none() {
+            set(self.ids.keys, None, engine.key_count() as u64);
+        }
     }
 }
 
