@@ -16,10 +16,11 @@ endif
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm module cli test test-envoys differential mesh-test bench lint deny fuzz demo envoy-image compose-files compose-test \
+.PHONY: help tools wasm module cli test test-envoys differential mesh-test bench lint deny fuzz demo book envoy-image compose-files compose-test \
     release release-test clean
 
 help:
+	@echo 'make book           the documentation as a book, in dist/book'
 	@echo 'make demo           a real Envoy lets in and refuses requests (SYSTEM=flokit, or another name in envoy/systems; AS=module)'
 	@echo 'make test           every test, on the core, on the .wasm and on a real Envoy'
 	@echo 'make test-envoys    the corpus on Envoy 1.39, 1.38, 1.37 and 1.36'
@@ -95,7 +96,7 @@ cli:
 	@cp $(target)/release/latchkey dist/latchkey
 
 test: tools wasm module
-	@envoy/install-tools curl nginx node python3 recipes
+	@envoy/install-tools curl nginx node python3 recipes prometheus gitleaks mdbook
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
 	LATCHKEY_AS=module cargo test --test envoy -- $(on_module)
@@ -180,6 +181,10 @@ deny:
 	@if git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then \
 	    .tools/cargo-deny --locked check advisories; \
 	else echo 'make deny: github.com cannot be reached, so no advisory was looked up' >&2; fi
+
+book:
+	@envoy/install-tools mdbook
+	docs/build-book dist/book
 
 demo: tools $(AS)
 	@envoy/install-tools curl
