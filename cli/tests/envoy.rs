@@ -143,10 +143,29 @@ fn a_rotated_key_and_its_successor_change_places_under_load() {
 /// FluenzR's policy: who asks for what can be seen, and which keys nobody needs.
 #[test]
 fn the_use_of_every_key_is_visible() {
+    let setup = Setup::of_system("fluenzr").wasm(&latchkey_testing::wasm());
+    let prometheus = the_use_is_visible(setup).admin("/stats/prometheus");
+    for line in [
+        "latchkey_key_allowed{latchkey_key=\"production\"} 2",
+        "latchkey_key_denied{latchkey_key=\"development\"} 1",
+        "latchkey_key_last_used{latchkey_key=\"starter-plan\"} 0",
+        "latchkey_denied{latchkey_reason=\"condition_failed\"} 1",
+    ] {
+        assert!(prometheus.lines().any(|own| own.ends_with(line)), "{line} in\n{prometheus}");
+    }
+}
+
+/// The native module counts under names of its own.
+#[test]
+fn the_use_of_every_key_is_visible_where_a_module_counts() {
+    the_use_is_visible(Setup::of_system("fluenzr").module());
+}
+
+fn the_use_is_visible(setup: Setup) -> Gateway {
     let policy = system("fluenzr");
     let scratch = Scratch::new();
     let keys_file = scratch.replace("keys.json", &json!({"keys": policy["keys"]}).to_string());
-    let gateway = Setup::of_system("fluenzr").start();
+    let gateway = setup.start();
     let (all, reader, free, retired) = (
         "Bearer flz_sk_demoAll0000000000000000000000000",
         "Bearer flz_sk_demoReadOnly00000000000000000000",
@@ -192,15 +211,11 @@ fn the_use_of_every_key_is_visible() {
         table.lines().any(|line| line.contains("starter-plan") && line.contains("never")),
         "{table}"
     );
-    let prometheus = gateway.admin("/stats/prometheus");
-    for line in [
-        "latchkey_key_allowed{latchkey_key=\"production\"} 2",
-        "latchkey_key_denied{latchkey_key=\"development\"} 1",
-        "latchkey_key_last_used{latchkey_key=\"starter-plan\"} 0",
-        "latchkey_denied{latchkey_reason=\"condition_failed\"} 1",
-    ] {
-        assert!(prometheus.lines().any(|own| own.ends_with(line)), "{line} in\n{prometheus}");
-    }
+    let admin = ["--admin", &admin, "--unused-since", "90d"];
+    let unused = latchkey(&[&["key", "list", "--keys", path(&keys_file)], &admin[..]].concat());
+    let unused = str::from_utf8(&unused.stdout).unwrap();
+    assert!(unused.contains("starter-plan") && !unused.contains("development"), "{unused}");
+    gateway
 }
 
 /// A push with `--admin` ends well only once Envoy serves that very policy.

@@ -9,6 +9,7 @@ use anstyle::Style;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::Exit;
 use crate::admin::Admin;
@@ -88,8 +89,42 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
 
 /// Everything that Envoy counted for Latchkey, by the name after `latchkey.`.
 fn stats(admin: &str) -> Result<BTreeMap<String, u64>> {
-    let stats = Admin::new(admin)?.stats("wasmcustom.latchkey.", Duration::from_secs(30))?;
-    Ok(stats.into_iter().filter_map(|(name, value)| Some((name, value.as_u64()?))).collect())
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let admin = Admin::new(admin)?;
+    let number = |(name, value): (String, Value)| Some((name, value.as_u64()?));
+    let of_filters = admin.stats("wasmcustom.latchkey.", PATIENCE)?;
+    let mut stats: BTreeMap<String, u64> = of_filters.into_iter().filter_map(number).collect();
+    let of_modules = admin.stats("dynamicmodulescustom.latchkey_", PATIENCE)?;
+    for (name, value) in of_modules.into_iter().filter_map(number) {
+        let Some(name) = as_filters_count(&name) else { continue };
+        // A module has no time of what never was.
+        if let Some(key) = name.strip_suffix(".allowed").filter(|key| key.contains("key.")) {
+            stats.entry(format!("{key}.last_used")).or_default();
+        }
+        *stats.entry(name).or_default() += value;
+    }
+    Ok(stats)
+}
+
+/// What the Wasm filter calls what the native module counts with labels: `policy.P.key.ID.allowed` of
+/// `key_allowed.policy.P.key.ID`. A policy's name has no dots, an id may.
+fn as_filters_count(name: &str) -> Option<String> {
+    let (metric, labels) = name.split_once('.').unwrap_or((name, ""));
+    let metric = metric.replacen("observed_", "observed.", 1);
+    let (policy, label) = match labels.strip_prefix("policy.") {
+        Some(rest) => {
+            let (policy, label) = rest.split_once('.').unwrap_or((rest, ""));
+            (format!("policy.{policy}."), label)
+        }
+        None => (String::new(), labels),
+    };
+    let own = match (metric.strip_prefix("key_"), label.split_once('.')) {
+        (Some(what), Some(("key", id))) => format!("key.{id}.{what}"),
+        (None, Some(("reason", reason))) => format!("{metric}.{reason}"),
+        (None, None) => metric,
+        _ => return None,
+    };
+    Some(policy + &own)
 }
 
 /// When each key was last used, as one Envoy counted.
@@ -111,7 +146,7 @@ pub(crate) fn last_used(admin: &str, name: Option<&str>) -> Result<LastUsed> {
     };
     let keys = of_policy(stats(admin)?, name)?.into_iter().filter_map(counted).collect();
     let uptime = Admin::new(admin)?.stats("server.uptime", Duration::from_secs(30))?;
-    let uptime = uptime.get("").and_then(serde_json::Value::as_i64);
+    let uptime = uptime.get("").and_then(Value::as_i64);
     let uptime =
         uptime.with_context(|| format!("Envoy at `{admin}` does not say since when it runs"))?;
     Ok(LastUsed { since: time::now().saturating_sub(uptime), keys })
@@ -293,5 +328,30 @@ impl KeyUsage {
             self.denied.to_string(),
         ];
         (style, cells)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_filters_count;
+
+    #[test]
+    fn what_a_module_counts_has_the_filter_s_name() {
+        for (module, filter) in [
+            ("allowed", "allowed"),
+            ("keys.policy.billing", "policy.billing.keys"),
+            ("denied.reason.unknown_key", "denied.unknown_key"),
+            ("denied.policy.billing.reason.unknown_key", "policy.billing.denied.unknown_key"),
+            ("observed_allowed", "observed.allowed"),
+            ("observed_denied.reason.unknown_key", "observed.denied.unknown_key"),
+            ("key_allowed.key.ci", "key.ci.allowed"),
+            ("key_last_used.policy.b-1.key.team.web-1", "policy.b-1.key.team.web-1.last_used"),
+            ("key_denied.key.policy.x", "key.policy.x.denied"),
+        ] {
+            assert_eq!(as_filters_count(module).as_deref(), Some(filter), "{module}");
+        }
+        for other in ["denied.key.ci", "key_allowed", "key_allowed.reason.x"] {
+            assert_eq!(as_filters_count(other), None, "{other}");
+        }
     }
 }
