@@ -281,6 +281,7 @@ fn drift_is_what_a_policy_and_a_document_do_not_have_in_common() {
     let against = "rules --from shop.yaml --against policy.yaml";
     TestCommand::new(&directory, against).prints(0, "0 errors, 0 warnings\n", "");
 
+    let against = "rules --from shop.yaml --against policy.yaml --skip-access";
     let policy = "credentials: [{header: x-key}]
 keys: []
 rules:
@@ -320,6 +321,90 @@ policy.yaml:4:83: error[method_without_operation]: no operation of `shop.yaml` i
             "policy.yaml:4 \"no operation of `shop.yaml` is a `PATCH` of this rule's paths\"",
         ]
     );
+}
+
+/// As the filter reads the policy: its conditions are looked past, and scopes count by what they grant.
+#[test]
+fn drift_is_also_who_may_call_an_operation() {
+    let directory = Directory::new();
+    directory.write(
+        "a.yaml",
+        "openapi: 3.1.0
+servers: [{url: https://api.example.com/v1}]
+security: [{oauth: ['orders:read']}]
+paths:
+  /orders: {get: {}, post: {security: [{oauth: ['orders:read', 'orders:write']}]}}
+  /keyed: {get: {security: [{key: []}]}}
+  /status: {get: {security: []}}
+  /free: {get: {security: [{}, {oauth: ['orders:read']}]}}
+  /either: {get: {security: [{oauth: ['a:read']}, {oauth: ['b:read']}]}}
+",
+    );
+    let right = "\
+key_types: {live: {prefix: live_}}
+credentials: [{header: x-key}, {query: key}]
+keys: [{id: own, hash: 'sha256:1111111111111111111111111111111111111111111111111111111111111111', type: live}]
+where: {plan: [pro]}
+rules:
+- {paths: ['/**'], query: {full: ['*']}, access: public}
+- {paths: [/v1/orders], methods: [GET], require: ['orders:read'], where: {account: acme}}
+- {paths: [/v1/orders], methods: [POST], require: ['orders:read', 'orders:write']}
+- {paths: [/v1/keyed], require: ['keyed:special']}
+- {paths: [/v1/status], access: public}
+- {paths: [/v1/free], access: optional, require: ['orders:read']}
+- {paths: [/v1/either], require_any: ['a:read', 'b:read']}
+";
+    let against = "rules --from a.yaml --against policy.yaml";
+    directory.write("policy.yaml", right);
+    TestCommand::new(&directory, against).prints(0, "0 errors, 0 warnings\n", "");
+
+    for (from, to, place, message) in [
+        (
+            "[GET], require: ['orders:read']",
+            "[GET], require: ['orders:list']",
+            "5:13: error[other_access]: a key with `orders:read` may call `GET /orders` by the document, and not by the \
+             policy, which asks for `orders:list` (at /paths/~1orders/get)",
+        ),
+        (
+            "[POST], require: ['orders:read', 'orders:write']",
+            "[POST], require: ['orders:write']",
+            "5:22: error[other_access]: a key without `orders:read` may not call `POST /orders` by the document, and may \
+             by the policy (at /paths/~1orders/post)",
+        ),
+        (
+            "require: ['keyed:special']",
+            "access: public",
+            "6:12: error[other_access]: `GET /keyed` needs a key by the document, and none by the policy \
+             (at /paths/~1keyed/get)",
+        ),
+        (
+            "/v1/status], access: public",
+            "/v1/status], access: authenticated",
+            "7:13: error[other_access]: `GET /status` needs no key by the document, and one by the policy \
+             (at /paths/~1status/get)",
+        ),
+        (
+            "access: optional, require: ['orders:read']",
+            "require: ['orders:read']",
+            "8:11: error[other_access]: `GET /free` needs no key by the document, and one by the policy \
+             (at /paths/~1free/get)",
+        ),
+        (
+            "require_any: ['a:read', 'b:read']",
+            "require: ['a:read', 'b:read']",
+            "9:13: error[other_access]: a key with `a:read` may call `GET /either` by the document, and not by the policy, \
+             which asks for `a:read`, `b:read` (at /paths/~1either/get)",
+        ),
+    ]
+    .map(|(from, to, text)| {
+        let (place, message) = text.split_once(": ").unwrap();
+        (from, to, place, message)
+    }) {
+        assert!(right.contains(from), "{from}");
+        directory.write("policy.yaml", &right.replace(from, to));
+        let told = format!("a.yaml:{place}: {message}\n1 error, 0 warnings\n");
+        TestCommand::new(&directory, against).prints(3, &told, "");
+    }
 }
 
 fn run(directory: &Directory, arguments: &str, code: i32) -> Vec<u8> {

@@ -3,6 +3,7 @@
 mod access;
 mod drift;
 mod group;
+mod judged;
 mod path;
 mod yaml;
 
@@ -23,8 +24,8 @@ use crate::policy::Policy;
 
 /// Make rules out of an OpenAPI document, or hold a policy against it
 ///
-/// Prints `rules:` for a policy. With --against it prints the operations that no rule of a policy names, and what the rules
-/// name that no operation is.
+/// Prints `rules:` for a policy. With --against it prints the operations that no rule of a policy names, those that the policy
+/// lets others call than the document says, and what the rules name that no operation is.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, after_long_help = AFTER)]
 pub struct Arguments {
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// File with a list `keys`, joined to that policy's own
     #[arg(long, value_name = "FILE", requires = "against")]
     keys: Option<PathBuf>,
+    /// Look at paths and methods only, not at who may call an operation
+    #[arg(long, requires = "against")]
+    skip_access: bool,
     /// What operations need whose security names no scopes
     #[arg(long, value_enum, default_value_t = Unscoped::Action)]
     require: Unscoped,
@@ -155,6 +159,9 @@ fn hold_against(
     let document = arguments.from.display().to_string();
     let (mut findings, stale) = drift::find(operations, &engine, &document);
     let stale = policy.locate_remarks(stale).into_iter();
+    if !arguments.skip_access {
+        findings.extend(judged::find(operations, &policy, arguments)?);
+    }
     findings.extend(stale.map(|finding| Finding { severity: Severity::Error, ..finding }));
     finding::locate(&mut findings);
     finding::report(&findings, arguments.format, output)?;

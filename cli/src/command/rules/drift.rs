@@ -71,7 +71,7 @@ pub(super) fn find(
 const HELP: &str = "take it out of the rule, or document it";
 
 /// A request's path for the path of an operation.
-fn example(path: &str) -> String {
+pub(super) fn example(path: &str) -> String {
     let mut example = String::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
