@@ -18,7 +18,7 @@ const COLUMNS: usize = 2;
 const MOST: usize = 5;
 const COLORS: [&str; MOST] = ["#3274d9", "#e02f44", "#f2a900", "#37872d", "#8f3bb8"];
 /// How far back it shows, in seconds.
-const SPAN: f64 = 150.0;
+const SPAN: f64 = 80.0;
 
 /// `LATCHKEY_WRITE_PICTURE=1 cargo test --test operations` draws it anew.
 pub(crate) fn draw(prometheus: &Prometheus, dashboard: &Value) {
@@ -66,6 +66,8 @@ fn panel(prometheus: &Prometheus, panel: &Value, end: f64) -> String {
     let highest =
         |values: &[(f64, f64)]| values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     curves.sort_by(|one, other| highest(&other.1).total_cmp(&highest(&one.1)));
+    // A panel shows what happened; curves that stay at zero would hide each other.
+    curves.retain(|(_, values)| highest(values) > 0.0);
     curves.truncate(MOST);
     let top = curves.iter().map(|(_, values)| highest(values)).fold(0.0, f64::max).max(1e-9);
     let (width, height) = (SIZE.0 - MARGIN.0 - 10.0, SIZE.1 - 2.0 * MARGIN.1 - 4.0);
@@ -83,7 +85,7 @@ fn panel(prometheus: &Prometheus, panel: &Value, end: f64) -> String {
         right = MARGIN.0 + width,
         label = MARGIN.0 - 4.0,
     );
-    let mut at = MARGIN.0;
+    let (mut at, mut line) = (MARGIN.0, 0.0);
     for ((name, values), color) in curves.iter().zip(COLORS) {
         let points: Vec<String> = values
             .iter()
@@ -92,15 +94,23 @@ fn panel(prometheus: &Prometheus, panel: &Value, end: f64) -> String {
                 format!("{x:.0},{y:.0}")
             })
             .collect();
+        let points = points.join(" ");
         write!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>\
-             <text x=\"{at}\" y=\"{}\" fill=\"{color}\">{name}</text>",
-            points.join(" "),
-            bottom + 16.0
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>"
         )
         .unwrap();
-        at += 6.0 * name.len() as f64 + 10.0;
+        let width = 5.5 * name.len() as f64 + 10.0;
+        if at + width > SIZE.0 && line == 0.0 {
+            (at, line) = (MARGIN.0, 12.0);
+        }
+        write!(
+            svg,
+            "<text x=\"{at}\" y=\"{}\" fill=\"{color}\">{name}</text>",
+            bottom + 14.0 + line
+        )
+        .unwrap();
+        at += width;
     }
     svg
 }
