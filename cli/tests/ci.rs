@@ -131,7 +131,9 @@ fn action(directory: &Directory, inputs: &[(&str, &str)]) -> (String, Option<i32
     let text = std::fs::read_to_string(repository("action.yml")).unwrap();
     let action: Value = yaml_serde::from_str(&text).unwrap();
     let value = |expression: &str| {
-        let name = expression.strip_prefix("${{ inputs.").unwrap().strip_suffix(" }}").unwrap();
+        let name = expression.strip_prefix("${{ ").unwrap().strip_suffix(" }}").unwrap();
+        // What GitHub knows of an action of the same repository.
+        let Some(name) = name.strip_prefix("inputs.") else { return String::new() };
         let given =
             inputs.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
         given.unwrap_or_else(|| action["inputs"][name]["default"].as_str().unwrap().to_owned())
@@ -191,6 +193,70 @@ fn the_action_checks_tests_and_looks_for_drift() {
     assert_eq!(code, Some(1));
     let (output, code) = action(&directory, &[good[0], ("policies", "\n")]);
     assert!(output.ends_with("::error::no policy is named\n") && code == Some(2), "{output}");
+}
+
+/// The first step of the action as GitHub runs it at that ref, with a release in a folder, and what it leaves on the path.
+fn got(directory: &Directory, reference: &str) -> (String, Option<i32>, String) {
+    let folder = directory.path().display();
+    directory.write("path", "");
+    // In place of what takes minutes.
+    directory.write("bin/cargo", "#!/bin/sh\necho \"cargo $1\"\n");
+    let ran = Command::new("bash")
+        .args(["-c", "chmod +x bin/cargo && exec \"$GITHUB_ACTION_PATH/deploy/get-latchkey\""])
+        .current_dir(directory.path())
+        .env("PATH", format!("{folder}/bin:/usr/bin:/bin"))
+        .env("LATCHKEY", "latchkey-of-no-path")
+        .env("GITHUB_ACTION_PATH", repository(""))
+        .env("GITHUB_SERVER_URL", format!("file://{folder}"))
+        .env("GITHUB_PATH", directory.file("path"))
+        .env("RUNNER_TEMP", directory.path())
+        .env("ACTION_REPOSITORY", "owner/latchkey")
+        .env("ACTION_REF", reference)
+        .output()
+        .unwrap();
+    let path = std::fs::read_to_string(directory.file("path")).unwrap();
+    (directory.hide(&text(&ran.stdout)), ran.status.code(), directory.hide(&path))
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_action_takes_its_own_release_or_builds() {
+    let directory = Directory::new();
+    let version = env!("CARGO_PKG_VERSION");
+    let name = format!("latchkey-{version}-linux-{}", std::env::consts::ARCH);
+    let release = format!("owner/latchkey/releases/download/v{version}");
+    directory.write(&format!("{name}/latchkey"), "#!/bin/sh\necho it runs\n");
+    directory.write(&format!("{release}/SHA256SUMS"), "");
+    let pack = format!(
+        "chmod +x {name}/latchkey && tar -czf {release}/{name}.tar.gz {name} && cd {release} && sha256sum *.gz > SHA256SUMS"
+    );
+    let packed = Command::new("bash").args(["-c", &pack]).current_dir(directory.path()).status();
+    assert!(packed.unwrap().success());
+
+    let tag = format!("v{version}");
+    let taken = ("latchkey/latchkey\n".to_owned(), Some(0));
+    let (output, code, path) = got(&directory, &tag);
+    assert_eq!((output, code), taken);
+    assert!(path.ends_with("latchkey\n"), "{path}");
+    let ran = Command::new(directory.file("latchkey/latchkey")).output().unwrap();
+    assert_eq!(text(&ran.stdout), "it runs\n");
+
+    // A branch has no release.
+    assert_eq!(got(&directory, "main"), ("cargo install\n".to_owned(), Some(0), String::new()));
+
+    let sums = directory.file(&format!("{release}/SHA256SUMS"));
+    let sum = std::fs::read_to_string(&sums).unwrap();
+    std::fs::write(&sums, format!("{}{}", "0".repeat(64), &sum.get(64..).unwrap())).unwrap();
+    let (output, code, path) = got(&directory, &tag);
+    let told = format!("::error::the release's {name}.tar.gz is not that of its SHA256SUMS\n");
+    assert!(output.ends_with(&told) && code == Some(1) && path.is_empty(), "{output}");
+
+    std::fs::remove_file(sums).unwrap();
+    let (output, code, path) = got(&directory, &tag);
+    let told = format!(
+        "::warning::the release v{version} cannot be had, so the command line is built, which takes minutes\ncargo install\n"
+    );
+    assert_eq!((output, code, path), (told, Some(0), String::new()));
 }
 
 /// Each hook's command, with the arguments that its description shows or the files that it takes.

@@ -132,6 +132,7 @@ fn amount(value: f64) -> String {
     match value {
         1e6.. => format!("{:.0} M", value / 1e6),
         10.0.. => format!("{value:.0}"),
+        ..0.1 => format!("{value:.2}"),
         _ => format!("{value:.1}"),
     }
 }
