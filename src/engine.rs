@@ -10,13 +10,13 @@ use crate::connection;
 use crate::decision::{Access, Decision, Found, Hold, ReadAs, Refusal, Verdict};
 use crate::effect::{Changes, Effect};
 use crate::finding::Finding;
-use crate::form::{AmbiguousBody, Kinds};
+use crate::form::{self, AmbiguousBody, Kinds};
 use crate::key_type::KeyType;
 use crate::limits;
 use crate::memory::Memory;
 use crate::method;
 use crate::path::{EncodedSlashes, MalformedPath, Normalization, Path};
-use crate::query::QueryNames;
+use crate::query::{self, QueryNames};
 use crate::reading::Reading;
 use crate::reason::{Class, Reason};
 use crate::request::{Body, Request};
@@ -27,7 +27,7 @@ use crate::spelling::{is_like_one, is_same_header};
 use crate::step::Step;
 use crate::target::TargetHeader;
 use crate::template::{Template, Variable};
-use crate::upstream::{Bodies, Deviation, Readings};
+use crate::upstream::{Bodies, Deviation, Readings, is_usual_header};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
 #[derive(Debug)]
@@ -205,6 +205,16 @@ impl Engine {
             let Ok(facts) = self.facts(reading, &head) else { return told };
             let Ok(matches) = self.matches(&head, &head.methods, &facts) else { return told };
             told.extend(matches.iter().map(|matched| matched.told(None)));
+            let carried = self.carried(reading);
+            if !carried.is_empty() {
+                let added = (reading, &*carried);
+                let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
+                let methods = &head.methods;
+                let _ = self.with_added(&head, methods, added, &matches, ambiguous, |_, others| {
+                    told.extend(others.iter().map(|other| other.told(by)));
+                    Ok(())
+                });
+            }
             if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
                 let by = Some(Deviation::Body);
                 let _ = self.with_fields(&sent, &head, (reading, body), &matches, |_, others| {
@@ -287,6 +297,16 @@ impl Engine {
         let matches = self.matches(&head, &head.methods, &facts)?;
         let mut holder = None;
         let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
+        let carried = self.carried(reading);
+        if let (Ok(decided), false) = (judged, carried.is_empty()) {
+            let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
+            let methods = &head.methods;
+            judged =
+                self.with_added(&head, methods, added, &matches, ambiguous, |holds, others| {
+                    let readings = (reading, holds);
+                    self.admit_others(decided, &matches, others, readings, &mut holder, found)
+                });
+        }
         if let (Ok(decided), Some(sent)) = (judged, self.sent(reading)) {
             judged = self.judge_body(decided, &sent, &head, &matches, reading, &mut holder, found);
         }
@@ -363,7 +383,8 @@ impl Engine {
             reading.method == "POST" && is(readings.method_in_form, readings.method_in_json);
         let looks = self.rules.look_at_queries() || !self.conditions_read.is_empty();
         let include = |bodies: Bodies| looks && bodies.include(reading.method);
-        let has_parameters = is(include(readings.form), include(readings.json));
+        let has_parameters = is(include(readings.form), include(readings.json))
+            || (kinds.is_markup() && include(readings.markup));
         (has_methods || has_parameters).then_some(Sent { kinds, has_methods, has_parameters })
     }
 
@@ -418,19 +439,66 @@ impl Engine {
             }
             _ => return Err(Reason::AmbiguousBody.into()),
         };
-        let result = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
-            if others.is_empty() {
-                return Ok(held);
-            }
-            let admitted = self.admit(others, (reading, holds), holder, found);
-            let place =
-                |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
-            found.refused = found.refused.and_then(place);
-            admitted
-        });
-        result?;
+        self.with_fields(sent, head, (reading, body), matches, |holds, others| {
+            self.admit_others(held, matches, others, (reading, holds), holder, found)
+        })
+    }
+
+    /// Whether what other readings ask for is allowed as well. What is public as it stands goes on as theirs whose
+    /// key allows the others.
+    fn admit_others<'e>(
+        &'e self,
+        judged: (Verdict, Step),
+        matches: &[Match<'e, '_>],
+        others: &[Match<'e, '_>],
+        readings: (&Reading<'_>, &Reading<'_>),
+        holder: &mut Option<Holder<'e>>,
+        found: &mut Found<'e>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        if others.is_empty() {
+            return Ok(judged);
+        }
+        let admitted = self.admit(others, readings, holder, found);
+        let place = |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
+        found.refused = found.refused.and_then(place);
+        let admitted = admitted?;
         found.rule = matches.first().and_then(|matched| matched.rule);
-        Ok(held)
+        let takes_other = judged.0 == Verdict::Allow(Access::Public)
+            || matches!(admitted.0, Verdict::Hold(_)) && !matches!(judged.0, Verdict::Hold(_));
+        Ok(if takes_other { admitted } else { judged })
+    }
+
+    /// The headers and cookies that an upstream may take for parameters of the query, as the text of one.
+    fn carried(&self, reading: &Reading<'_>) -> Vec<u8> {
+        let mut query = Vec::new();
+        if self.query_names.is_empty() {
+            return query;
+        }
+        let mut add = |name: &[u8], value: &[u8]| {
+            for own in self.query_names.named(name) {
+                form::add(&mut query, own, value);
+            }
+        };
+        if self.upstream.headers {
+            let headers = reading.headers().iter();
+            let headers = headers.filter(|(name, _)| !is_usual_header(name));
+            headers.for_each(|(name, value)| add(name.as_bytes(), value));
+        }
+        if self.upstream.cookies {
+            for cookie in reading.cookies() {
+                let mut sides = cookie.splitn(2, |byte| *byte == b'=');
+                let (name, value) = (sides.next().unwrap_or_default(), sides.next());
+                let value = value.unwrap_or_default();
+                let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+                for value in [Some(value), unquoted].into_iter().flatten() {
+                    add(&query::decode(name), value);
+                    if value.contains(&b'%') || value.contains(&b'+') {
+                        add(&query::decode(name), &query::decode(value));
+                    }
+                }
+            }
+        }
+        query
     }
 
     /// Tells of a request with the fields of its body, and of the rules that decide about that and were not asked
@@ -444,8 +512,8 @@ impl Engine {
         tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let may_be_read = |name: &[u8]| self.query_names.may_be(name) || method::is_parameter(name);
-        let ambiguous = |_| Reason::AmbiguousBody;
-        let fields = sent.kinds.query(reading, body, &may_be_read);
+        let may_stand_in = |body: &[u8]| self.query_names.may_stand_in(body);
+        let fields = sent.kinds.query(reading, body, &may_be_read, &may_stand_in);
         let fields = fields.map_err(|AmbiguousBody| Reason::AmbiguousBody)?;
         let mut methods = head.methods.clone();
         if sent.has_methods {
@@ -453,14 +521,28 @@ impl Engine {
             others.add_parameters(reading.method, &fields);
             methods.extend(others.into_methods().into_iter().map(Cow::Owned));
         }
-        let mut query = reading.raw_query().to_vec();
+        let mut added = self.carried(reading);
         if sent.has_parameters {
-            query.push(b'&');
-            query.extend_from_slice(&fields);
+            added.push(b'&');
+            added.extend_from_slice(&fields);
         }
+        self.with_added(head, &methods, (reading, &added), judged, Reason::AmbiguousBody, tell)
+    }
+
+    /// The same of a request with more in its query.
+    fn with_added<'e, T>(
+        &'e self,
+        head: &Head<'_>,
+        methods: &[Cow<'_, str>],
+        (reading, added): (&Reading<'_>, &[u8]),
+        judged: &[Match<'e, '_>],
+        ambiguous: Reason,
+        tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let query = [reading.raw_query(), b"&", added].concat();
         let whole = reading.with_query(&query);
-        let facts = self.facts(&whole, head).map_err(ambiguous)?;
-        let mut matches = self.matches(head, &methods, &facts).map_err(ambiguous)?;
+        let facts = self.facts(&whole, head).map_err(|_| ambiguous)?;
+        let mut matches = self.matches(head, methods, &facts).map_err(|_| ambiguous)?;
         matches.retain(|other| {
             let is_done = |rule: &Rule| rule.graphql.is_some() || !rule.reads_query();
             !other.rule.is_none_or(is_done) || !judged.iter().any(|matched| matched.is_same(other))

@@ -19,7 +19,11 @@ pub(crate) struct Kinds {
     urlencoded: bool,
     multipart: bool,
     json: bool,
+    markup: bool,
 }
+
+/// What else names values, by the end of its content type.
+const MARKUP: [&[u8]; 6] = [b"xml", b"yaml", b"toml", b"msgpack", b"cbor", b"bson"];
 
 impl Kinds {
     pub(crate) fn of(reading: &Reading<'_>) -> Kinds {
@@ -32,6 +36,8 @@ impl Kinds {
             kinds.urlencoded |= holds(kind, b"x-www-form-urlencoded");
             kinds.multipart |= holds(kind, b"multipart");
             kinds.json |= holds(kind, b"json") && !holds(kind, b"grpc");
+            let kind = kind.trim_ascii().to_ascii_lowercase();
+            kinds.markup |= MARKUP.iter().any(|word| kind.ends_with(word));
         }
         // Rack takes a POST that does not say what it is for a form.
         kinds.urlencoded |= !is_said && reading.method == "POST";
@@ -46,13 +52,18 @@ impl Kinds {
         self.json
     }
 
+    pub(crate) fn is_markup(self) -> bool {
+        self.markup
+    }
+
     /// The fields of a body as the text of a query. Of those that `may_be_read` does not name, if it is asked, some
-    /// may be missing.
+    /// may be missing. Markup is not taken apart: it has none, unless `may_stand_in` finds a name in it.
     pub(crate) fn query(
         self,
         reading: &Reading<'_>,
         body: &[u8],
         may_be_read: &dyn Fn(&[u8]) -> bool,
+        may_stand_in: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Vec<u8>, AmbiguousBody> {
         let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
         if body.len() > limits::BODY_BYTES
@@ -63,13 +74,14 @@ impl Kinds {
             return Err(AmbiguousBody);
         }
         let mut fields = Fields { text: Vec::new(), may_be_read };
-        match (self.urlencoded, self.multipart, self.json) {
-            (true, false, false) => return Ok(body.to_vec()),
-            (false, true, false) => {
+        match (self.urlencoded, self.multipart, self.json, self.markup) {
+            (true, false, false, false) => return Ok(body.to_vec()),
+            (false, true, false, false) => {
                 let content_type = reading.value("content-type").unwrap_or_default();
                 fields.add_multipart(content_type, body).ok_or(AmbiguousBody)?;
             }
-            (false, false, true) => fields.add_json(body).ok_or(AmbiguousBody)?,
+            (false, false, true, false) => fields.add_json(body).ok_or(AmbiguousBody)?,
+            (false, false, false, true) if !may_stand_in(body) => {}
             _ => return Err(AmbiguousBody),
         }
         Ok(fields.text)
@@ -88,11 +100,7 @@ struct Fields<'f> {
 
 impl Fields<'_> {
     fn add(&mut self, name: &str, value: &[u8]) {
-        for (mark, text) in [("&", name.as_bytes()), ("=", value)] {
-            self.text.extend_from_slice(mark.as_bytes());
-            percent_encode(text, NON_ALPHANUMERIC)
-                .for_each(|piece| self.text.extend_from_slice(piece.as_bytes()));
-        }
+        add(&mut self.text, name, value);
     }
 
     /// Adds what is no text: no upstream reads it as the parameter itself, and some in another way.
@@ -163,6 +171,15 @@ impl Fields<'_> {
             Json::Null => ["null", ""].iter().for_each(|text| self.add(name, text.as_bytes())),
             Json::String(text) => self.add(name, text.as_bytes()),
         }
+    }
+}
+
+/// Adds a parameter to the text of a query.
+pub(crate) fn add(query: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for (mark, text) in [("&", name.as_bytes()), ("=", value)] {
+        query.extend_from_slice(mark.as_bytes());
+        percent_encode(text, NON_ALPHANUMERIC)
+            .for_each(|piece| query.extend_from_slice(piece.as_bytes()));
     }
 }
 
@@ -252,8 +269,12 @@ mod tests {
         let headers = [(":method", &b"POST"[..]), ("content-type", content_type.as_bytes())];
         let headers = if content_type.is_empty() { &headers[..1] } else { &headers };
         let reading = Reading::new(Request::new(headers, &|| None), None);
-        let query =
-            Kinds::of(&reading).query(&reading, body.as_bytes(), &|name| name != b"unread")?;
+        let query = Kinds::of(&reading).query(
+            &reading,
+            body.as_bytes(),
+            &|name| name != b"unread",
+            &|body| body != b"<unread/>",
+        )?;
         let pieces = query.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
         Ok(pieces.map(|piece| String::from_utf8(decode(piece).into()).unwrap()).collect())
     }

@@ -209,6 +209,29 @@ impl QueryNames {
         })
     }
 
+    /// Those for which a header or a cookie of that name passes, whatever its letter case and its dashes.
+    pub(crate) fn named(&self, name: &[u8]) -> impl Iterator<Item = &str> {
+        let letters = name.iter().filter(|byte| **byte != b'-').map(u8::to_ascii_lowercase);
+        let named =
+            self.0.iter().filter(move |entry| entry.folded.iter().copied().eq(letters.clone()));
+        named.map(|entry| &*entry.exact)
+    }
+
+    /// Whether a text may name one of them, however it is punctuated or escaped.
+    pub(crate) fn may_stand_in(&self, text: &[u8]) -> bool {
+        let Ok(plain) = std::str::from_utf8(text) else { return true };
+        // What escapes a letter, and the letters that are another case of an ASCII one.
+        if plain.contains(['\\', '\u{17f}', '\u{212a}']) {
+            return true;
+        }
+        let plain: Vec<u8> = letters(text).collect();
+        let is_in = |entry: &QueryName| {
+            let name: Vec<u8> = letters(&entry.folded).collect();
+            name.is_empty() || plain.windows(name.len()).any(|window| window == name)
+        };
+        self.0.iter().any(is_in)
+    }
+
     /// The place of a name, which is added if it is new.
     pub(crate) fn add(&mut self, name: &str) -> usize {
         let known = self.0.iter().position(|entry| *entry.exact == *name);
@@ -259,6 +282,11 @@ impl QueryNames {
         };
         self.0.iter().map(is_ambiguous).collect()
     }
+}
+
+/// The letters and digits of a text in one case.
+fn letters(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase)
 }
 
 /// A request target or a URL without the parameters that some upstream takes for one of ours, or `None` if

@@ -27,6 +27,32 @@ pub(crate) struct Readings {
     pub(crate) form: Bodies,
     /// The same of the members of a JSON object.
     pub(crate) json: Bodies,
+    /// The same of XML, YAML, TOML, MessagePack, CBOR and BSON.
+    pub(crate) markup: Bodies,
+    /// Whether a header of a parameter's name holds it as the query does.
+    pub(crate) headers: bool,
+    /// The same of a cookie.
+    pub(crate) cookies: bool,
+}
+
+/// The headers that nobody takes for parameters, since every client sends them (what Spring leaves out).
+const USUAL_HEADERS: [&str; 11] = [
+    "accept",
+    "authorization",
+    "connection",
+    "cookie",
+    "from",
+    "host",
+    "origin",
+    "priority",
+    "range",
+    "referer",
+    "upgrade",
+];
+
+/// Whether a header, in lower case, is one that nobody takes for a parameter.
+pub(crate) fn is_usual_header(name: &str) -> bool {
+    name.starts_with(':') || USUAL_HEADERS.contains(&name)
 }
 
 /// Letters that are compared whatever their case.
@@ -56,7 +82,7 @@ pub(crate) enum Suffix {
 pub(crate) enum Bodies {
     #[default]
     None,
-    /// All but GET and HEAD.
+    /// All but GET.
     Changing,
     All,
 }
@@ -65,7 +91,7 @@ impl Bodies {
     pub(crate) fn include(self, method: &str) -> bool {
         match self {
             Bodies::None => false,
-            Bodies::Changing => !matches!(method, "GET" | "HEAD"),
+            Bodies::Changing => method != "GET",
             Bodies::All => true,
         }
     }
@@ -142,6 +168,9 @@ impl Readings {
         method_in_json: false,
         form: Bodies::All,
         json: Bodies::All,
+        markup: Bodies::All,
+        headers: true,
+        cookies: true,
     };
 
     /// What the request says and nothing else.
@@ -154,6 +183,9 @@ impl Readings {
         method_in_json: false,
         form: Bodies::None,
         json: Bodies::None,
+        markup: Bodies::None,
+        headers: false,
+        cookies: false,
     };
 
     /// What one or the other does.
@@ -167,6 +199,9 @@ impl Readings {
             method_in_json: self.method_in_json | other.method_in_json,
             form: self.form.max(other.form),
             json: self.json.max(other.json),
+            markup: self.markup.max(other.markup),
+            headers: self.headers | other.headers,
+            cookies: self.cookies | other.cookies,
         }
     }
 
@@ -215,13 +250,20 @@ impl Readings {
             bodies(
                 self.form,
                 "fields of a form, with any method",
-                "fields of a form, not of GET and HEAD",
+                "fields of a form, but not with GET",
             ),
             bodies(
                 self.json,
                 "members of JSON, with any method",
-                "members of JSON, not of GET and HEAD",
+                "members of JSON, but not with GET",
             ),
+            bodies(
+                self.markup,
+                "elements of XML and its like, with any method",
+                "elements of XML and its like, but not with GET",
+            ),
+            said(self.headers, "headers of parameters' names"),
+            said(self.cookies, "cookies of parameters' names"),
         ]
         .into_iter()
         .flatten()
@@ -234,6 +276,8 @@ impl Readings {
 pub enum Deviation {
     /// By the fields of a form, or the members of JSON, taken for the query's.
     Body,
+    /// By a header or a cookie taken for a parameter of the query.
+    Header,
     /// By comparing paths whatever the case of their letters.
     Letters,
     /// By another method that the request asks for.
@@ -251,6 +295,7 @@ impl Deviation {
     pub fn as_str(self) -> &'static str {
         match self {
             Deviation::Body => "with the body's parameters",
+            Deviation::Header => "with headers' and cookies' parameters",
             Deviation::Letters => "in other letters",
             Deviation::Method => "by another method",
             Deviation::Part => "a part between commas",
@@ -299,7 +344,8 @@ impl Upstream {
 
 frameworks! {
     actix {} "", "nothing", "none";
-    axum {} "", "nothing", "none";
+    axum { form: Bodies::Changing }
+        "", "the extractor `Form` takes the query of GET, and of every other method the form", "use `Query`";
     chi { method_in_query: true, method_in_form: true, form: Bodies::All }
         "chi 5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
@@ -307,29 +353,29 @@ frameworks! {
     drf { suffix: Suffix::Word }
         "", "`DefaultRouter` takes a format of letters and digits off the path",
         "`include_format_suffixes = False`";
-    echo { form: Bodies::All, json: Bodies::All, method_in_query: true, method_in_form: true }
-        "echo 4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON; `MethodOverride` takes `_method`",
+    echo { form: Bodies::All, json: Bodies::All, markup: Bodies::All, method_in_query: true, method_in_form: true }
+        "echo 4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; leave `MethodOverride` out";
     express { letters: Letters::Ascii, method_in_query: true }
         "Express 4 and 5", "compares paths in any letter case; the middleware `method-override` takes `_method` if it is told to",
         "`case sensitive routing`";
     fastapi {} "", "nothing", "none";
     fastify {} "Fastify 4 and 5", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
-    fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All }
-        "Fiber 2 and 3", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too",
+    fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: true, cookies: true }
+        "Fiber 2 and 3", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too; `Bind().All` takes headers and cookies",
         "`CaseSensitive: true`";
     flask { form: Bodies::Changing }
         "Flask 3", "`request.values` takes the fields of a form", "use `request.args`";
-    gin { form: Bodies::All, json: Bodies::Changing, method_in_query: true, method_in_form: true }
-        "gin 1", "`ShouldBind` takes fields of forms and members of JSON; gorilla's handler takes `_method`",
+    gin { form: Bodies::All, json: Bodies::Changing, markup: Bodies::Changing, method_in_query: true, method_in_form: true }
+        "gin 1", "`ShouldBind` takes fields of forms, members of JSON, and what stands in XML, YAML and TOML; gorilla's handler takes `_method`",
         "use `ShouldBindQuery`";
     go { form: Bodies::All, method_in_query: true, method_in_form: true }
         "Go 1 net/http, with gorilla's handlers", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
     hapi {} "", "nothing by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
     hono {} "", "nothing", "none";
-    jersey { method_in_query: true }
-        "", "`HttpMethodOverrideFilter` takes `_method` of the query", "leave that filter out";
+    jersey { method_in_query: true, form: Bodies::Changing }
+        "", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
     koa { letters: Letters::Ascii }
         "Koa 2 and 3 with @koa/router", "compares paths in any letter case", "`sensitive: true`";
     laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
@@ -337,22 +383,22 @@ frameworks! {
         "use `$request->query()`";
     nestjs { letters: Letters::Ascii, method_in_query: true }
         "", "as Express", "as Express";
-    php { form: Bodies::Changing }
-        "PHP 8", "`$_REQUEST` has the fields of a form", "`request_order = G`, or use `$_GET`";
+    php { form: Bodies::Changing, cookies: true }
+        "PHP 8", "`$_REQUEST` has the fields of a form, and without a `php.ini` cookies as well", "`request_order = G`, or use `$_GET`";
     rails { suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
         "Rails 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
         "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
     sinatra { method_in_form: true, form: Bodies::All }
         "", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
-    spring { method_in_query: true, method_in_form: true, form: Bodies::All }
-        "Spring Boot 3 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; `HiddenHttpMethodFilter` takes `_method`",
-        "`spring.mvc.hiddenmethod.filter.enabled`, off by default";
+    spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: true }
+        "Spring Boot 3 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
+        "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
     symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
         "Symfony 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
     trpc { parts: true } "tRPC 11", "runs a procedure for each part between commas", "`allowBatching: false`";
-    webflux { method_in_form: true, form: Bodies::All }
-        "", "`@ModelAttribute` is bound to the fields of a form, too; `HiddenHttpMethodFilter` takes `_method` in one",
+    webflux { method_in_form: true, form: Bodies::All, headers: true }
+        "", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
 }
 
