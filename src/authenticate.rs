@@ -1,5 +1,6 @@
-//! Who a request comes from: the steps from the session to the origin.
+//! Who a request comes from: the steps from the session to the address.
 
+use crate::address::Network;
 use crate::credential::{Ambiguity, Presented, Sources};
 use crate::decision::{Access, Found};
 use crate::identity::Identity;
@@ -75,6 +76,9 @@ impl Authenticator {
         if key.origins().is_some_and(|origins| !is_from(reading, origins)) {
             return Err(Reason::OriginNotAllowed);
         }
+        if key.addresses().is_some_and(|networks| !is_within(reading, networks)) {
+            return Err(Reason::AddressNotAllowed);
+        }
         Ok(Holder::Key(key))
     }
 
@@ -123,6 +127,12 @@ impl Authenticator {
 fn ambiguous(ambiguity: Ambiguity, found: &mut Found<'_>) -> Reason {
     found.ambiguity = Some(ambiguity);
     Reason::AmbiguousCredential
+}
+
+/// Whether the client's address is one of these.
+fn is_within(reading: &Reading<'_>, networks: &[Network]) -> bool {
+    let address = (reading.request().address)();
+    address.is_some_and(|address| Network::is_one_of(networks, &address))
 }
 
 /// Whether a request says once that it comes from one of the origins.

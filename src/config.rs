@@ -184,7 +184,8 @@ pub(crate) struct RawKey<'a> {
     pub(crate) expires_at: Option<Instant>,
     pub(crate) disabled: bool,
     pub(crate) suspended: bool,
-    pub(crate) origins: Option<Vec<Text<'a>>>,
+    pub(crate) origins: Option<&'a RawValue>,
+    pub(crate) addresses: Option<&'a RawValue>,
     pub(crate) attributes: Option<Entries<Text<'a>, Text<'a>>>,
     /// Prefix and last characters of the token, for people.
     pub(crate) hint: Option<Text<'a>>,
@@ -220,6 +221,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawKey<'a> {
                         "disabled" => set(&mut disabled, &mut map)?,
                         "suspended" => set(&mut suspended, &mut map)?,
                         "origins" => set(&mut key.origins, &mut map)?,
+                        "addresses" => set(&mut key.addresses, &mut map)?,
                         "attributes" => set(&mut key.attributes, &mut map)?,
                         "created" => set(&mut created, &mut map)?,
                         "hint" => set(&mut key.hint, &mut map)?,
@@ -325,7 +327,7 @@ pub(crate) fn each_item<'a, T: Deserialize<'a>>(
 }
 
 impl<'a> RawKey<'a> {
-    const FIELDS: [&'static str; 14] = [
+    const FIELDS: [&'static str; 15] = [
         "id",
         "hash",
         "type",
@@ -337,6 +339,7 @@ impl<'a> RawKey<'a> {
         "disabled",
         "suspended",
         "origins",
+        "addresses",
         "attributes",
         "created",
         "hint",
@@ -363,7 +366,7 @@ fn explain_key(node: Node<'_, '_>) {
     for name in ["id", "hash", "type", "name", "account", "hint"] {
         let _: Option<String> = key.field(name);
     }
-    for name in ["scopes", "origins"] {
+    for name in ["scopes", "origins", "addresses"] {
         let _ = key.node(name).map(|list| list.texts().is_some());
     }
     for name in ["not_before", "expires_at", "created"] {

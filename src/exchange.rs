@@ -47,14 +47,15 @@ const PUBLISHED: usize = 64;
 ///     "rules": [{"paths": ["/graphql"], "graphql": {"require": "{field}:read"}}]
 /// }"#;
 /// let engine = Engine::compile(policy, &Environment::default()).expect("a good policy");
-/// let (clock, claims) = (|| None, |_: &str| None);
+/// let (clock, address, claims) = (|| None, || None, |_: &str| None);
 ///
 /// // A worker has one account of what waits, and an exchange for each request.
 /// let waiting = Rc::new(Waiting::default());
 /// let mut exchange = Exchange::default();
 ///
 /// let headers = [(":method", &b"POST"[..]), (":path", b"/graphql"), ("x-api-key", b"unknown")];
-/// let request = Request { headers: &headers, body: Body::Unread, clock: &clock, claims: &claims };
+/// let request =
+///     Request { headers: &headers, body: Body::Unread, clock: &clock, address: &address, claims: &claims };
 /// let turn = exchange.request_headers(Some(&engine), &request, &waiting);
 /// let Next::Reply(changes, reply) = turn.next else { panic!("it need not wait for its body") };
 /// assert_eq!(changes.remove, ["x-api-key"]);
@@ -325,10 +326,11 @@ impl Exchange {
         judges: &[&'e P],
         body: Option<&[u8]>,
         clock: &dyn Fn() -> Option<i64>,
+        address: &dyn Fn() -> Option<Vec<u8>>,
     ) -> Turn<'e, P> {
         let Some(held) = self.held.take() else { return self.refuse() };
         let headers = held.headers.borrowed();
-        let Some((by, outcome)) = held.judged(&headers, judges, body, clock) else {
+        let Some((by, outcome)) = held.judged(&headers, judges, body, clock, address) else {
             drop(headers);
             self.held = Some(held);
             return self.refuse();
@@ -455,6 +457,7 @@ impl Held {
         judges: &[&'e P],
         body: Option<&[u8]>,
         clock: &dyn Fn() -> Option<i64>,
+        address: &dyn Fn() -> Option<Vec<u8>>,
     ) -> Option<(&'e P, Outcome<'e>)> {
         let body = match body {
             Some(body) if !self.is_too_large() => Body::Whole(body),
@@ -462,7 +465,7 @@ impl Held {
             _ => Body::TooLarge,
         };
         let claims = |_: &str| self.claims.clone();
-        let request = Request { headers, body, clock, claims: &claims };
+        let request = Request { headers, body, clock, address, claims: &claims };
         let mut outcomes =
             judges.iter().copied().map(|judge| (judge, judge.as_ref().outcome(&request)));
         let first = outcomes.next()?;
@@ -654,7 +657,7 @@ mod tests {
         body: &[u8],
     ) -> Turn<'e, Engine> {
         assert_eq!(exchange.request_body(body.len(), true), Piece::Judge { size: body.len() });
-        exchange.judge(engines, Some(body), &|| None)
+        exchange.judge(engines, Some(body), &|| None, &|| None)
     }
 
     /// What was decided, with the reply's status, if it is one.
@@ -787,7 +790,7 @@ mod tests {
         let turn = judged(&mut exchange, &[], GOOD);
         assert_eq!(told(&turn), (r#"undecided Some("open")"#.to_owned(), Some(503)));
         assert!(is_idle(&waiting) && exchange.gone().is_none());
-        let turn = exchange.judge(&[&engine], Some(GOOD), &|| None);
+        let turn = exchange.judge(&[&engine], Some(GOOD), &|| None, &|| None);
         assert_eq!(told(&turn), (String::new(), Some(503)), "nothing is held any more");
     }
 
@@ -870,13 +873,13 @@ mod tests {
         assert_eq!(exchange.request_body(100, false), Piece::Wait);
         assert_eq!(exchange.request_body(101, false), Piece::Judge { size: 0 });
         // A host that reads it all the same is not let in for that.
-        let turn = exchange.judge(&[&engine], Some(GOOD), &|| None);
+        let turn = exchange.judge(&[&engine], Some(GOOD), &|| None, &|| None);
         assert_eq!(told(&turn), ("deny malformed_graphql key:open".to_owned(), Some(400)));
         assert_eq!(exchange.request_body(200, true), Piece::Pass, "nothing waits any more");
 
         let (mut exchange, ..) = held(&engine, REQUEST);
         assert_eq!(exchange.request_body(9, true), Piece::Judge { size: 9 });
-        let turn = exchange.judge(&[&engine], None, &|| None);
+        let turn = exchange.judge(&[&engine], None, &|| None, &|| None);
         assert_eq!(told(&turn), ("deny malformed_graphql key:open".to_owned(), Some(400)));
     }
 
@@ -890,7 +893,7 @@ mod tests {
         assert_eq!(removed, ["x-key", "x_key"]);
         assert_eq!(piece, Piece::Judge { size: GOOD.len() });
         assert_eq!(
-            told(&exchange.judge(&[&engine], Some(GOOD), &|| None)),
+            told(&exchange.judge(&[&engine], Some(GOOD), &|| None, &|| None)),
             ("allow key:open".to_owned(), None)
         );
         let (removed, piece) = exchange.request_trailers(None::<&Engine>, names());
@@ -971,7 +974,7 @@ mod tests {
 
         let (mut exchange, ..) = held(&engine, PREFLIGHT);
         assert_eq!(exchange.request_body(1, false), Piece::Judge { size: 0 });
-        let turn = exchange.judge(&[&engine], None, &|| None);
+        let turn = exchange.judge(&[&engine], None, &|| None, &|| None);
         assert_eq!(told(&turn), ("deny missing_credential".to_owned(), Some(401)));
 
         // One that would be let in with a key: its headers are gone without an identity.
@@ -983,7 +986,7 @@ mod tests {
         let without_keys = super::tests::engine(&without_keys);
         let (mut exchange, ..) = held(&without_keys, &headers);
         exchange.request_body(1, false);
-        let turn = exchange.judge(&[&engine], None, &|| None);
+        let turn = exchange.judge(&[&engine], None, &|| None, &|| None);
         assert_eq!(told(&turn), ("undecided None".to_owned(), Some(503)));
     }
 

@@ -84,6 +84,8 @@ codes! {
     DuplicateId = "duplicate_id",
     /// A list or a map that must hold something is empty.
     Empty = "empty",
+    /// An address is not an IPv4 or IPv6 address, or a network of them (RFC 4632, RFC 4291 section 2.3).
+    InvalidAddress = "invalid_address",
     /// A key's hash is not `sha256:` or `hmac-sha256:` and 64 hex digits.
     InvalidHash = "invalid_hash",
     /// A header name or value that HTTP forbids (RFC 9110 section 5), or that only a proxy may set.

@@ -1,5 +1,6 @@
 //! The named kinds of keys.
 
+use crate::address::Network;
 use crate::config::Word;
 use crate::scope::Scope;
 
@@ -12,6 +13,8 @@ pub struct KeyType {
     pub(crate) enabled: bool,
     pub(crate) scopes: Option<Box<[Scope]>>,
     pub(crate) origins_required: bool,
+    /// None for any.
+    pub(crate) addresses: Box<[Network]>,
     pub(crate) most_active: Option<usize>,
 }
 
@@ -39,6 +42,11 @@ impl KeyType {
     /// Whether each key of this type must name the browser origins that it is for.
     pub fn origins_required(&self) -> bool {
         self.origins_required
+    }
+
+    /// From where keys of this type may be used that name no addresses of their own; `None` for anywhere.
+    pub fn addresses(&self) -> Option<&[Network]> {
+        Some(&*self.addresses).filter(|networks| !networks.is_empty())
     }
 
     /// How many keys of this type an account should have at once; `None` for any number.

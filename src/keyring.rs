@@ -1,7 +1,7 @@
 //! The key ring: every key by the digest of its token, packed flat.
 //!
 //! A million keys take at most 100 bytes each besides their strings: one record and one digest a
-//! key, one index entry, and whatever several keys share (accounts, scope sets, origin sets,
+//! key, one index entry, and whatever several keys share (accounts, scope sets, where keys may be used from,
 //! attribute values) once. Which digests an index compares depends on bits of SHA-256 that an
 //! attacker cannot choose; each is compared in constant time.
 
@@ -19,6 +19,7 @@ use rustc_hash::FxHasher;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::address::Network;
 use crate::key_type::KeyType;
 use crate::origin::Origin;
 use crate::scope::Scope;
@@ -54,7 +55,7 @@ pub(crate) struct KeyRing {
     string_ends: Vec<End>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) scope_sets: Vec<Box<[u32]>>,
-    pub(crate) origin_sets: Vec<Box<[Origin]>>,
+    pub(crate) places: Vec<Places>,
     /// All attributes, one key's behind the other's: name and value, as indices of `strings`.
     pub(crate) attributes: Vec<(u32, u32)>,
 }
@@ -76,10 +77,17 @@ pub(crate) struct Terms {
     pub(crate) expires_at: i64,
     pub(crate) account: Option<Index>,
     pub(crate) scopes: Option<Index>,
-    pub(crate) origins: Option<Index>,
+    pub(crate) places: Option<Index>,
     pub(crate) key_type: Option<NonZeroU16>,
     pub(crate) disabled: bool,
     pub(crate) suspended: bool,
+}
+
+/// From where keys may be used; nothing says anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) origins: Box<[Origin]>,
+    pub(crate) addresses: Box<[Network]>,
 }
 
 /// An index that takes no more room when there may be none.
@@ -331,18 +339,28 @@ impl Builder {
         Index::new(index as usize)
     }
 
-    /// The index of a set of origins.
-    pub(crate) fn origin_set(&mut self, origins: Vec<Origin>) -> Option<Index> {
-        let sets = &mut self.ring.origin_sets;
-        let origins = origins.into_boxed_slice();
-        // Keys with the same origins mostly stand together; no more than that is shared.
-        if sets.last() != Some(&origins) {
-            let count = origins.len();
-            sets.push(origins);
-            self.takes(ORIGIN, count);
-            self.takes_in_list(ALLOCATION, 1);
+    /// The index of places; none of anywhere.
+    pub(crate) fn places(
+        &mut self,
+        origins: Option<Vec<Origin>>,
+        addresses: Option<Vec<Network>>,
+    ) -> Option<Index> {
+        if origins.is_none() && addresses.is_none() {
+            return None;
         }
-        Index::new(self.ring.origin_sets.len().saturating_sub(1))
+        let places = Places {
+            origins: origins.unwrap_or_default().into(),
+            addresses: addresses.unwrap_or_default().into(),
+        };
+        let (origins, addresses) = (places.origins.len(), places.addresses.len());
+        // Keys with the same places mostly stand together; no more than that is shared.
+        if self.ring.places.last() != Some(&places) {
+            self.ring.places.push(places);
+            self.takes(ORIGIN, origins);
+            self.takes(size_of::<Network>(), addresses);
+            self.takes_in_list(ALLOCATION, 2);
+        }
+        Index::new(self.ring.places.len().saturating_sub(1))
     }
 
     /// Counts memory: so many times so many bytes.
@@ -366,7 +384,7 @@ impl Builder {
             (ring.attributes.capacity(), size_of::<(u32, u32)>()),
             (ring.string_ends.capacity(), size_of::<End>()),
             (ring.scope_sets.capacity(), size_of::<Box<[u32]>>()),
-            (ring.origin_sets.capacity(), size_of::<Box<[Origin]>>()),
+            (ring.places.capacity(), size_of::<Places>()),
             (self.strings.capacity(), ENTRY / 3),
             (self.scope_sets.capacity(), ENTRY / 3),
         ];
@@ -385,7 +403,7 @@ impl Builder {
         ring.string_ends.shrink_to_fit();
         ring.scopes.shrink_to_fit();
         ring.scope_sets.shrink_to_fit();
-        ring.origin_sets.shrink_to_fit();
+        ring.places.shrink_to_fit();
         ring.attributes.shrink_to_fit();
         ring
     }
@@ -472,7 +490,7 @@ mod tests {
         expires_at: i64::MAX,
         account: None,
         scopes: None,
-        origins: None,
+        places: None,
         key_type: None,
         disabled: false,
         suspended: false,

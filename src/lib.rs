@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! headers (bytes) -> Exchange -> preflight? -> path, host, query -> rule -> session, or credential -> key ring
-//!                 -> key state -> origin -> conditions -> scopes -> body -> Decision -> Next
+//!                 -> key state -> origin, address -> conditions -> scopes
+//!                 -> body -> Decision -> Next
 //! ```
 //!
 //! This crate calls no host, reads no clock, file or environment, draws no randomness and writes no
@@ -41,6 +42,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
+mod address;
 mod authenticate;
 mod authorize;
 mod base64;
@@ -90,6 +92,7 @@ mod template;
 mod upstream;
 mod view;
 
+pub use address::Network;
 pub use compile::{Environment, policy_name};
 pub use config::{Instant, Json, display_timestamp, parse_timestamp};
 pub use credential::Ambiguity;

@@ -77,6 +77,8 @@ impl<T> IndexMut<Reason> for PerReason<T> {
 }
 
 reasons! {
+    /// The key is for listed addresses, and the client's is none of them, or cannot be told.
+    AddressNotAllowed = "address_not_allowed", Forbidden, Address;
     /// A form or a JSON body decides, and upstreams could read it differently, or it goes beyond a limit.
     AmbiguousBody = "ambiguous_body", BadRequest, Body;
     /// More than one credential was presented, or some upstream could read another.

@@ -54,6 +54,9 @@ pub struct Request<'a> {
     /// The time in Unix seconds, or `None` where the host has no clock. It is asked at most once a
     /// decision, and only for a key whose validity depends on it.
     pub clock: &'a dyn Fn() -> Option<i64>,
+    /// The client's address and port as Envoy writes them, `203.0.113.5:443` or `[2001:db8::1]:443`, or `None` where
+    /// the host cannot tell. It is asked only for a key that is good for some addresses only.
+    pub address: &'a dyn Fn() -> Option<Vec<u8>>,
     /// The claims that a filter before this one has verified and left under a name, if it has. They
     /// are asked for at most once a decision, and only where the policy has `sessions`.
     pub claims: &'a dyn Fn(&str) -> Option<Rc<Claims>>,
@@ -101,9 +104,9 @@ impl fmt::Debug for Claim {
 }
 
 impl<'a> Request<'a> {
-    /// A request without a body and without verified claims.
+    /// A request without a body, without verified claims, and of a client whose address nobody knows.
     pub fn new(headers: &'a [(&'a str, &'a [u8])], clock: &'a dyn Fn() -> Option<i64>) -> Self {
-        Request { headers, body: Body::Whole(b""), clock, claims: &|_| None }
+        Request { headers, body: Body::Whole(b""), clock, address: &|| None, claims: &|_| None }
     }
 }
 

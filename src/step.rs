@@ -14,7 +14,7 @@ pub enum Step {
     Query,
     /// Which rule decides; a public one lets it through.
     Rule,
-    /// Whether a verified session says who asks. Then the next four have nothing to look at.
+    /// Whether a verified session says who asks. Then the next five have nothing to look at.
     Session,
     /// Whether one credential is presented, in one way.
     Credential,
@@ -24,6 +24,8 @@ pub enum Step {
     State,
     /// Whether the request comes from where the key may be used.
     Origin,
+    /// The same of the client's address.
+    Address,
     /// Whether the rule lets anybody through.
     Access,
     /// Whether who asks is as the policy and the rule want it.
@@ -38,7 +40,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 15] = [
+    pub const ALL: [Step; 16] = [
         Step::Preflight,
         Step::Path,
         Step::Host,
@@ -49,6 +51,7 @@ impl Step {
         Step::Key,
         Step::State,
         Step::Origin,
+        Step::Address,
         Step::Access,
         Step::Conditions,
         Step::Method,
@@ -69,6 +72,7 @@ impl Step {
             Step::Key => "key",
             Step::State => "state",
             Step::Origin => "origin",
+            Step::Address => "address",
             Step::Access => "access",
             Step::Conditions => "conditions",
             Step::Method => "method",
@@ -79,7 +83,7 @@ impl Step {
 
     /// Whether it is about a key, so that a session has no need of it.
     pub fn is_of_keys(self) -> bool {
-        (Step::Credential..=Step::Origin).contains(&self)
+        (Step::Credential..=Step::Address).contains(&self)
     }
 }
 

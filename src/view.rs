@@ -1,7 +1,9 @@
 //! What a policy says, for whoever wants to know: nobody reads its text a second time.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 
+use crate::address::{Network, is_ipv4};
 use crate::condition::{Condition, Subject};
 use crate::decision::Decision;
 use crate::engine::Engine;
@@ -191,6 +193,19 @@ impl fmt::Display for Origin {
     }
 }
 
+impl fmt::Display for Network {
+    /// The first address, and the length of the prefix if there are more: `203.0.113.0/24`, `2001:db8::1`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mapped = if is_ipv4(self.first) { 96 } else { 0 };
+        let first = Ipv6Addr::from(self.first);
+        let first = first.to_ipv4_mapped().map_or(IpAddr::V6(first), IpAddr::V4);
+        match self.length.saturating_sub(mapped) {
+            _ if self.length == 128 => write!(formatter, "{first}"),
+            length => write!(formatter, "{first}/{length}"),
+        }
+    }
+}
+
 impl fmt::Display for Template {
     /// As it is written.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,12 +263,13 @@ mod tests {
                 {"query": "k"}, {"cookie": "c"}
             ],
             "methods": {"PURGE": "delete"},
-            "key_types": {"live": {"scopes": ["*:read"], "max_active_per_account": 2}, "bare": {}},
+            "key_types": {"live": {"scopes": ["*:read"], "max_active_per_account": 2}, "bare": {"addresses": ["::/0"]}},
             "keys": [
                 {"id": "a", "type": "live", "attributes": {"plan": "pro", "eu": "yes"},
                  "origins": ["https://A.org:443", "http://*.b.org:8080"],
+                 "addresses": ["203.0.113.0/24", "::FFFF:203.0.113.5", "2001:DB8:0::/32", "::1"],
                  "hash": "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
-                {"id": "b", "scopes": ["y:read", "x:read", "y:read"], "disabled": true, "expires_at": 5,
+                {"id": "b", "type": "bare", "scopes": ["y:read", "x:read", "y:read"], "disabled": true, "expires_at": 5,
                  "hash": "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"}
             ],
             "where": {"plan": ["pro", "{query.plan|free}"]},
@@ -293,6 +309,12 @@ mod tests {
         let origins = |key: &Key<'_>| Some(key.origins()?.iter().map(Origin::to_string).collect());
         let expected = ["https://a.org", "http://*.b.org:8080"].map(str::to_owned).to_vec();
         assert_eq!((origins(a), origins(b)), (Some(expected), None));
+        let addresses = |key: &Key<'_>| {
+            key.addresses().unwrap().iter().map(Network::to_string).collect::<Vec<_>>()
+        };
+        let expected = ["203.0.113.0/24", "203.0.113.5", "2001:db8::/32", "::1"];
+        assert_eq!(addresses(a), expected);
+        assert_eq!((addresses(b), live.addresses()), (vec!["::/0".to_owned()], None));
         let scopes = b.scopes().unwrap().map(|scope| scope.as_str());
         assert_eq!(scopes.collect::<Vec<_>>(), ["y:read", "x:read", "y:read"]);
         assert_eq!((a.is_revoked(), b.is_revoked(), b.is_suspended()), (false, true, false));

@@ -8,6 +8,8 @@
     reason = "a test helper fails by panicking"
 )]
 
+#[path = "envoy/addresses.rs"]
+mod addresses;
 #[path = "envoy/bad_input.rs"]
 mod bad_input;
 #[path = "envoy/bodies.rs"]

@@ -367,6 +367,22 @@ fn a_value_of_a_wrong_type_is_found_in_its_place() {
                 &["wrong_type /keys/0/origins: expected a list, found a string"],
             ),
             (
+                r#""origins": ["https://a.example", 1]"#,
+                &["wrong_type /keys/0/origins/1: expected a string, found a number"],
+            ),
+            (
+                r#""addresses": "203.0.113.5""#,
+                &["wrong_type /keys/0/addresses: expected a list, found a string"],
+            ),
+            (
+                r#""addresses": [1, "203.0.113.5"]"#,
+                &["wrong_type /keys/0/addresses/0: expected a string, found a number"],
+            ),
+            (
+                r#""addresses": null"#,
+                &["wrong_type /keys/0/addresses: expected a list, found null"],
+            ),
+            (
                 r#""attributes": ["a"]"#,
                 &["wrong_type /keys/0/attributes: expected an object, found a list"],
             ),
@@ -843,6 +859,23 @@ fn a_key_type_makes_sense() {
                 &["invalid_scope /key_types/t/scopes/1: a scope has at most one colon"],
             ),
             (
+                r#""addresses": []"#,
+                &[
+                    "empty /key_types/t/addresses: the type's list of addresses is empty (leave `addresses` out \
+                     for any caller, or use `enabled: false`)",
+                ],
+            ),
+            (
+                r#""addresses": ["203.0.113.0/24", "203.0.113.1/24", "here", 5]"#,
+                &[
+                    "wrong_type /key_types/t/addresses/3: expected a string, found a number",
+                    "invalid_address /key_types/t/addresses/1: the address has bits set behind the prefix of the network \
+                     (write the network's first address, or leave the prefix out for this one)",
+                    "invalid_address /key_types/t/addresses/2: an address is `203.0.113.5` or `2001:db8::1`, \
+                     a network `203.0.113.0/24` or `2001:db8::/32`",
+                ],
+            ),
+            (
                 r#""max_active_per_account": 0"#,
                 &["invalid_value /key_types/t/max_active_per_account: expected 1 or more"],
             ),
@@ -946,6 +979,8 @@ fn a_keys_fields_make_sense() {
     const EMPTY_SIDE: &str = "invalid_scope /keys/0/scopes/0: neither side of a scope may be empty";
     const CHARACTER: &str = "invalid_scope /keys/0/scopes/0: a scope holds `*` or characters of \
                              `A-Za-z0-9_.-` on each side of its colon";
+    const ADDRESS: &str = "invalid_address /keys/0/addresses/0: an address is `203.0.113.5` or `2001:db8::1`, \
+                           a network `203.0.113.0/24` or `2001:db8::/32`";
     const ORIGIN: &str = "invalid_origin /keys/0/origins/0: an origin is `scheme://host`, \
                           `scheme://host:port` or `scheme://*.host`, without a path";
     const WINDOW: &str = "window_never_opens /keys/0: `not_before` is not before `expires_at`, so the \
@@ -1010,6 +1045,33 @@ fn a_keys_fields_make_sense() {
             (r#""origins": ["app.example.com"]"#, &[ORIGIN]),
             (r#""origins": ["https://app.example.com/"]"#, &[ORIGIN]),
             (r#""origins": ["https://a*.example.com"]"#, &[ORIGIN]),
+            (
+                r#""addresses": []"#,
+                &[
+                    "empty /keys/0/addresses: the key's list of addresses is empty (leave `addresses` out \
+                     for any caller, or use `disabled: true`)",
+                ],
+            ),
+            (r#""addresses": ["localhost"]"#, &[ADDRESS]),
+            (r#""addresses": ["203.0.113.5:443"]"#, &[ADDRESS]),
+            (r#""addresses": ["203.0.113.0/33"]"#, &[ADDRESS]),
+            (r#""addresses": ["203.0.113.0/255.255.255.0"]"#, &[ADDRESS]),
+            (r#""addresses": ["203.0.113.*"]"#, &[ADDRESS]),
+            (r#""addresses": ["*"]"#, &[ADDRESS]),
+            (r#""addresses": [""]"#, &[ADDRESS]),
+            (
+                r#""addresses": ["203.0.113.0/24", "203.0.113.5/24", "2001:db8::1/32"]"#,
+                &[
+                    "invalid_address /keys/0/addresses/1: the address has bits set behind the prefix of the network \
+                     (write the network's first address, or leave the prefix out for this one)",
+                    "invalid_address /keys/0/addresses/2: the address has bits set behind the prefix of the network \
+                     (write the network's first address, or leave the prefix out for this one)",
+                ],
+            ),
+            (
+                r#""addresses": ["203.0.113.5", "203.0.113.0/24", "::/0", "::ffff:203.0.113.0/120"]"#,
+                &[],
+            ),
             (
                 r#""type": "publishable""#,
                 &["missing_origins /keys/0: a key of this type needs `origins`, as the type says \
@@ -1866,6 +1928,15 @@ fn every_limit_has_its_own_error() {
     };
     assert_eq!(findings(&origins(1_001)), ["too_large /keys/0/origins: more than 1000 origins"]);
     assert_eq!(findings(&origins(1_000)), [""; 0]);
+
+    let addresses = |count| {
+        key(&format!(r#""addresses": [{}]"#, list(count, |i| format!(r#""2001:db8::{i:x}""#))))
+    };
+    assert_eq!(
+        findings(&addresses(1_001)),
+        ["too_large /keys/0/addresses: more than 1000 addresses"]
+    );
+    assert_eq!(findings(&addresses(1_000)), [""; 0]);
 
     let required =
         |count| rule(&format!(r#""require": [{}]"#, list(count, |_| r#""read""#.to_owned())));

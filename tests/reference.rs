@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and what a policy lacks is `null`"
 )]
 
+use std::net::IpAddr;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use latchkey::{Engine, Environment, Reason};
 use proptest::prelude::*;
@@ -27,6 +29,8 @@ struct Asked {
     path: String,
     query: Vec<&'static str>,
     headers: Vec<(&'static str, String)>,
+    /// The client's address and port, where they can be told.
+    client: Option<&'static str>,
 }
 
 impl Asked {
@@ -104,7 +108,10 @@ impl Compiled {
         let headers = asked.header_map();
         let headers = latchkey_cli::cases::borrowed(&headers);
         let clock = || now;
-        self.0.decide(&latchkey::Request::new(&headers, &clock)).to_string()
+        let address = || asked.client.map(|client| client.as_bytes().to_vec());
+        let request =
+            latchkey::Request { address: &address, ..latchkey::Request::new(&headers, &clock) };
+        self.0.decide(&request).to_string()
     }
 }
 
@@ -289,12 +296,19 @@ fn judge(
         return Err("expired_key");
     }
 
-    // 8. Its origins.
+    // 8. Its origins and addresses.
     if key["origins"].is_array() {
         let origin = asked.header("origin").unwrap_or_default();
         if !items(&key["origins"]).iter().any(|listed| origin_matches(text(listed), origin)) {
             return Err("origin_not_allowed");
         }
+    }
+    let addresses =
+        [&key["addresses"], &key_type["addresses"]].into_iter().find(|own| own.is_array());
+    if let Some(addresses) = addresses
+        && !items(addresses).iter().any(|listed| is_within(text(listed), asked.client))
+    {
+        return Err("address_not_allowed");
     }
 
     for (segments, method, rule) in &decisive {
@@ -832,6 +846,29 @@ fn origin_matches(listed: &str, origin: &str) -> bool {
     }
 }
 
+/// Whether a client is in a network, of which both are written as the bits of their address.
+fn is_within(network: &str, client: Option<&str>) -> bool {
+    let address = |text: &str| text.parse::<IpAddr>().ok().map(bits);
+    let client = client.and_then(|client| client.rsplit_once(':')).and_then(|(client, _)| {
+        address(client.strip_prefix('[').map_or(client, |inner| inner.trim_end_matches(']')))
+    });
+    let (first, length) = network.split_once('/').unwrap_or((network, "999"));
+    // A mapped address has 96 bits less.
+    let mapped = if first.starts_with("::ffff:") { 96 } else { 0 };
+    let length = length.parse::<usize>().unwrap() - mapped;
+    let own = address(first).unwrap();
+    let prefix: String = own.chars().take(length + 1).collect();
+    client.is_some_and(|client| client.starts_with(&prefix))
+}
+
+/// The kind of an address, and its bits.
+fn bits(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("4{:032b}", address.to_bits()),
+        IpAddr::V6(address) => format!("6{:0128b}", address.to_bits()),
+    }
+}
+
 fn covers(grant: &str, required: &str) -> bool {
     fn sides(scope: &str) -> (&str, &str) {
         scope.split_once(':').unwrap_or(("*", scope))
@@ -890,6 +927,27 @@ fn has(list: &Value, word: &str) -> bool {
 const SCOPES: [&str; 10] =
     ["read", "write", "*:*", "a:read", "a:write", "a:*", "b:read", "*:create", "a:delete", "b:GET"];
 const ORIGINS: [&str; 3] = ["https://a.example", "https://*.example", "http://a.example:81"];
+const NETWORKS: [&str; 8] = [
+    "203.0.113.5",
+    "203.0.113.0/24",
+    "203.0.112.0/22",
+    "0.0.0.0/0",
+    "::ffff:203.0.113.4/127",
+    "2001:db8::/32",
+    "2001:db8::1",
+    "::/0",
+];
+const CLIENTS: [&str; 9] = [
+    "203.0.113.5:443",
+    "203.0.113.6:443",
+    "203.0.115.0:443",
+    "198.51.100.1:443",
+    "[::ffff:203.0.113.5]:443",
+    "[2001:db8::1]:443",
+    "[2001:db9::1]:443",
+    "/run/client.sock",
+    "",
+];
 const PATHS: [&str; 16] = [
     "/",
     "/a",
@@ -917,10 +975,14 @@ fn key_types() -> impl Strategy<Value = Value> {
         json!({}),
     ]);
     let enabled = select(vec![true, true, true, true, false]);
-    let own = (prefix, enabled, subsequence(&SCOPES[..], 0..4));
-    let own = own.prop_map(|(mut own, enabled, scopes)| {
+    let addresses = prop::option::weighted(0.2, subsequence(&NETWORKS[..], 1..3));
+    let own = (prefix, enabled, subsequence(&SCOPES[..], 0..4), addresses);
+    let own = own.prop_map(|(mut own, enabled, scopes, addresses)| {
         own["enabled"] = json!(enabled);
         own["scopes"] = json!(scopes);
+        if let Some(addresses) = addresses {
+            own["addresses"] = json!(addresses);
+        }
         own
     });
     select(vec![true, true, true, false]).prop_flat_map(move |some| {
@@ -950,11 +1012,21 @@ fn key(number: usize, typed: bool) -> impl Strategy<Value = Value> {
         prop::option::weighted(0.7, subsequence(&SCOPES[..], 0..5)),
         (prop::bool::weighted(0.1), prop::bool::weighted(0.1)),
         prop::option::weighted(0.15, subsequence(&ORIGINS[..], 1..3)),
+        prop::option::weighted(0.15, subsequence(&NETWORKS[..], 1..3)),
         prop::option::of(select(vec!["o1", "o2"])),
         prop::option::of(select(vec!["pro", "free", "a"])),
     )
         .prop_map(
-            move |(mut key, key_type, scopes, (disabled, suspended), origins, account, plan)| {
+            move |(
+                mut key,
+                key_type,
+                scopes,
+                (disabled, suspended),
+                origins,
+                addresses,
+                account,
+                plan,
+            )| {
                 key["id"] = json!(format!("k{number}"));
                 key["hash"] = json!(hash_of(&format!("t{number}")));
                 key["disabled"] = json!(disabled);
@@ -963,6 +1035,7 @@ fn key(number: usize, typed: bool) -> impl Strategy<Value = Value> {
                     ("type", key_type.map(|own| json!(own))),
                     ("scopes", scopes.map(|own| json!(own))),
                     ("origins", origins.map(|own| json!(own))),
+                    ("addresses", addresses.map(|own| json!(own))),
                     ("account", account.map(|own| json!(own))),
                     ("attributes", plan.map(|own| json!({"plan": own}))),
                 ];
@@ -1286,9 +1359,22 @@ fn asked() -> impl Strategy<Value = Asked> {
         query.extend(misspelt);
         query
     });
-    (method, host, path, query, credential, second, origin, by_override, preflight, others)
+    let client = prop::option::weighted(0.9, select(&CLIENTS[..]));
+    (method, host, path, query, credential, second, origin, by_override, preflight, others, client)
         .prop_map(
-            |(method, host, path, mut query, credential, second, origin, by, acrm, others)| {
+            |(
+                method,
+                host,
+                path,
+                mut query,
+                credential,
+                second,
+                origin,
+                by,
+                acrm,
+                others,
+                client,
+            )| {
                 let (in_query, mut headers) = credential;
                 query.extend(in_query);
                 headers.extend(second);
@@ -1296,7 +1382,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 headers.extend(by.map(|(name, own)| (name, own.to_owned())));
                 headers.extend(acrm.map(|own| ("access-control-request-method", own.to_owned())));
                 headers.extend(others);
-                Asked { method, host, path, query, headers }
+                Asked { method, host, path, query, headers, client }
             },
         )
 }

@@ -6,6 +6,7 @@ pub(crate) mod core;
 mod stand_in;
 
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +22,9 @@ pub const NOW: i64 = 1_780_272_000;
 
 /// The `x-request-id` of every request, except on Envoy, which makes its own.
 pub const REQUEST_ID: &str = "11111111-2222-4333-8444-555555555555";
+
+/// The port of every client, except on Envoy.
+const CLIENT_PORT: u16 = 50_000;
 
 /// Header names and values, `:method`, `:path`, `:authority` and `:scheme` among them.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -170,6 +174,8 @@ pub struct CaseRequest {
     /// In place of `body`: one sent in these pieces, without a length. An empty piece is an empty frame over
     /// HTTP/2, and nothing over HTTP/1, whose body ends with an empty chunk in any case.
     pub chunks: Vec<String>,
+    /// The address of the client; none: nobody can tell it. On Envoy, those that it trusts have to say so.
+    pub address: Option<IpAddr>,
     /// The claims of a session that a filter before this one has verified: texts, numbers, lists of
     /// texts. On Envoy it takes a token to have them.
     pub claims: Option<Fields<Claim>>,
@@ -187,6 +193,7 @@ impl Default for CaseRequest {
             headers: Vec::new(),
             body: None,
             chunks: Vec::new(),
+            address: None,
             claims: None,
             http2: false,
         }
@@ -237,6 +244,12 @@ impl CaseRequest {
     #[must_use]
     pub fn pieces(&self) -> Vec<&str> {
         self.body.iter().chain(&self.chunks).map(String::as_str).collect()
+    }
+
+    /// The client's address as Envoy writes it, with a port.
+    #[must_use]
+    pub fn client(&self) -> Option<Vec<u8>> {
+        self.address.map(|address| SocketAddr::new(address, CLIENT_PORT).to_string().into_bytes())
     }
 
     /// The verified claims.

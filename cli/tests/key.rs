@@ -143,7 +143,13 @@ fn decide(directory: &Directory, token: &str, later: i64) -> String {
     let headers =
         [(":method", &b"GET"[..]), (":path", b"/v1/reports"), ("authorization", bearer.as_bytes())];
     let (clock, claims) = (|| Some(now), |_: &str| None);
-    let request = Request { headers: &headers, body: Body::Unread, clock: &clock, claims: &claims };
+    let request = Request {
+        headers: &headers,
+        body: Body::Unread,
+        clock: &clock,
+        address: &|| None,
+        claims: &claims,
+    };
     engine.decide(&request).to_string()
 }
 
@@ -159,7 +165,8 @@ fn a_new_key_has_everything_that_was_asked_for_and_no_token() {
     let mut arguments = "key new --keys keys.yaml --id ci-2026 --type read-only --account ws_1 \
                          --scope reports:read --scope inspect --prefix flk_live_ \
                          --expires 2999-01-01T00:00:00Z --attribute plan=pro --attribute a.b=x=y \
-                         --origin https://app.example.com --origin https://*.example.org"
+                         --origin https://app.example.com --origin https://*.example.org \
+                         --address 203.0.113.0/24 --address 2001:db8::/32"
         .split_whitespace()
         .collect::<Vec<_>>();
     arguments.extend(["--name", "CI, é: \"nightly\""]);
@@ -180,6 +187,7 @@ fn a_new_key_has_everything_that_was_asked_for_and_no_token() {
     scopes: ["reports:read", inspect]
     expires_at: TIME
     origins: ["https://app.example.com", "https://*.example.org"]
+    addresses: [203.0.113.0/24, "2001:db8::/32"]
     attributes: {plan: pro, a.b: "x=y"}
 "#
     );

@@ -219,6 +219,12 @@ fn an_edit_that_makes_no_sense_changes_nothing() {
             1,
             "error: the key `ci` is for any caller: say all that it is to be good from with `--origin`\n",
         ),
+        (
+            "edit ci --add-address 203.0.113.5",
+            1,
+            "error: the key `ci` has the addresses of its type, if any: say all that it is to be good for with `--address`\n",
+        ),
+        ("edit ci --address 203.0.113.5/24", 3, "keys.yaml: error[invalid_address]: "),
         ("edit ci --remove-scope read", 1, "error: the key `ci` has no `read` in its scopes\n"),
         ("edit ci --remove-attribute x", 1, "error: the key `ci` has no attribute `x`\n"),
         (

@@ -100,6 +100,12 @@ pub(crate) fn request_body(size: usize) -> Option<Vec<u8>> {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten()
 }
 
+/// The client's address and port, as Envoy has them: what `X-Forwarded-For` says is taken for it as far as Envoy is told
+/// to trust that.
+pub(crate) fn address() -> Option<Vec<u8>> {
+    property(vec!["source", "address"])
+}
+
 /// The claims of the token that Envoy's `jwt_authn` filter has verified and left under `payload`.
 pub(crate) fn claims(payload: &str) -> Option<Claims> {
     let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];

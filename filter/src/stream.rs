@@ -56,7 +56,7 @@ impl Stream {
         let judges = self.generation.judges(self.since);
         let judges: Vec<&Policy> = judges.iter().map(|policy| &**policy).collect();
         let body = host::request_body(size);
-        let turn = self.exchange.judge(&judges, body.as_deref(), &host::now);
+        let turn = self.exchange.judge(&judges, body.as_deref(), &host::now, &host::address);
         self.carry_out(turn, None, CALLS_OF_HELD)
     }
 
@@ -142,11 +142,22 @@ impl HttpContext for Stream {
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
         // Calls read the headers and publish the decision.
         let spent = Cell::new(2_usize);
+        let spend = || spent.set(spent.get().saturating_add(1));
         let claims = |payload: &str| {
-            spent.set(spent.get().saturating_add(1));
+            spend();
             host::claims(payload).map(Rc::new)
         };
-        let request = Request { headers: &headers, body, clock: &host::now, claims: &claims };
+        let address = || {
+            spend();
+            host::address()
+        };
+        let request = Request {
+            headers: &headers,
+            body,
+            clock: &host::now,
+            address: &address,
+            claims: &claims,
+        };
         let turn = WAITING
             .with(|waiting| self.exchange.request_headers(Some(&*policy), &request, waiting));
         self.carry_out(turn, Some(&headers), CALLS.saturating_sub(spent.get()))

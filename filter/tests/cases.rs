@@ -38,6 +38,7 @@ fn every_case_holds_on_the_built_filter() {
 fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Observation, String> {
     let pieces: Vec<&[u8]> = request.pieces().into_iter().map(str::as_bytes).collect();
     host.set_claims(payload, request.verified().as_ref());
+    host.set_client(request.client());
     let exchange = host.exchange_with_body(&request.header_map(), &pieces);
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),

@@ -22,6 +22,9 @@ const WINDOW_HASH: &str = "b6503081e81f201cd1b49da10ad932e9ee5d41b22745c8ff62b1e
 /// The only clock that the module has.
 const CLOCK: &str = "proxy_get_current_time_nanoseconds";
 
+/// What asks for a property of the request or of the plugin.
+const PROPERTY: &str = "proxy_get_property";
+
 #[test]
 fn the_module_imports_what_it_needs_and_nothing_else() {
     assert_eq!(import_names(), IMPORTS);
@@ -65,6 +68,58 @@ fn an_allowed_request_makes_at_most_four_host_calls() {
         let leaks =
             upstream.iter().any(|(_, value)| value.windows(token.len()).any(|w| w == token));
         assert!(!leaks, "{place}: the upstream sees the token");
+    }
+}
+
+#[test]
+fn the_address_is_asked_for_only_where_the_key_has_some() {
+    let mut policy = policy();
+    policy["key_types"] = json!({"pinned": {"addresses": ["203.0.113.0/24"]}, "free": {}});
+    policy["rules"] =
+        json!([{"paths": ["/graphql"], "graphql": {"require": "{field}:{operation}"}}]);
+    for (of_type, of_key, is_asked) in [
+        (None, None, false),
+        (Some("free"), None, false),
+        (Some("pinned"), None, true),
+        (None, Some("203.0.113.5"), true),
+        (Some("pinned"), Some("203.0.113.5"), true),
+    ] {
+        let mut policy = policy.clone();
+        let key = &mut policy["keys"][0];
+        assert_eq!(key["id"], "open");
+        key["scopes"] = json!(["*:*"]);
+        key.as_object_mut().unwrap().extend(of_type.map(|own| ("type".to_owned(), json!(own))));
+        let addresses = of_key.map(|own| ("addresses".to_owned(), json!([own])));
+        key.as_object_mut().unwrap().extend(addresses);
+        let mut host = configured(&policy);
+        let asked = |calls: &[String]| calls.iter().filter(|call| *call == PROPERTY).count();
+        let request = get("/", &[("authorization", &bearer(OPEN))]);
+        for (client, is_allowed) in [
+            (Some("203.0.113.5:443"), true),
+            (Some("[2001:db8::1]:443"), !is_asked),
+            (Some("/run/client.sock"), !is_asked),
+            (None, !is_asked),
+        ] {
+            host.set_client(client.map(Into::into));
+            let exchange = host.exchange(&request);
+            assert_eq!(
+                exchange.decision() == "allow key:open",
+                is_allowed,
+                "{}",
+                exchange.decision()
+            );
+            assert_eq!(asked(&exchange.calls), usize::from(is_asked), "{of_type:?} {of_key:?}");
+        }
+        // Once when the headers come, and once when they are judged with the body.
+        host.set_client(Some(b"203.0.113.5:443".to_vec()));
+        let mut request = get("/graphql", &[("authorization", &bearer(OPEN))]);
+        request[0].1 = b"POST".to_vec();
+        request.push(("content-type".to_owned(), b"application/graphql".to_vec()));
+        let exchange = host.exchange_with_body(&request, &[b"{ items }"]);
+        assert_eq!(exchange.decision(), "allow key:open");
+        assert_eq!(asked(&exchange.calls), 2 * usize::from(is_asked), "{of_type:?} {of_key:?}");
+        let exchange = host.exchange(&get("/", &[("authorization", &bearer("lk_unknown"))]));
+        assert_eq!(asked(&exchange.calls), 0);
     }
 }
 

@@ -66,7 +66,7 @@ fn what_two_generations_take_is_no_more_than_what_is_counted() {
         (0..count).map(|at| (format!("a{at}"), json!(text(index * count + at, length)))).collect()
     };
     type Fields<'a> = &'a dyn Fn(usize) -> Value;
-    let kinds: [(&str, usize, Fields<'_>); 6] = [
+    let kinds: [(&str, usize, Fields<'_>); 7] = [
         ("plain", 8_000, &|_| json!({})),
         ("long attributes", 3_000, &|index| json!({"attributes": attributes(index, 10, 150)})),
         ("many attributes", 2_000, &|index| json!({"attributes": attributes(index, 32, 1)})),
@@ -79,6 +79,11 @@ fn what_two_generations_take_is_no_more_than_what_is_counted() {
             "origins",
             1_500,
             &|index| json!({"origins": (0..12).map(|at| format!("https://h{index}-{at}.example.com")).collect::<Vec<_>>()}),
+        ),
+        (
+            "addresses",
+            1_500,
+            &|index| json!({"addresses": (0..12).map(|at| format!("2001:db8::{index:x}:{at:x}")).collect::<Vec<_>>()}),
         ),
         ("metrics", 3_000, &|_| json!({})),
     ];

@@ -106,6 +106,11 @@ unsafe extern "C" {
         body: Bytes,
         details: Bytes,
     );
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
+        stream: StreamHandle,
+        attribute: u32,
+        into: *mut Bytes,
+    ) -> bool;
     fn envoy_dynamic_module_callback_http_get_filter_state_bytes(
         stream: StreamHandle,
         name: Bytes,
@@ -417,6 +422,21 @@ impl Host {
                 pieces.set_len(count);
             }
             pieces.into_iter().map(|piece| piece.get()).filter(|piece| !piece.is_empty()).collect()
+        }
+    }
+
+    /// The client's address and port: what `X-Forwarded-For` says is taken for it as far as Envoy is told to trust that.
+    pub(crate) fn address(&self) -> Option<Vec<u8>> {
+        const SOURCE_ADDRESS: u32 = 24;
+        let mut value = Bytes::NONE;
+        // SAFETY: the value stays as it is until it is copied.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_get_attribute_string(
+                self.0,
+                SOURCE_ADDRESS,
+                &raw mut value,
+            )
+            .then(|| value.get().to_vec())
         }
     }
 

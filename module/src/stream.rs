@@ -44,7 +44,14 @@ impl Stream {
         };
         let body = if ends { Body::Whole(b"") } else { Body::Unread };
         let claims = |payload: &str| session::claims(host, payload).map(Rc::new);
-        let request = Request { headers: &headers, body, clock: &policy::clock, claims: &claims };
+        let address = || host.address();
+        let request = Request {
+            headers: &headers,
+            body,
+            clock: &policy::clock,
+            address: &address,
+            claims: &claims,
+        };
         let turn =
             WAITING.with(|waiting| self.exchange.request_headers(Some(policy), &request, waiting));
         drop(headers);
@@ -106,7 +113,8 @@ impl Stream {
         let judges: Vec<&Policy> = judges.iter().map(|policy| &**policy).collect();
         let mut body = if size > 0 { host.request_body() } else { Vec::new() };
         body.truncate(size);
-        let turn = self.exchange.judge(&judges, Some(&body), &policy::clock);
+        let address = || host.address();
+        let turn = self.exchange.judge(&judges, Some(&body), &policy::clock, &address);
         self.carry_out(policy, host, turn)
     }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use serde_json::value::RawValue;
 
 use super::{Environment, identifier, quoted, scope};
+use crate::address::{Network, NetworkError};
 use crate::config::{Instant, Node, Object, RawKey, Text, Whole, each_item};
 use crate::finding::{Code, Place, is_identifier};
 use crate::http::is_field_value;
@@ -33,8 +34,15 @@ pub(super) fn key_types(policy: &Object<'_, '_>) -> Vec<KeyType> {
 }
 
 fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
-    const FIELDS: [&str; 6] =
-        ["prefix", "format", "enabled", "scopes", "origins_required", "max_active_per_account"];
+    const FIELDS: [&str; 7] = [
+        "prefix",
+        "format",
+        "enabled",
+        "scopes",
+        "origins_required",
+        "addresses",
+        "max_active_per_account",
+    ];
     let fields = node.object(&FIELDS)?;
     let prefix: Option<String> = fields.field("prefix");
     let enabled: Option<bool> = fields.field("enabled");
@@ -61,6 +69,7 @@ fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
         let texts = texts.iter().map(|(place, text)| (*place, text.as_str()));
         scopes(texts, place).into()
     });
+    let addresses = fields.node("addresses").map(|list| networks(list, "type"));
     Some(KeyType {
         name: name.into(),
         prefix: prefix.map(Into::into),
@@ -68,6 +77,7 @@ fn key_type(name: &str, node: Node<'_, '_>) -> Option<KeyType> {
         enabled: enabled.unwrap_or(true),
         scopes,
         origins_required: origins_required.unwrap_or(false),
+        addresses: addresses.unwrap_or_default().into(),
         most_active: most.and_then(|Whole(most)| usize::try_from(most).ok()),
     })
 }
@@ -238,10 +248,10 @@ impl Reader<'_> {
             self.builder.scope_set(scopes)
         });
         let (not_before, expires_at) = window(raw.not_before, raw.expires_at, place);
-        let origins = raw.origins.as_ref().and_then(|texts| {
-            let origins = origins(texts, place.field("origins"))?;
-            self.builder.origin_set(origins)
-        });
+        let origins = raw.origins.map(|raw| origins(Node { raw, place: place.field("origins") }));
+        let addresses =
+            raw.addresses.map(|raw| networks(Node { raw, place: place.field("addresses") }, "key"));
+        let places = self.builder.places(origins, addresses);
         let key_type = type_index.and_then(|index| self.builder.types().get(index));
         if raw.origins.is_none() && key_type.is_some_and(KeyType::origins_required) {
             place.error(
@@ -258,7 +268,7 @@ impl Reader<'_> {
             expires_at,
             account,
             scopes,
-            origins,
+            places,
             key_type: type_index
                 .and_then(|index| u16::try_from(index).ok()?.checked_add(1))
                 .and_then(NonZeroU16::new),
@@ -356,27 +366,52 @@ fn window(
     (opens, closes)
 }
 
-fn origins(texts: &[Text<'_>], place: Place<'_>) -> Option<Vec<Origin>> {
-    if texts.is_empty() {
-        place
-            .error(Code::Empty, "the key's list of origins is empty")
-            .help("leave `origins` out for any caller, or use `disabled: true`");
-        return None;
-    }
-    if texts.len() > limits::GRANTS {
-        place.too_many("origins", limits::GRANTS);
-        return None;
-    }
+fn origins(list: Node<'_, '_>) -> Vec<Origin> {
     let mut origins = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
-        match Origin::parse(text) {
+    for (place, text) in places(&list, "key", "origins") {
+        match Origin::parse(&text) {
             Ok(origin) => origins.push(origin),
             Err(error) => {
-                place.item(index).error(Code::InvalidOrigin, error.to_string());
+                place.error(Code::InvalidOrigin, error.to_string());
             }
         }
     }
-    Some(origins)
+    origins
+}
+
+/// The networks of a list of the key or of the key type that is the `owner`.
+fn networks(list: Node<'_, '_>, owner: &str) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for (place, text) in places(&list, owner, "addresses") {
+        match Network::parse(&text) {
+            Ok(network) => networks.push(network),
+            Err(error) => {
+                let noted = place.error(Code::InvalidAddress, error.as_str());
+                if error == NetworkError::BitsBehindPrefix {
+                    noted.help(
+                        "write the network's first address, or leave the prefix out for this one",
+                    );
+                }
+            }
+        }
+    }
+    networks
+}
+
+/// The texts of a list of where the keys of an `owner` may be used from: at least one.
+fn places<'p>(list: &'p Node<'_, '_>, owner: &str, field: &str) -> Vec<(Place<'p>, String)> {
+    let Some(items) = list.items() else { return Vec::new() };
+    if items.len() > limits::GRANTS {
+        list.place.too_many(field, limits::GRANTS);
+        return Vec::new();
+    }
+    if items.is_empty() {
+        let off = if owner == "key" { "disabled: true" } else { "enabled: false" };
+        list.place
+            .error(Code::Empty, format!("the {owner}'s list of {field} is empty"))
+            .help(format!("leave `{field}` out for any caller, or use `{off}`"));
+    }
+    items.into_iter().filter_map(|item| Some((item.place, item.read()?))).collect()
 }
 
 /// A value that headers may carry to the upstream.

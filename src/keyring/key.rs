@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Index, KeyRing, Record, Terms, id_at};
+use super::{KeyRing, Places, Record, Terms, id_at};
+use crate::address::Network;
 use crate::key_type::KeyType;
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -73,8 +74,13 @@ impl<'e> Key<'e> {
 
     /// The origins that the key may be used from; `None` for any caller, browser or not.
     pub fn origins(&self) -> Option<&'e [Origin]> {
-        let set: Index = self.terms()?.origins?;
-        self.ring.origin_sets.get(set.position()).map(|set| &**set)
+        self.places().map(|places| &*places.origins).filter(|origins| !origins.is_empty())
+    }
+
+    /// The addresses that the key may be used from, its own or else those of its type; `None` for anywhere.
+    pub fn addresses(&self) -> Option<&'e [Network]> {
+        let own = self.places().map(|places| &*places.addresses);
+        own.filter(|networks| !networks.is_empty()).or_else(|| self.own_type()?.addresses())
     }
 
     /// Whether the key is disabled or suspended.
@@ -123,6 +129,10 @@ impl<'e> Key<'e> {
             return Some(Reason::ExpiredKey);
         }
         None
+    }
+
+    fn places(&self) -> Option<&'e Places> {
+        self.ring.places.get(self.terms()?.places?.position())
     }
 
     fn record(&self) -> Option<&'e Record> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_cli::cases::{Case, Expect, Observation, Suite, Upstream, compare, load_folder};
+use latchkey_cli::cases::{
+    Case, CaseRequest, Expect, Observation, Suite, Upstream, Value, compare, load_folder,
+};
 
 use super::{Exchange, Gateway, Report, Setup, access_log, repository};
 
@@ -41,7 +43,7 @@ fn run_with(set_up: impl Fn(Setup) -> Setup, excuse: impl Fn(&Case, &mut Observa
     let (mut count, mut failures) = (0, Vec::new());
     for (pepper, suites) in by_pepper {
         let policy = String::from_utf8(suites[0].policy.clone()).unwrap();
-        let setup = set_up(Setup::new(policy).log_left());
+        let setup = set_up(Setup::new(policy).log_left().trusted_hops(1));
         let gateway = match &pepper {
             Some(pepper) => setup.pepper(pepper),
             None => setup,
@@ -62,7 +64,7 @@ fn run_with(set_up: impl Fn(Setup) -> Setup, excuse: impl Fn(&Case, &mut Observa
 fn run(gateway: &Gateway, suite: &Suite, excuse: &impl Fn(&Case, &mut Observation)) -> Vec<String> {
     gateway.push(String::from_utf8_lossy(&suite.policy));
     let exchanges: Vec<Exchange> =
-        suite.cases.iter().map(|case| gateway.exchange(&case.request)).collect();
+        suite.cases.iter().map(|case| gateway.exchange(&forwarded(&case.request))).collect();
     let mut reports = gateway.reports();
     let mut failures = Vec::new();
     for (case, exchange) in suite.cases.iter().zip(&exchanges) {
@@ -78,6 +80,14 @@ fn run(gateway: &Gateway, suite: &Suite, excuse: &impl Fn(&Case, &mut Observatio
     }
     failures.extend(reports.iter().map(|report| format!("nobody's request: {report:?}")));
     failures
+}
+
+/// A request by a proxy that tells whose it is.
+fn forwarded(request: &CaseRequest) -> CaseRequest {
+    let address = request.address.iter().map(|address| Value(address.to_string().into_bytes()));
+    let headers = address.map(|address| ("x-forwarded-for".to_owned(), address));
+    let headers = headers.chain(request.headers.clone()).collect();
+    CaseRequest { headers, ..request.clone() }
 }
 
 fn observe(case: &Case, exchange: &Exchange, report: Option<Report>) -> Observation {

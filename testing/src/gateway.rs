@@ -129,6 +129,16 @@ impl Setup {
         Setup { change_bootstrap, ..self }
     }
 
+    /// With so many proxies before the front whose `x-forwarded-for` is believed.
+    #[must_use]
+    pub fn trusted_hops(self, count: usize) -> Setup {
+        let line = "                use_remote_address: true";
+        let more = format!("{line}\n                xff_num_trusted_hops: {count}");
+        let change = self.change_bootstrap;
+        let change_bootstrap: Change = Box::new(move |text| replaced(&change(text), line, &more));
+        Setup { change_bootstrap, ..self }
+    }
+
     /// With the filter in the bootstrap, in place of the watched file.
     pub fn inline(mut self) -> Setup {
         self.is_inline = true;
@@ -471,7 +481,8 @@ pub fn front_bootstrap(scratch: &Scratch, upstream: SocketAddr, system: Option<&
         ("port_value: 10001}", &format!("port_value: {}}}", upstream.port())),
         ("/etc/latchkey", &folder),
         ("path: /dev/stdout", &format!("path: {folder}/access.log")),
-        ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+        // Who connects, whatever is said of whose request it is.
+        ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"),
     ] {
         text = replaced(&text, from, to);
     }

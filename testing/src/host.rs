@@ -21,6 +21,9 @@ use imports::Stage;
 
 use crate::wasm;
 
+/// The property that tells of the client.
+const CLIENT: &str = "source\0address";
+
 /// Headers in order, as they cross the border: names in lower case, values as bytes.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
@@ -309,12 +312,19 @@ impl Host {
     pub fn set_claims(&mut self, payload: &str, claims: Option<&Claims>) {
         let path = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", payload];
         let properties = &mut self.store.data_mut().properties;
-        properties.clear();
+        properties.retain(|known, _| !known.starts_with("metadata"));
         let owned = |(name, claim): &(String, Claim)| (name.clone(), value(claim));
         properties.extend(claims.map(|claims| {
             let pairs: Headers = claims.iter().map(owned).collect();
             (path.join("\0"), imports::serialized(&pairs))
         }));
+    }
+
+    /// From now on the proxy has this to tell of the client's address and port, or nothing.
+    pub fn set_client(&mut self, address: Option<Vec<u8>>) {
+        let properties = &mut self.store.data_mut().properties;
+        properties.remove(CLIENT);
+        properties.extend(address.map(|address| (CLIENT.to_owned(), address)));
     }
 
     /// Asks the module for memory, as the proxy does before it hands bytes over.

@@ -8,13 +8,14 @@ use latchkey_testing::module;
 
 /// Names without the beginning `envoy_dynamic_module_callback_`: what each tested Envoy must have, since one that is missing
 /// keeps the module from being loaded.
-const CALLBACKS: [&str; 18] = [
+const CALLBACKS: [&str; 19] = [
     "http_add_header",
     "http_filter_config_define_counter",
     "http_filter_config_define_gauge",
     "http_filter_config_scheduler_commit",
     "http_filter_config_scheduler_delete",
     "http_filter_config_scheduler_new",
+    "http_filter_get_attribute_string",
     "http_filter_increment_counter",
     "http_filter_set_gauge",
     "http_get_body_chunks",

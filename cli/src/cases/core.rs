@@ -22,6 +22,7 @@ pub(crate) fn observe<'e>(
     request: &CaseRequest,
 ) -> (Option<Decision<'e>>, Observation) {
     let clock = || Some(now);
+    let address = || request.client();
     let claims = |_: &str| request.verified().map(Rc::new);
     let headers = request.header_map();
     let pieces = request.pieces();
@@ -29,7 +30,8 @@ pub(crate) fn observe<'e>(
     let turn = {
         let headers = borrowed(&headers);
         let body = if pieces.is_empty() { Body::Whole(b"") } else { Body::Unread };
-        let request = Request { headers: &headers, body, clock: &clock, claims: &claims };
+        let request =
+            Request { headers: &headers, body, clock: &clock, address: &address, claims: &claims };
         exchange.request_headers(Some(engine), &request, &Rc::default())
     };
     let mut stream = Stream { headers, state: String::new(), decision: None, reply: None };
@@ -42,7 +44,7 @@ pub(crate) fn observe<'e>(
         body.extend_from_slice(piece.as_bytes());
         let ends = index + 1 == pieces.len();
         if let Piece::Judge { size } = exchange.request_body(body.len(), ends) {
-            stream.carry_out(exchange.judge(&[engine], body.get(..size), &clock));
+            stream.carry_out(exchange.judge(&[engine], body.get(..size), &clock, &address));
         }
     }
     stream.observed(&exchange.response_headers())

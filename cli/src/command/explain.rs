@@ -6,6 +6,7 @@ mod steps;
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Ask as the key of this id, with a token made up for it in place of the request's own
     #[arg(long, value_name = "ID")]
     key: Option<String>,
+    /// The address of the client, as the proxy knows it; without it nobody can tell
+    #[arg(long)]
+    address: Option<IpAddr>,
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Claim)>,
@@ -59,7 +63,7 @@ Examples:
   latchkey explain policy.yaml --keys keys.yaml --key reporting curl 'https://api.example.com/v1/reports' -d '{}'
 
 --key takes no token: a random one takes the key's place in a copy of the policy, and stands in the request where the policy
-looks for one first. What else is asked of the key, such as its end and its origins, stays as it is.
+looks for one first. What else is asked of the key, such as its end, its origins and its addresses, stays as it is.
 
 -H @FILE reads headers from a file, one a line, so that a token stays out of the shell's history.
 The path is taken as it is written, as by curl with --path-as-is.
@@ -73,6 +77,7 @@ Exit codes: 0 allowed, 2 denied, 1 failed.";
 /// cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let (url, mut request) = arguments.request.request()?;
+    request.address = arguments.address;
     request.claims = (!arguments.claims.is_empty()).then(|| Fields(arguments.claims.clone()));
     let policy = arguments.files.load()?;
     let mut engine = match policy.compile()? {

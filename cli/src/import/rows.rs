@@ -31,7 +31,8 @@ enum Kind {
     Time,
 }
 
-const FIELDS: [(&str, Kind); 11] = [
+const FIELDS: [(&str, Kind); 12] = [
+    ("addresses", Kind::List),
     ("account", Kind::Text),
     ("created", Kind::Time),
     ("disabled", Kind::Flag),

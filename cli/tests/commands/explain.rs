@@ -39,6 +39,7 @@ at 2026-06-01T00:00:00Z
   ok    key         `demo-read-only`, policy.yaml:28:5, type `read-only`, account `ws_demo`
   ok    state       good
   ok    origin      the key is for any caller
+  ok    address     the key is for any address
   ok    access      a good key with the scopes
   ok    conditions  none
   ok    method      `POST`
@@ -136,6 +137,7 @@ at 2026-06-01T00:00:00Z
   ok    key         `product-read`, policy.yaml:38:5, type `user-defined`, account `acc_demo`
   ok    state       good
   ok    origin      the key is for any caller
+  ok    address     the key is for any address
   ok    access      a good key with the scopes
   ok    conditions  none
   ok    method      `GET`
@@ -170,7 +172,7 @@ keys:
 - {id: gone, disabled: true, hash: 'sha256:HASH4'}
 - {id: over, expires_at: 2026-01-01T00:00:00Z, hash: 'sha256:HASH5'}
 - {id: ahead, not_before: 2027-01-01T00:00:00Z, hash: 'sha256:HASH6'}
-- {id: page, origins: ['https://a.org'], hash: 'sha256:HASH7'}
+- {id: page, origins: ['https://a.org'], addresses: [203.0.113.0/24, '2001:db8::1'], hash: 'sha256:HASH7'}
 rules:
 - {name: open, paths: [/open/**], access: public}
 - {name: shut, paths: [/shut], access: deny}
@@ -269,6 +271,25 @@ fn a_request_ends_at_the_step_that_decides() {
             "/a",
             "deny  origin      the key is for pages of `https://a.org` only",
             "deny origin_not_allowed key:page",
+        ),
+        (
+            &["-H", &key("7"), "-H", "origin: https://a.org"],
+            "/a",
+            "deny  address     the key is for `203.0.113.0/24`, `2001:db8::1` only, and nobody tells the client's \
+             (`--address`)",
+            "deny address_not_allowed key:page",
+        ),
+        (
+            &["-H", &key("7"), "-H", "origin: https://a.org", "--address", "203.0.114.1"],
+            "/a",
+            "deny  address     the key is for `203.0.113.0/24`, `2001:db8::1` only, and not for `203.0.114.1`",
+            "deny address_not_allowed key:page",
+        ),
+        (
+            &["-H", &key("7"), "-H", "origin: https://a.org", "--address", "2001:db8::1"],
+            "/a",
+            "ok    address     one of `203.0.113.0/24`, `2001:db8::1`",
+            "deny condition_failed key:page",
         ),
         (
             &["-H", &key("1")],

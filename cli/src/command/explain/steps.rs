@@ -114,6 +114,7 @@ impl Story<'_> {
             Step::Key => self.key(),
             Step::State => self.state(),
             Step::Origin => self.origin(),
+            Step::Address => self.address(),
             Step::Access if denied => "the rule says `access: deny`".to_owned(),
             Step::Access => match self.decision.rule().map(Rule::access) {
                 Some("authenticated") => "any good key".to_owned(),
@@ -256,6 +257,24 @@ impl Story<'_> {
                 format!("the key is for pages of {} only", listed(origins, ", "))
             }
             (Some(origins), _) => format!("one of {}", listed(origins, ", ")),
+        }
+    }
+
+    fn address(&self) -> String {
+        let networks = self.decision.key().and_then(|key| key.addresses());
+        let Some(networks) = networks.map(|networks| listed(networks, ", ")) else {
+            return "the key is for any address".to_owned();
+        };
+        match (self.mark, self.request.address) {
+            (Mark::Denied, Some(address)) => {
+                format!("the key is for {networks} only, and not for `{address}`")
+            }
+            (Mark::Denied, None) => {
+                format!(
+                    "the key is for {networks} only, and nobody tells the client's (`--address`)"
+                )
+            }
+            _ => format!("one of {networks}"),
         }
     }
 

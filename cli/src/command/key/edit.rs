@@ -53,19 +53,29 @@ struct Edits {
     /// Browser origin that the key is no longer good from; may be repeated
     #[arg(long = "remove-origin", value_name = "ORIGIN")]
     remove_origins: Vec<String>,
+    /// Address or network of the clients that the key is good for; these take the place of those it has. May be repeated
+    #[arg(long = "address", value_name = "ADDRESS", conflicts_with_all = ["add_addresses", "remove_addresses"])]
+    addresses: Vec<String>,
+    /// Address or network of clients that the key is good for as well; may be repeated
+    #[arg(long = "add-address", value_name = "ADDRESS")]
+    add_addresses: Vec<String>,
+    /// Address or network of clients that the key is no longer good for; may be repeated
+    #[arg(long = "remove-address", value_name = "ADDRESS")]
+    remove_addresses: Vec<String>,
     /// Attribute, `NAME=VALUE`; others stay. May be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
     attributes: Vec<(String, String)>,
     /// Attribute that goes; may be repeated
     #[arg(long = "remove-attribute", value_name = "NAME")]
     remove_attributes: Vec<String>,
-    /// Field that goes: no name, no end, the scopes of the type, any caller. May be repeated
+    /// Field that goes: no name, no end, the scopes and addresses of the type, any origin. May be repeated
     #[arg(long, value_enum, value_name = "FIELD")]
     unset: Vec<Field>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Field {
+    Addresses,
     Attributes,
     Expires,
     Name,
@@ -77,6 +87,7 @@ impl Field {
     /// What a keys file calls it.
     fn name(self) -> &'static str {
         match self {
+            Field::Addresses => "addresses",
             Field::Attributes => "attributes",
             Field::Expires => "expires_at",
             Field::Name => "name",
@@ -141,6 +152,7 @@ impl Edits {
         for (name, all, added, removed) in [
             ("scopes", &self.scopes, &self.add_scopes, &self.remove_scopes),
             ("origins", &self.origins, &self.add_origins, &self.remove_origins),
+            ("addresses", &self.addresses, &self.add_addresses, &self.remove_addresses),
         ] {
             if let Some(new) = list(key, name, all, added, removed)? {
                 set(name, new);
@@ -208,6 +220,9 @@ fn list(
         let whose = match name {
             "scopes" => {
                 "has the scopes of its type, if any: say all that it is to have with `--scope`"
+            }
+            "addresses" => {
+                "has the addresses of its type, if any: say all that it is to be good for with `--address`"
             }
             _ => "is for any caller: say all that it is to be good from with `--origin`",
         };

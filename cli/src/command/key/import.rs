@@ -206,7 +206,7 @@ impl Keys<'_> {
 
     /// The key in the order in which `key new` writes its fields.
     fn fields(&self, entry: &Entry, id: &str, kept: &Kept) -> Fields<Document> {
-        const ORDER: [&str; 12] = [
+        const ORDER: [&str; 13] = [
             "hint",
             "created",
             "type",
@@ -216,6 +216,7 @@ impl Keys<'_> {
             "not_before",
             "expires_at",
             "origins",
+            "addresses",
             "attributes",
             "disabled",
             "suspended",

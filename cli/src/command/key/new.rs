@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Browser origin that the key is good from; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+    /// Address or network of the clients that the key is good for, such as `203.0.113.0/24`, instead of its type's; may be repeated
+    #[arg(long = "address", value_name = "ADDRESS")]
+    addresses: Vec<String>,
     /// Show the token as a QR code as well, on standard error
     #[arg(long)]
     qr: bool,
@@ -112,6 +115,9 @@ impl Arguments {
         }
         if !self.origins.is_empty() {
             field("origins", texts(&self.origins));
+        }
+        if !self.addresses.is_empty() {
+            field("addresses", texts(&self.addresses));
         }
         let mut attributes: Vec<(String, Document)> = Vec::new();
         for (name, value) in &self.attributes {
