@@ -10,7 +10,7 @@ use latchkey_cli::cases::CaseRequest;
 use latchkey_cli::command::render;
 
 use super::access_log::{self, Lines};
-use super::{Connection, Envoy, LogLine, Report, Response, Scratch, Stats};
+use super::{Connection, Envoy, Key, LogLine, Report, Response, Scratch, Stats};
 use super::{ecds_of, http1, http2, inline, module, repository, system, until, wasm};
 
 /// Changes a file before Envoy reads it.
@@ -262,6 +262,18 @@ impl Gateway {
             .response(request.starts_with(b"HEAD "))
             .unwrap_or_else(|error| panic!("{error} in answer to `{}`", request.escape_ascii()));
         Exchange { response, log: self.log_line(connection.client()) }
+    }
+
+    /// A GraphQL request of which the headers were sent, and the body, so long, was not.
+    pub fn begun(&self, key: &Key, length: usize) -> Connection {
+        let mut connection = self.connect();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n",
+            key.bearer()
+        );
+        connection.write(head.as_bytes()).unwrap();
+        connection
     }
 
     pub fn connect(&self) -> Connection {

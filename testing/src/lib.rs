@@ -47,7 +47,7 @@ pub use envoy::{Envoy, Stats};
 pub use gateway::{Exchange, Gateway, Setup};
 pub use http1::{Connection, Response};
 pub use load::{Client, Load};
-pub use policy::{Key, as_struct, ecds, ecds_of, inline, system};
+pub use policy::{Key, as_struct, ecds, ecds_of, inline, policy_of, system};
 pub use repository::{envoy, module, repository, wasm};
 pub use scratch::Scratch;
 

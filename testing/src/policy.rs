@@ -5,6 +5,7 @@ use std::path::Path;
 
 use latchkey_cli::command::render::{self, Code};
 use latchkey_cli::policy::Policy;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Scratch, repository};
@@ -29,6 +30,20 @@ pub fn system(name: &str) -> String {
     let policy = Policy::load(&repository(&format!("envoy/systems/{name}.yaml")), None);
     let policy = policy.unwrap_or_else(|error| panic!("{error:#}"));
     String::from_utf8(policy.to_json().unwrap()).unwrap()
+}
+
+/// Every key may read, one named `old_one` is revoked, and `/public` is for all.
+pub fn policy_of(keys: &[&Key]) -> Value {
+    let key = |key: &&Key| {
+        json!({
+            "id": key.id, "hash": key.hash(), "scopes": ["read"], "disabled": key.id == "old_one",
+        })
+    };
+    json!({
+        "credentials": [{"header": "x-api-key"}],
+        "keys": keys.iter().map(key).collect::<Vec<_>>(),
+        "rules": [{"paths": ["/public/**"], "access": "public"}],
+    })
 }
 
 /// An ECDS file that hands over its policy as a `Struct`, in place of a `StringValue`.

@@ -15,7 +15,8 @@ fn a_key_that_is_revoked_while_bodies_are_awaited_is_refused() {
         // The next policy serves others already, or nobody yet.
         for serves_others in [false, true] {
             gateway.push(policy(&key, hold));
-            let mut waiting: Vec<Connection> = (0..15).map(|_| begun(&gateway, &key)).collect();
+            let mut waiting: Vec<Connection> =
+                (0..15).map(|_| gateway.begun(&key, BODY.len())).collect();
             until_held(&gateway, 15);
             let mut revoked = policy(&key, hold);
             revoked["keys"][0]["disabled"] = json!(true);
@@ -47,12 +48,12 @@ fn a_held_request_that_nobody_decides_is_counted_and_told_without_its_credential
             })
             .log_left()
             .start();
-        let mut late = begun(&gateway, &key);
+        let mut late = gateway.begun(&key, BODY.len());
         assert_eq!(late.response(false).unwrap().status, 408, "{hold}");
         let log = gateway.log_line(late.client());
         let left: Vec<String> = log.left().into_iter().map(|(name, _)| name).collect();
         assert_eq!(left, [":path"], "{hold}");
-        drop(begun(&gateway, &key));
+        drop(gateway.begun(&key, BODY.len()));
         until("both to be counted", || {
             let names =
                 ["wasmcustom.latchkey.undecided", "dynamicmodulescustom.latchkey_undecided"];
@@ -72,19 +73,6 @@ fn policy(key: &Key, hold: &str) -> Value {
         "keys": [{"id": key.id, "hash": key.hash(), "scopes": ["allowed:read"]}],
         "rules": [{"paths": ["/graphql"], "graphql": {"require": "{field}:{operation}", "hold": hold}}],
     })
-}
-
-/// A request whose headers were sent, and whose body was not.
-fn begun(gateway: &Gateway, key: &Key) -> Connection {
-    let mut connection = gateway.connect();
-    let head = format!(
-        "POST /graphql HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        key.bearer(),
-        BODY.len()
-    );
-    connection.write(head.as_bytes()).unwrap();
-    connection
 }
 
 /// Waits until so many requests have reached the front's filters.

@@ -2,14 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use latchkey_testing::{Gateway, Key, until};
+use latchkey_testing::{Gateway, Key, policy_of, until};
 
 #[test]
 fn the_counts_of_requests_reach_the_statistics() {
     let (used, revoked, unused) = (Key::new("team.web-1"), Key::new("old_one"), Key::new("idle"));
-    let gateway = Gateway::start(policy(&[&used, &revoked, &unused]));
+    let gateway = Gateway::start(policy_of(&[&used, &revoked, &unused]));
     let start = now();
     for path in ["/a", "/b", "/public/x"] {
         gateway.get(path, &[("x-api-key", &used.token)]);
@@ -65,9 +65,9 @@ fn the_counts_of_requests_reach_the_statistics() {
 #[test]
 fn counts_go_on_where_they_were_when_the_policy_changes() {
     let (kept, added) = (Key::new("kept"), Key::new("added"));
-    let gateway = Gateway::start(policy(&[&kept]));
+    let gateway = Gateway::start(policy_of(&[&kept]));
     gateway.get("/", &[("x-api-key", &kept.token)]);
-    gateway.push(policy(&[&kept, &added]));
+    gateway.push(policy_of(&[&kept, &added]));
     gateway.get("/", &[("x-api-key", &kept.token)]);
     gateway.get("/", &[("x-api-key", &added.token)]);
     let is_counted = || {
@@ -82,7 +82,7 @@ fn counts_go_on_where_they_were_when_the_policy_changes() {
 #[test]
 fn a_policy_with_a_name_counts_under_it() {
     let key = Key::new("team.web-1");
-    let mut policy = policy(&[&key]);
+    let mut policy = policy_of(&[&key]);
     policy["name"] = json!("billing");
     let gateway = Gateway::start(policy);
     gateway.get("/", &[("x-api-key", &key.token)]);
@@ -106,7 +106,7 @@ fn a_policy_with_a_name_counts_under_it() {
 #[test]
 fn what_is_only_observed_is_counted_apart() {
     let (key, revoked) = (Key::new("kept"), Key::new("old_one"));
-    let mut policy = policy(&[&key, &revoked]);
+    let mut policy = policy_of(&[&key, &revoked]);
     policy["mode"] = json!("observe");
     let gateway = Gateway::start(policy.clone());
     assert_eq!(gateway.get("/", &[]).response.status, 200);
@@ -148,20 +148,6 @@ fn what_is_only_observed_is_counted_apart() {
         ("observed.denied.revoked_key", 1),
     ];
     until("the counts of a rule that is observed", || counted(&more));
-}
-
-/// Every key may read; one named `old_one` is revoked.
-fn policy(keys: &[&Key]) -> Value {
-    let key = |key: &&Key| {
-        json!({
-            "id": key.id, "hash": key.hash(), "scopes": ["read"], "disabled": key.id == "old_one",
-        })
-    };
-    json!({
-        "credentials": [{"header": "x-api-key"}],
-        "keys": keys.iter().map(key).collect::<Vec<_>>(),
-        "rules": [{"paths": ["/public/**"], "access": "public"}],
-    })
 }
 
 /// The filter's metrics by the names it gave them.

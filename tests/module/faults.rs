@@ -151,7 +151,7 @@ fn a_configuration_may_end_on_a_worker() {
     let key = Key::new("good");
     let gateway = Setup::new(policy(&key)).module().start();
     for round in 0..10 {
-        let mut connection = begun(&gateway, &key);
+        let mut connection = gateway.begun(&key, BODY.len());
         until("the request to be held", || {
             let active = gateway.stats().get("http.ingress.downstream_rq_active").copied();
             (active == Some(1)).then_some(())
@@ -194,7 +194,7 @@ fn a_new_version_comes_under_a_new_name() {
     let setup = Setup::new(policy(&key)).module_at(&old);
     let mut gateway = setup.environment("LATCHKEY_PANIC_IN", "request_headers").start();
     is_well(&gateway, &key);
-    let mut waiting = begun(&gateway, &key);
+    let mut waiting = gateway.begun(&key, BODY.len());
     gateway.set_module(&new);
     gateway.push(changed(policy(&key)));
     // It is the new one's code that runs, for new requests.
@@ -271,19 +271,6 @@ fn faulty(policy: &Value, place: &str) -> Gateway {
 
 fn trailers() -> HeaderMap {
     HeaderMap::from_iter([("x-end".parse().unwrap(), "1".parse().unwrap())])
-}
-
-/// A request whose headers were sent, and whose body was not.
-fn begun(gateway: &Gateway, key: &Key) -> Connection {
-    let mut connection = gateway.connect();
-    let head = format!(
-        "POST /graphql HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        key.bearer(),
-        BODY.len()
-    );
-    connection.write(head.as_bytes()).unwrap();
-    connection
 }
 
 fn policy(key: &Key) -> Value {

@@ -1,15 +1,15 @@
 //! What operators see in Envoy's statistics: metrics with labels, which count on when the policy changes.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use latchkey_testing::{Gateway, Key, Setup, until};
+use latchkey_testing::{Gateway, Key, Setup, policy_of, until};
 
 #[test]
 fn decisions_are_counted_by_reason_and_by_key() {
     for release in [None, Some("1.39"), Some("1.38")] {
         let (used, revoked, unused) =
             (Key::new("team.web-1"), Key::new("old_one"), Key::new("idle"));
-        let setup = Setup::new(policy(&[&used, &revoked, &unused])).module();
+        let setup = Setup::new(policy_of(&[&used, &revoked, &unused])).module();
         let gateway = release.into_iter().fold(setup, Setup::release).start();
         for path in ["/a", "/b", "/public/x"] {
             gateway.get(path, &[("x-api-key", &used.token)]);
@@ -52,11 +52,11 @@ fn decisions_are_counted_by_reason_and_by_key() {
 #[test]
 fn counts_go_on_where_they_were_when_the_policy_changes() {
     let (kept, added) = (Key::new("kept"), Key::new("added"));
-    let gateway = Setup::new(policy(&[&kept])).module().start();
+    let gateway = Setup::new(policy_of(&[&kept])).module().start();
     gateway.get("/", &[("x-api-key", &kept.token)]);
     gateway.get("/", &[]);
     // What was counted since the last tick is not lost, nor what only the old policy has counted.
-    gateway.push(policy(&[&kept, &added]));
+    gateway.push(policy_of(&[&kept, &added]));
     gateway.get("/", &[("x-api-key", &kept.token)]);
     gateway.get("/", &[("x-api-key", &added.token)]);
     for line in [
@@ -73,7 +73,7 @@ fn counts_go_on_where_they_were_when_the_policy_changes() {
 #[test]
 fn a_policy_with_a_name_has_that_as_a_label() {
     let key = Key::new("team.web-1");
-    let mut policy = policy(&[&key]);
+    let mut policy = policy_of(&[&key]);
     policy["name"] = json!("billing");
     let gateway = Setup::new(policy).module().start();
     gateway.get("/", &[("x-api-key", &key.token)]);
@@ -91,18 +91,4 @@ fn a_policy_with_a_name_has_that_as_a_label() {
 fn has(gateway: &Gateway, line: &str) -> bool {
     let line = format!("envoy_dynamicmodulescustom_{line}");
     gateway.admin("/stats/prometheus").lines().any(|own| own == line)
-}
-
-/// Every key may read; one named `old_one` is revoked.
-fn policy(keys: &[&Key]) -> Value {
-    let key = |key: &&Key| {
-        json!({
-            "id": key.id, "hash": key.hash(), "scopes": ["read"], "disabled": key.id == "old_one",
-        })
-    };
-    json!({
-        "credentials": [{"header": "x-api-key"}],
-        "keys": keys.iter().map(key).collect::<Vec<_>>(),
-        "rules": [{"paths": ["/public/**"], "access": "public"}],
-    })
 }
