@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use latchkey::Severity;
+use latchkey::{Engine, Rule, Severity};
 
 use crate::Exit;
 use crate::command::render::Code;
@@ -104,12 +104,21 @@ The JSON is a list of objects, in the order of files and places:
 /// # Errors
 /// A file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
-    let mut findings = findings(arguments)?;
-    if let Some(code) = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())? {
+    let code = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())?;
+    let mut needs = Vec::new();
+    let mut findings = findings(arguments, |file, engine| {
+        needs.extend(
+            code.and_then(|code| needs_of(engine, code)).map(|need| (file.to_owned(), need)),
+        );
+    })?;
+    if let Some(code) = code {
         let module = Module::load(code)?;
         findings.extend(module.is_other());
         if matches!(arguments.format, Format::Human) {
             writeln!(output, "{module}")?;
+            for (policy, need) in needs {
+                writeln!(output, "{}: {need}", policy.display())?;
+            }
         }
     }
     finding::report(&findings, arguments.format, output)?;
@@ -117,8 +126,22 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     Ok(if refused { Exit::Findings } else { Exit::Fine })
 }
 
+/// What a policy asks of whoever configures the proxy, beside the filter.
+fn needs_of(engine: &Engine, code: Code<'_>) -> Option<&'static str> {
+    match code {
+        Code::Module(_) => engine.session_payload().map(|_| {
+            "`sessions` reach the module by a filter that `render --to envoy --module` prints, and not in Envoy Gateway"
+        }),
+        Code::Wasm(_) => engine.rules().iter().any(Rule::holds_headers).then_some(
+            "`hold: headers` takes `allow_on_headers_stop_iteration` beside the filter, which `render --to envoy` and \
+             `--to ecds` print, and which Istio and Envoy Gateway lack",
+        ),
+    }
+}
+
 /// The filter that is to serve policies.
 struct Module<'a> {
+    code: Code<'a>,
     file: &'a Path,
     version: Option<String>,
     digest: String,
@@ -131,7 +154,7 @@ impl Module<'_> {
         filter::check(code)?.with_context(unreadable)?;
         let version = filter::version(file).with_context(unreadable)?;
         let digest = filter::digest(file).with_context(unreadable)?;
-        Ok(Module { file, version, digest })
+        Ok(Module { code, file, version, digest })
     }
 
     /// That it may take other policies than those which are good here.
@@ -159,16 +182,24 @@ impl Module<'_> {
 impl fmt::Display for Module<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.as_deref().unwrap_or("of no version");
-        write!(formatter, "{}: latchkey {version}, sha256 {}", self.file.display(), self.digest)
+        write!(formatter, "{}: latchkey {version}, sha256 {}", self.file.display(), self.digest)?;
+        match self.code {
+            Code::Module(_) => write!(
+                formatter,
+                "\n{}: it is trusted with all of Envoy, in whose process it runs; the Wasm filter runs in a sandbox",
+                self.file.display()
+            ),
+            Code::Wasm(_) => Ok(()),
+        }
     }
 }
 
-/// What is wrong with each policy, in the order in which they are named.
-fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
+/// What is wrong with each policy, in the order in which they are named; `each` sees those without errors.
+fn findings(arguments: &Arguments, mut each: impl FnMut(&Path, &Engine)) -> Result<Vec<Finding>> {
     let progress = Progress::start();
     let mut findings = Vec::new();
     for policy in &arguments.policies {
-        findings.extend(findings_of(policy, arguments, &progress)?);
+        findings.extend(findings_of(policy, arguments, &progress, &mut each)?);
     }
     if arguments.policies.len() > 1 {
         // What is wrong with the keys file is wrong in each policy.
@@ -185,7 +216,12 @@ fn findings(arguments: &Arguments) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn findings_of(file: &Path, arguments: &Arguments, progress: &Progress) -> Result<Vec<Finding>> {
+fn findings_of(
+    file: &Path,
+    arguments: &Arguments,
+    progress: &Progress,
+    each: &mut impl FnMut(&Path, &Engine),
+) -> Result<Vec<Finding>> {
     progress.step("reading the policy");
     let policy = match Policy::load(file, arguments.keys.as_deref()) {
         Ok(policy) => policy,
@@ -200,6 +236,7 @@ fn findings_of(file: &Path, arguments: &Arguments, progress: &Progress) -> Resul
     progress.step("looking for what is doubtful");
     let mut findings = match compiled {
         Ok(engine) => {
+            each(file, &engine);
             let mut warnings = policy.warnings(&engine);
             let now = arguments.now.unwrap_or_else(time::now);
             warnings.extend(policy.remarks(&engine, now));

@@ -368,3 +368,28 @@ fn check_tells_of_which_version_a_module_is() {
     let error = "error: `latchkey.wasm` is not the filter: it is not a WebAssembly module\n";
     TestCommand::new(&directory, "check --wasm latchkey.wasm").prints_error(1, error);
 }
+
+#[test]
+fn check_tells_what_a_module_is_trusted_with_and_what_a_policy_needs_beside_it() {
+    let directory = directory();
+    let system = |name: &str| repository(&format!("envoy/systems/{name}.yaml"));
+    let (sessions, holds) = (system("flowyte"), system("flotiq"));
+    let (sessions, holds) = (sessions.display(), holds.display());
+    let (wasm, module) = (super::wasm(), latchkey_testing::module().display().to_string());
+    let lines = |option: &str| {
+        let command = format!("check {sessions} {holds} {option}");
+        let output = TestCommand::new(&directory, &command).output();
+        output.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let trusted = "it is trusted with all of Envoy, in whose process it runs; the Wasm filter runs in a sandbox";
+    let handed = "`sessions` reach the module by a filter that `render --to envoy --module` prints, and not in \
+                  Envoy Gateway";
+    let switch = "`hold: headers` takes `allow_on_headers_stop_iteration` beside the filter, which `render --to envoy` \
+                  and `--to ecds` print, and which Istio and Envoy Gateway lack";
+    let none = "0 errors, 0 warnings".to_owned();
+    assert_eq!(
+        lines(&format!("--module {module}")),
+        [format!("{module}: {trusted}"), format!("{sessions}: {handed}"), none.clone()]
+    );
+    assert_eq!(lines(&format!("--wasm {wasm}")), [format!("{holds}: {switch}"), none]);
+}
