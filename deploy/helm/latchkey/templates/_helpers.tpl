@@ -2,12 +2,22 @@
 {{- define "latchkey.policy" -}}
 {{- $policy := required "policy is needed: --set-file policy=policy.json" .Values.policy | fromJson }}
 {{- with $policy.Error }}{{ fail (printf "policy is not JSON: %s" .) }}{{ end }}
+{{- $module := .Values.module }}
 {{- range $policy.rules }}
-{{- if eq (dig "graphql" "hold" "body" .) "headers" }}
+{{- if and (not $module) (eq (dig "graphql" "hold" "body" .) "headers") }}
 {{- fail "a rule of the policy has graphql.hold headers, which takes a switch of Envoy's that these resources do not have: write body" }}
 {{- end }}
 {{- end }}
 {{- trim .Values.policy }}
+{{- end -}}
+
+{{- /* What the native module is called, by its file; empty for the Wasm filter. */ -}}
+{{- define "latchkey.module" -}}
+{{- with .Values.module }}
+{{- if not (hasPrefix "/" .) }}{{ fail "module is a path in the proxy's container: it must be absolute" }}{{ end }}
+{{- $name := base . | trimPrefix "lib" | trimSuffix ".so" | lower }}
+{{- regexReplaceAll "[^a-z0-9.]" $name "-" | trimAll "-." | required "module names no file" }}
+{{- end }}
 {{- end -}}
 
 {{- /* Where claims lie for Latchkey; empty for a policy without sessions. */ -}}
