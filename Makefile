@@ -119,7 +119,7 @@ differential: tools wasm
 # Those say which Go, which a Go of 1.21 or newer fetches itself.
 mesh-test: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
 mesh-test: export GOTOOLCHAIN := auto
-mesh-test: tools wasm
+mesh-test: tools wasm module
 	@envoy/install-tools go iptables jq
 	cd tests/mesh/istio && go test -c -o $(abspath $(target))/mesh/pilot .
 	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/envoy-gateway \
@@ -128,7 +128,7 @@ mesh-test: tools wasm
 	cd tests/mesh/helm && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
 	cd tests/mesh/kustomize && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/kustomize \
 	    sigs.k8s.io/kustomize/kustomize/v5
-	cargo test --test mesh -- --ignored --nocapture --test-threads=1
+	cargo test --test mesh -- --ignored --nocapture --test-threads=16
 
 # How long each fuzz target runs.
 SECONDS ?= 10

@@ -1,5 +1,6 @@
 //! What `render` prints, on the real control planes: Istio's pilot and Envoy Gateway, each driving a real Envoy.
-//! `make mesh-test` builds them and runs this, one test at a time: their ports are fixed.
+//! `make mesh-test` builds them and runs this. Of each control plane there is one at a time, since its ports are fixed; those
+//! that wait for it wait in threads of their own.
 
 #![allow(
     clippy::indexing_slicing,

@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 
 use super::{Connection, until};
 
-/// Asks with one credential, over one connection.
+/// Asks with one credential, over one connection until the other end says that it closes it.
 #[derive(Debug)]
 pub struct Client {
+    address: SocketAddr,
     connection: Connection,
     request: String,
 }
@@ -20,13 +21,17 @@ impl Client {
         let request = format!(
             "GET / HTTP/1.1\r\nhost: api.example.com\r\nauthorization: {authorization}\r\n\r\n"
         );
-        Client { connection: Connection::open(address).unwrap(), request }
+        Client { address, connection: Connection::open(address).unwrap(), request }
     }
 
     /// Sends one request; the status of its answer.
     pub fn status(&mut self) -> u16 {
         self.connection.write(self.request.as_bytes()).unwrap();
-        self.connection.response(false).unwrap().status
+        let response = self.connection.response(false).unwrap();
+        if response.values("connection").iter().any(|value| value == "close") {
+            self.connection = Connection::open(self.address).unwrap();
+        }
+        response.status
     }
 }
 

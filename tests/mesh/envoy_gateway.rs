@@ -1,30 +1,34 @@
 //! On Envoy Gateway.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use latchkey_testing::gateway::upstream_bootstrap;
-use latchkey_testing::{Connection, Envoy, Scratch, repository, until};
+use latchkey_testing::{Connection, Envoy, Scratch, until};
 
 use super::files::Files;
-use super::process::{Process, Rule, built, filled, free_port};
-use super::site::{Plane, Site, policy};
+use super::process::{Process, Rule, built, filled, free_port, local, turn};
+use super::site::{Plane, Site, Sites, commented_specs, policy};
 
-/// Envoy Gateway, with the Envoy that it starts.
+/// Envoy Gateway, with the Envoys that it starts.
 struct Gateway<'a> {
     scratch: &'a Scratch,
-    /// Ends its Envoy with itself.
+    /// Ends its Envoys with itself.
     _process: Process,
     /// What keeps Envoy from it.
     block: Option<Rule>,
     _host: HostEntries,
 }
+
+/// It serves at a fixed port.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// What Envoy Gateway's certificates take for granted of the machine, for which it takes root: gone when dropped.
 struct HostEntries {
@@ -60,16 +64,22 @@ impl Drop for HostEntries {
     }
 }
 
+/// What it is told at first.
+struct Setup<'a> {
+    /// Name and port of each Gateway, which has a route of the same name.
+    gateways: &'a [(&'a str, u16)],
+    upstream: SocketAddr,
+    /// What else the `spec` of the EnvoyProxy has, in one line of YAML.
+    proxy: &'a str,
+    takes_patches: bool,
+}
+
 impl<'a> Gateway<'a> {
-    fn new(
-        scratch: &'a Scratch,
-        [port, other]: [u16; 2],
-        upstream: SocketAddr,
-        takes_patches: bool,
-    ) -> Gateway<'a> {
+    fn new(scratch: &'a Scratch, setup: &Setup<'_>) -> Gateway<'a> {
         let folder = scratch.path().display().to_string();
-        let envoy = scratch.write("data/envoy-versions/1.40.0/bin/envoy", "");
-        fs::copy(repository(".tools/envoy"), envoy).unwrap();
+        let programs = scratch.file("data/envoy-versions/1.40.0/bin");
+        fs::create_dir_all(&programs).unwrap();
+        symlink(latchkey_testing::envoy(None), programs.join("envoy")).unwrap();
         for name in ["state", "run", "resources"] {
             fs::create_dir_all(scratch.file(name)).unwrap();
         }
@@ -84,47 +94,30 @@ impl<'a> Gateway<'a> {
         };
         let values = [
             ("folder", folder.as_str()),
-            ("patches", if takes_patches { "true" } else { "false" }),
+            ("patches", if setup.takes_patches { "true" } else { "false" }),
             ("crt", &secret("tls.crt")),
             ("key", &secret("tls.key")),
             ("ca", &secret("ca.crt")),
-            ("port", &port.to_string()),
-            ("other", &other.to_string()),
-            ("upstream", &upstream.port().to_string()),
+            ("proxy", setup.proxy),
+            ("upstream", &setup.upstream.port().to_string()),
         ];
         scratch.write("envoy-gateway.yaml", &filled(CONFIGURATION, &values));
-        scratch.write("resources/base.yaml", &filled(RESOURCES, &values));
+        let gateways = setup
+            .gateways
+            .iter()
+            .map(|(name, port)| filled(GATEWAY, &[("name", name), ("port", &port.to_string())]));
+        let resources = filled(RESOURCES, &values) + &gateways.collect::<String>();
+        scratch.write("resources/base.yaml", &resources);
         let host = HostEntries::new(scratch);
         let mut command = Command::new(built("envoy-gateway"));
         command.args(["server", "--config-path"]).arg(scratch.file("envoy-gateway.yaml"));
         let process = Process::start(&mut command, &scratch.file("envoy-gateway.log"));
         let gateway = Gateway { scratch, _process: process, block: None, _host: host };
-        until("Envoy Gateway's Envoy", || {
-            let mut connection = Connection::open(gateway.admin_address()?).ok()?;
-            connection.write(b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n").ok()?;
-            (connection.response(false).ok()?.status == 200).then_some(())
+        until("Envoy Gateway's Envoys", || {
+            let is_open = |(_, port): &(&str, u16)| Connection::open(local(*port)).is_ok();
+            setup.gateways.iter().all(is_open).then_some(())
         });
         gateway
-    }
-
-    /// The admin port of the Envoy that was started last.
-    fn admin_address(&self) -> Option<SocketAddr> {
-        let runs = fs::read_dir(self.scratch.file("run")).ok()?;
-        let mut runs: Vec<PathBuf> = runs.map(|run| run.unwrap().path()).collect();
-        runs.sort();
-        fs::read_to_string(runs.last()?.join("admin-address.txt")).ok()?.trim().parse().ok()
-    }
-
-    fn stats(&self) -> BTreeMap<String, u64> {
-        let Some(mut connection) =
-            self.admin_address().and_then(|admin| Connection::open(admin).ok())
-        else {
-            return BTreeMap::new();
-        };
-        connection.write(b"GET /stats HTTP/1.1\r\nhost: admin\r\n\r\n").unwrap();
-        let text = connection.response(false).unwrap().text();
-        let lines = text.lines().filter_map(|line| line.split_once(": "));
-        lines.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
     }
 
     fn file(document: &str) -> String {
@@ -160,14 +153,11 @@ impl Plane for Gateway<'_> {
         self.block = None;
     }
 
-    fn refusals(&self) -> u64 {
-        let stats = self.stats();
-        let refused = stats.iter().filter(|(name, _)| name.ends_with(".update_rejected"));
-        refused.map(|(_, count)| count).sum()
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.admin_address().unwrap()
+    fn admins(&self) -> Vec<SocketAddr> {
+        let runs = fs::read_dir(self.scratch.file("run")).unwrap();
+        let address = |run: PathBuf| fs::read_to_string(run.join("admin-address.txt")).ok();
+        let addresses = runs.filter_map(|run| address(run.unwrap().path()));
+        addresses.map(|address| address.trim().parse().unwrap()).collect()
     }
 }
 
@@ -199,7 +189,11 @@ data: {tls.crt: {crt}, tls.key: {key}, ca.crt: {ca}}
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyProxy
 metadata: {name: host, namespace: envoy-gateway-system}
-spec: {provider: {type: Host, host: {envoyVersion: 1.40.0}}}
+spec:
+  provider: {type: Host, host: {envoyVersion: 1.40.0}}
+  # There are several on this machine.
+  extraArgs: [--disable-hot-restart]
+  {proxy}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -208,79 +202,120 @@ spec:
   controllerName: gateway.envoyproxy.io/gatewayclass-controller
   parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: host, namespace: envoy-gateway-system}
 ---
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: eg, namespace: default}
-spec:
-  gatewayClassName: eg
-  listeners:
-  - {name: http, protocol: HTTP, port: {port}}
-  - {name: other, protocol: HTTP, port: {other}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: orders, namespace: default}
-spec:
-  parentRefs: [{name: eg}]
-  rules: [{backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: upstream}]}]
----
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: Backend
 metadata: {name: upstream, namespace: default}
 spec: {endpoints: [{ip: {address: 127.0.0.1, port: {upstream}}}]}
 "#;
 
-fn site(port: u16, files: &Files, target: &str) -> Site {
-    files.site(port, &format!("--to envoy-gateway {target}"))
+const GATEWAY: &str = r#"---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: {name}, namespace: default}
+spec:
+  gatewayClassName: eg
+  listeners: [{name: http, protocol: HTTP, port: {port}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: {name}, namespace: default}
+spec:
+  parentRefs: [{name: {name}}]
+  rules: [{backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: upstream}]}]
+"#;
+
+/// Three Gateways, each with a target of another kind, their Envoys being one or not.
+fn gateways(proxy: &str, test: impl FnOnce(&mut Sites<'_>)) {
+    let _turn = turn(&ONE);
+    let scratch = Scratch::new();
+    let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
+    let files = Files::serve(&scratch);
+    let [whole, listener, route] = [free_port(), free_port(), free_port()];
+    let setup = Setup {
+        gateways: &[("whole", whole), ("listener", listener), ("route", route)],
+        upstream: upstream.listener(),
+        proxy,
+        takes_patches: false,
+    };
+    let mut gateway = Gateway::new(&scratch, &setup);
+    let sites = vec![
+        files.site(whole, "--to envoy-gateway --target gateway/whole --name whole"),
+        files.site(listener, "--to envoy-gateway --target gateway/listener/http --name listener"),
+        files.site(route, "--to envoy-gateway --target route/route --name route"),
+    ];
+    test(&mut Sites { sites, plane: &mut gateway, scratch: &scratch });
 }
 
 #[test]
 #[ignore = "make mesh-test"]
-fn gateway_listener_and_route() {
-    let scratch = Scratch::new();
-    let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
-    let files = Files::serve(&scratch);
-    let (port, other) = (free_port(), free_port());
-    let mut gateway = Gateway::new(&scratch, [port, other], upstream.listener(), false);
-    let whole = site(port, &files, "--target gateway/eg");
-    whole.goes_through_life(&mut gateway, &scratch);
-    whole.takes_sessions(&mut gateway, &scratch);
-    for target in ["--target gateway/eg/http", "--target route/orders"] {
-        let site = site(port, &files, target);
-        let rendered = site.render(&scratch, &policy("first", None), &site.wasm);
-        gateway.apply(&rendered);
-        site.wait_for("judged", ["401", "200", "403 scope"]);
-        let (plugin, guard) = rendered.split_once("---\n").unwrap();
-        gateway.delete(plugin);
-        site.wait_for("the plugin taken away", ["403 guard"; 3]);
-        gateway.delete(guard);
-        site.wait_for("all taken away", ["200"; 3]);
-    }
+fn a_gateway_a_listener_and_a_route() {
+    gateways("mergeGateways: false", |sites| {
+        sites.go_through_life();
+        sites.stand_beside_each_other();
+        sites.take_images();
+        sites.take_sessions(None);
+        sites.take_sessions(Some("x-session"));
+    });
+}
 
-    let own = site(port, &files, "--target gateway/eg/http");
-    let beside = site(other, &files, "--target gateway/eg/other --name other");
-    own.stands_beside(&beside, &mut gateway, &scratch);
-    whole.takes_images(&files.images(), &mut gateway, &scratch);
+/// Each is named, as a GatewayClass cannot be a target.
+#[test]
+#[ignore = "make mesh-test"]
+fn merged_gateways() {
+    gateways("mergeGateways: true", |sites| sites.stand_beside_each_other());
 }
 
 #[test]
 #[ignore = "make mesh-test"]
 fn the_guard_as_a_patch() {
+    let _turn = turn(&ONE);
     let scratch = Scratch::new();
     let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
     let files = Files::serve(&scratch);
     let port = free_port();
-    let ports = [port, free_port()];
-    let mut gateway = Gateway::new(&scratch, ports, upstream.listener(), true);
-    let site = site(port, &files, &format!("--target gateway/eg/http --guard patch --port {port}"));
-    let rendered = site.render(&scratch, &policy("first", None), &site.wasm);
-    gateway.apply(&rendered);
-    site.wait_for("judged", ["401", "200", "403 scope"]);
-    let mut connection = Connection::open(gateway.admin()).unwrap();
-    connection.write(b"GET /config_dump HTTP/1.1\r\nhost: admin\r\n\r\n").unwrap();
-    let dump = connection.response(false).unwrap().text();
+    let setup = Setup {
+        gateways: &[("eg", port)],
+        upstream: upstream.listener(),
+        proxy: "mergeGateways: false",
+        takes_patches: true,
+    };
+    let mut gateway = Gateway::new(&scratch, &setup);
+    let arguments =
+        format!("--to envoy-gateway --target gateway/eg/http --guard patch --port {port}");
+    let sites = vec![files.site(port, &arguments)];
+    let mut sites = Sites { sites, plane: &mut gateway, scratch: &scratch };
+    let rendered = sites.protect();
+    let dump = sites.plane.admin("/config_dump").concat();
     assert!(dump.contains("\"failure_policy\": \"FAIL_RELOAD\""));
-    let (plugin, _) = rendered.split_once("---\n").unwrap();
-    gateway.delete(plugin);
-    site.wait_for("the plugin taken away", ["403 guard"; 3]);
+    sites.lose_their_plugins(&rendered);
+}
+
+/// The native module, which whoever runs the proxies has listed.
+#[test]
+#[ignore = "make mesh-test"]
+fn the_native_module() {
+    let _turn = turn(&ONE);
+    let scratch = Scratch::new();
+    let upstream = Envoy::start(&scratch, "upstream", &upstream_bootstrap(&scratch), &[]);
+    let port = free_port();
+    let module = |path: &str| format!("--module {path}");
+    let site = Site {
+        address: local(port),
+        arguments: "--to envoy-gateway --target gateway/eg".to_owned(),
+        filter: module(&latchkey_testing::module().display().to_string()),
+        bad: vec![("a module that nobody has listed", module("/nowhere/liblatchkey-0.0.1.so"))],
+        images: Vec::new(),
+    };
+    // As the comment of what is rendered says.
+    let rendered = site.render(&scratch, &policy("first", None), &site.filter);
+    let entries = &commented_specs(&rendered)[0]["dynamicModules"];
+    let setup = Setup {
+        gateways: &[("eg", port)],
+        upstream: upstream.listener(),
+        proxy: &format!("dynamicModules: {entries}"),
+        takes_patches: false,
+    };
+    let mut gateway = Gateway::new(&scratch, &setup);
+    let mut sites = Sites { sites: vec![site], plane: &mut gateway, scratch: &scratch };
+    sites.go_through_life();
 }

@@ -20,7 +20,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Serves until the tests end, `GET` only: `/latchkey.wasm`, and the image `latchkey` by the OCI distribution API.
+    /// Serves until the tests end, `GET` only: `/…/latchkey.wasm`, and the images `…/latchkey` by the OCI distribution API.
     pub(crate) fn serve(scratch: &Scratch) -> Files {
         let layout = scratch.file("image");
         let wasm = wasm();
@@ -41,7 +41,7 @@ impl Files {
             match path.strip_prefix("/v2/") {
                 Some("") => Some(("application/json", b"{}".to_vec())),
                 Some(path) => {
-                    let path = path.strip_prefix("latchkey/")?;
+                    let (_, path) = path.split_once("/latchkey/")?;
                     if let Some(reference) = path.strip_prefix("manifests/") {
                         let name =
                             if reference.starts_with("sha256:") { reference } else { &digest };
@@ -50,7 +50,9 @@ impl Files {
                         Some(("application/octet-stream", blob(path.strip_prefix("blobs/")?)?))
                     }
                 }
-                None => (path == "/latchkey.wasm").then(|| ("application/wasm", module.clone())),
+                None => {
+                    path.ends_with("/latchkey.wasm").then(|| ("application/wasm", module.clone()))
+                }
             }
         });
         thread::spawn(move || {
@@ -90,23 +92,26 @@ impl Files {
         Files { port, image_digest }
     }
 
-    /// The image, by its tag and by its digest.
-    pub(crate) fn images(&self) -> [String; 2] {
-        let registry = format!("127.0.0.1:{}/latchkey", self.port);
-        [format!("{registry}:0.1.0"), format!("oci://{registry}@{}", self.image_digest)]
-    }
-
-    /// A workload whose filter is fetched from here, `arguments` being those of `render`.
+    /// A workload whose filter is fetched from here, `arguments` being those of `render`. It has a place of its own here,
+    /// since agents of Istio's keep modules by their places, and those of a test do it in one folder.
     pub(crate) fn site(&self, port: u16, arguments: &str) -> Site {
-        let server = format!("http://127.0.0.1:{}", self.port);
+        let server = format!("http://127.0.0.1:{}/{port}", self.port);
+        let image = format!("127.0.0.1:{}/{port}/latchkey", self.port);
         let digest = hex::encode(Sha256::digest(fs::read(wasm()).unwrap()));
         let missing = format!("--wasm {server}/none.wasm --sha256 {digest}");
         let other = format!("--wasm {server}/latchkey.wasm --sha256 {}", "0".repeat(64));
         Site {
             address: local(port),
             arguments: arguments.to_owned(),
-            wasm: format!("--wasm {server}/latchkey.wasm --sha256 {digest}"),
-            bad: [("a module that cannot be had", missing), ("a module of another digest", other)],
+            filter: format!("--wasm {server}/latchkey.wasm --sha256 {digest}"),
+            bad: vec![
+                ("a module that cannot be had", missing),
+                ("a module of another digest", other),
+            ],
+            images: vec![
+                format!("--wasm {image}:0.1.0"),
+                format!("--wasm oci://{image}@{}", self.image_digest),
+            ],
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use latchkey_testing::repository;
 
@@ -25,6 +26,11 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Waits for one's turn with what there is once, whatever became of those before.
+pub(crate) fn turn(of: &'static Mutex<()>) -> MutexGuard<'static, ()> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A rule of iptables, taken away when dropped. That takes root.
@@ -56,10 +62,15 @@ impl Drop for Rule {
     }
 }
 
+/// A place in Cargo's folder of what it has built.
+pub(crate) fn target(path: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    target.unwrap_or_else(|| repository("target")).join(path)
+}
+
 /// A control plane that `make mesh-test` has built.
 pub(crate) fn built(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let file = target.unwrap_or_else(|| repository("target")).join("mesh").join(name);
+    let file = target("mesh").join(name);
     assert!(file.is_file(), "no `{}`: run `make mesh-test`", file.display());
     file
 }
