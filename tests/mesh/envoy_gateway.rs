@@ -306,9 +306,13 @@ fn the_native_module() {
         bad: vec![("a module that nobody has listed", module("/nowhere/liblatchkey-0.0.1.so"))],
         images: Vec::new(),
     };
+    let lost = module("/nowhere/liblatchkey-0.0.2.so");
     // As the comment of what is rendered says.
-    let rendered = site.render(&scratch, &policy("first", None), &site.filter);
-    let entries = &commented_specs(&rendered)[0]["dynamicModules"];
+    let entry = |filter: &str| {
+        let rendered = site.render(&scratch, &policy("first", None), filter);
+        commented_specs(&rendered)[0]["dynamicModules"][0].clone()
+    };
+    let entries = serde_json::json!([entry(&site.filter), entry(&lost)]);
     let setup = Setup {
         gateways: &[("eg", port)],
         upstream: upstream.listener(),
@@ -318,4 +322,5 @@ fn the_native_module() {
     let mut gateway = Gateway::new(&scratch, &setup);
     let mut sites = Sites { sites: vec![site], plane: &mut gateway, scratch: &scratch };
     sites.go_through_life();
+    sites.lack_the_file_of_their_module(&lost);
 }

@@ -322,6 +322,26 @@ impl Sites<'_> {
         second
     }
 
+    /// Of a native module whose file is not there Envoy refuses all that comes with it, the guard included: what was in
+    /// force stays, an open gateway at first.
+    pub(crate) fn lack_the_file_of_their_module(&mut self, filter: &str) {
+        for expected in [OPEN, JUDGED] {
+            if expected == JUDGED {
+                self.protect();
+            }
+            let render = |site: &Site| site.render(self.scratch, &policy("lost", None), filter);
+            let lost: Vec<String> = self.sites.iter().map(render).collect();
+            let before = self.plane.refusals();
+            self.apply(&lost);
+            until("the refusal", || (self.plane.refusals() > before).then_some(()));
+            for site in &self.sites {
+                assert_eq!(site.answers(), expected, "{}", site.arguments);
+                site.tell(&format!("a module whose file is not there: {expected:?} stays"));
+            }
+            self.delete(&lost);
+        }
+    }
+
     /// A policy that the filter refuses: the one before stays.
     fn keep_a_policy(&mut self, rendered: &[String]) {
         for (site, own) in self.sites.iter().zip(rendered) {
