@@ -293,8 +293,7 @@ impl<'e> Match<'e, '_> {
 
     /// Whether it lets anybody through who presents no credential.
     pub(crate) fn is_open(&self) -> bool {
-        let access = self.rule.map(|rule| &rule.access);
-        matches!(access, Some(RuleAccess::Optional(_) | RuleAccess::Public))
+        self.rule.is_some_and(|rule| rule.access.is_open())
     }
 
     /// Whether both are the same reading and the same rule.
@@ -311,7 +310,7 @@ impl<'e> Match<'e, '_> {
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
         let by_path =
             matches!(self.by, Some(Deviation::Letters | Deviation::Part | Deviation::Suffix));
-        let Some(rule) = self.rule else { return by_path };
+        let Some(rule) = self.rule else { return by_path && !self.counts_unnamed(others) };
         let is_same = |other: &Match<'_, '_>| {
             other.method == self.method
                 && other.rule.is_some_and(|other_rule| other_rule.index == rule.index)
@@ -325,7 +324,24 @@ impl<'e> Match<'e, '_> {
                 && rule.paths.iter().all(|path| !path.matches(segments) || is_for_all(path))
         };
         let is_known = || others.iter().any(is_same) && !rule.reads_parameters();
-        by_path && (is_known() || is_named_before())
+        by_path && (is_known() || (is_named_before() && !self.counts_unnamed(others)))
+    }
+
+    /// Whether it counts though no rule names its path. The rule for the path as it stands may name that to its end:
+    /// then it means what it says. A parameter of it takes what nobody thought of, so each part between commas
+    /// counts, and what stands before a suffix where else anybody would be let in.
+    fn counts_unnamed(&self, others: &[Match<'_, '_>]) -> bool {
+        let Some(first) = others.first() else { return false };
+        let segments = first.compared.unwrap_or_default();
+        let is_named = |path: &PathTemplate| path.ends_in_literal() && path.matches(segments);
+        if first.rule.is_none_or(|rule| rule.paths.iter().any(is_named)) {
+            return false;
+        }
+        match self.by {
+            Some(Deviation::Part) => true,
+            Some(Deviation::Suffix) => others.iter().all(Match::is_open),
+            _ => false,
+        }
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.

@@ -4,7 +4,7 @@ use crate::identity::Identity;
 use crate::template::{Template, Values, Variable};
 
 /// A property that a key must have, and the values of which it must have one, or none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
     pub(crate) subject: Subject,
     /// Whether it must have none of them.

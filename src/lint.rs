@@ -6,6 +6,7 @@ mod conditions;
 mod keys;
 mod parameters;
 mod paths;
+mod readings;
 mod rules;
 mod scopes;
 
@@ -32,6 +33,7 @@ pub fn lint(engine: &Engine, now: i64, created: impl Fn(usize) -> Option<i64>) -
     parameters::look(engine, &mut remarks);
     keys::look(engine, now, created, &mut remarks);
     paths::look(engine.rules(), &mut remarks);
+    readings::look(engine, &mut remarks);
     scopes::look(engine, &mut remarks);
     conditions::look(engine, &mut remarks);
     remarks

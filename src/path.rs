@@ -311,6 +311,11 @@ impl PathTemplate {
         matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
+    /// Whether its last segment is one text.
+    pub(crate) fn ends_in_literal(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Literal(_)))
+    }
+
     /// The names of the template's parameters.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(Segment::name)

@@ -139,7 +139,7 @@ pub(crate) fn names_read<'r>(
 pub(crate) struct AmbiguousQuery;
 
 /// Who a rule lets through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RuleAccess {
     Authenticated,
     Deny,
@@ -150,6 +150,11 @@ pub(crate) enum RuleAccess {
 }
 
 impl RuleAccess {
+    /// Whether it lets anybody in who presents no credential.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, RuleAccess::Optional(_) | RuleAccess::Public)
+    }
+
     /// The scopes that it asks for.
     pub(crate) fn requirement(&self) -> Option<&Requirement> {
         match self {
@@ -168,7 +173,7 @@ pub(crate) struct CountingSources {
 }
 
 /// The scopes that a rule asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Requirement {
     All(Vec<Template>),
     Any(Vec<Template>),

@@ -54,16 +54,21 @@ fn pairs(names: &QueryNames) -> BTreeMap<usize, BTreeSet<usize>> {
 
 /// Whether there can be requests at which both rules are looked at.
 fn can_meet(one: &Rule, other: &Rule) -> bool {
-    let same_method = |method: &str| other.methods.is_empty() || other.lists(method);
     let share = |paths: &[PathTemplate], path: &PathTemplate| {
         paths.is_empty()
             || paths.iter().any(|of_other| share_path(&of_other.segments, &path.segments))
     };
+    share_requests(one, other)
+        && (one.paths.is_empty() || one.paths.iter().any(|path| share(&other.paths, path)))
+}
+
+/// Whether both rules are for requests of one method and one host, whatever their paths.
+pub(super) fn share_requests(one: &Rule, other: &Rule) -> bool {
+    let same_method = |method: &str| other.methods.is_empty() || other.lists(method);
     let share_hosts = |host: &HostPattern| {
         other.hosts.is_empty() || other.hosts.iter().any(|of_other| share_host(of_other, host))
     };
     (one.methods.is_empty() || one.methods.iter().any(|method| same_method(method)))
-        && (one.paths.is_empty() || one.paths.iter().any(|path| share(&other.paths, path)))
         && (one.hosts.is_empty() || one.hosts.iter().any(share_hosts))
 }
 

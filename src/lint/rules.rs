@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Remark;
 use crate::path::{PathTemplate, Segment};
 use crate::pattern::Pattern;
-use crate::rule::{HostPattern, Rule, RuleAccess};
+use crate::rule::{HostPattern, Rule};
 
 pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
     let mut earlier = Earlier { rules, by_first_segment: HashMap::new() };
@@ -24,8 +24,7 @@ pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
             });
         }
         earlier.add(index);
-        let is_open = matches!(rule.access, RuleAccess::Optional(_) | RuleAccess::Public);
-        if is_open && is_everything(rule) {
+        if rule.access.is_open() && is_everything(rule) {
             remarks.push(Remark {
                 code: "public_everything",
                 pointer: rule.pointer(),

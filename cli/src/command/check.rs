@@ -70,6 +70,8 @@ Warnings:
   public_everything            a rule lets every request in without a key
   publishable_without_origins  a type that looks publishable has no `origins_required`
   same_metric                  ids that differ in `.`, `-` and `_` only, which Prometheus counts as one
+  stricter_by_reading          a path is another rule's in other letters or without its format, and must be
+                               let in by that rule as well: see `upstream`
   too_many_active_keys         an account has more keys than `max_active_per_account` of their
                                type; a key that ends within 30 days after the next one started,
                                as in a rotation's overlap, does not count

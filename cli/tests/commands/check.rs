@@ -207,6 +207,7 @@ rules:
 - {paths: ['/p/{x}', /q], where: {region: '{x}'}, require: ['a:read']}
 - {paths: ['/%73'], query: {animal: ['*']}, require: ['a:read']}
 - {paths: [/s], query: {ANIMAL: ['*']}, require: ['a:read']}
+- {paths: [/Q], require: ['a:read']}
 - {access: public}
 ",
     );
@@ -255,7 +256,9 @@ policy.yaml:12:12: warning[encoded_path]: `/%73` means `/s`: segments are decode
   help: write it decoded, so that rules for the same path look alike
 policy.yaml:13:3: warning[clashing_parameters]: this rule reads `ANIMAL` and `rules[4]` reads `animal`: some upstream takes one for the other, so a request with either is refused where the other is looked at (at /rules/5)
   help: read the parameter in the one spelling that the upstream documents
-policy.yaml:14:3: warning[public_everything]: this rule lets every request in without a key (at /rules/6)
+policy.yaml:14:12: warning[stricter_by_reading]: `/Q` and `/q` of `rules[3]` are one path to an upstream that does not tell letters by their case: who asks for either must be let in by both (at /rules/6/paths/0)
+  help: if the upstream does not, name its framework in `upstream`, or write `exact`; else let both ask the same
+policy.yaml:15:3: warning[public_everything]: this rule lets every request in without a key (at /rules/7)
   help: name the `paths` that are public
 keys.yaml:3:3: warning[too_many_active_keys]: active key 2 of type `live` for account `x`, which may have at most 1 (at /keys/1)
   help: revoke what is not needed; only a key that ends within 30 days after the next one started is an overlap
@@ -271,15 +274,15 @@ keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, and
   help: hash the token itself; the variable it stood in was empty
 keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are the same name to Prometheus, which writes `.` and `-` as `_` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
-0 errors, 20 warnings
+0 errors, 21 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 20);
+    assert_eq!(findings.as_array().unwrap().len(), 21);
     assert_eq!(
-        findings[17],
+        findings[18],
         serde_json::json!({
             "file": "keys.yaml", "line": 7, "column": 105, "severity": "warning",
             "code": "key_expires_soon", "pointer": "/keys/5/expires_at",
