@@ -187,7 +187,7 @@ fn a_new_key_has_everything_that_was_asked_for_and_no_token() {
     scopes: ["reports:read", inspect]
     expires_at: TIME
     origins: ["https://app.example.com", "https://*.example.org"]
-    addresses: [203.0.113.0/24, "2001:db8::/32"]
+    addresses: ["203.0.113.0/24", "2001:db8::/32"]
     attributes: {plan: pro, a.b: "x=y"}
 "#
     );
