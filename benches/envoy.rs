@@ -12,6 +12,8 @@
     reason = "a benchmark stops at what it did not expect"
 )]
 
+#[path = "envoy/push.rs"]
+mod push;
 #[path = "envoy/report.rs"]
 mod report;
 #[path = "envoy/scale.rs"]
@@ -45,8 +47,13 @@ fn main() {
     let scratch = Scratch::new();
     let (authorizer, upstream) = (Authorizer::start(&scratch), Upstream::start());
     surroundings::pin(std::process::id(), 1);
-    let mut variants = variants::all(&scratch, authorizer.port, upstream.port);
+    let keys = number("BENCH_SCALE", 1_000_000);
     let only = std::env::var("BENCH_ONLY").ok();
+    if only.as_deref() == Some("push") {
+        println!("{}", report::pushes(&push::measured(&scratch, keys)));
+        return;
+    }
+    let mut variants = variants::all(&scratch, authorizer.port, upstream.port);
     if let Some(only) = &only {
         variants.retain(|variant| only.split(',').any(|id| id == variant.id));
     }
@@ -76,7 +83,7 @@ fn main() {
     if only.is_some() {
         println!("{}", report.rows());
     } else {
-        report.write(&scale::measured(&scratch), cores);
+        report.write(&scale::measured(&scratch), &push::measured(&scratch, keys), cores);
     }
 }
 

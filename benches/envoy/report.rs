@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::Sample;
+use super::push::Push;
 use super::scale::Load;
 use super::variants::Variant;
 use latchkey_testing::{repository, wasm};
@@ -63,13 +64,13 @@ impl<'a> Report<'a> {
         Report { rows, rounds, requests }
     }
 
-    pub(crate) fn write(&self, scale: &[Load], cores: usize) {
+    pub(crate) fn write(&self, scale: &[Load], pushes: &[Push], cores: usize) {
         let folder = repository("docs/benchmarks");
         let machine = self.machine(cores);
-        let table = self.table(&machine, scale);
+        let table = self.table(&machine, scale, pushes);
         fs::write(folder.join("results.md"), &table).unwrap();
         fs::write(folder.join("results.svg"), self.plot()).unwrap();
-        let json = serde_json::to_string_pretty(&self.json(&machine, scale)).unwrap();
+        let json = serde_json::to_string_pretty(&self.json(&machine, scale, pushes)).unwrap();
         fs::write(folder.join("results.json"), json + "\n").unwrap();
         println!("{table}");
     }
@@ -78,7 +79,7 @@ impl<'a> Report<'a> {
         self.rows.iter().find(|row| row.variant.id == id).unwrap()
     }
 
-    fn targets(&self) -> Vec<Target> {
+    fn targets(&self, pushes: &[Push]) -> Vec<Target> {
         let ratio = |what, one: &str, other: &str, most: f64| {
             let reached = self.row(one).added / self.row(other).added;
             Target {
@@ -93,7 +94,11 @@ impl<'a> Report<'a> {
         // is 64 calls of the module, which no-op filters get as well.
         let body = self.row("allow-1m").added - self.row("allow-0k").added;
         let body = body / self.row("none-1m").processor;
-        vec![
+        let of_module: Vec<&Push> = pushes.iter().filter(|push| push.is_module).collect();
+        let stall = of_module.iter().map(|push| push.stall).fold(0.0, f64::max);
+        let held = |push: &Push| push.memory[1] - push.memory[0];
+        let rings = held(of_module[of_module.len() - 1]) / held(of_module[0]);
+        let mut targets = vec![
             ratio("an allowed request, of what the no-op adds", "allow", "noop", 2.0),
             ratio("the same with 25 headers", "allow-25", "noop-25", 2.0),
             ratio("an allowed request, of what ext_authz adds", "allow", "ext_authz", 0.25),
@@ -132,7 +137,22 @@ impl<'a> Report<'a> {
                 reached: format!("{size:.0} KB"),
                 is_met: size < 500.0,
             },
-        ]
+        ];
+        targets.extend([
+            Target {
+                what: "the longest wait while the native module's many keys are replaced",
+                aim: "at most 5 ms".to_owned(),
+                reached: format!("{stall:.1} ms"),
+                is_met: stall <= 5.0,
+            },
+            Target {
+                what: "memory of many keys in the native module, with 8 workers of 2",
+                aim: "at most 1.05".to_owned(),
+                reached: format!("{rings:.2}"),
+                is_met: rings <= 1.05,
+            },
+        ]);
+        targets
     }
 
     /// What it ran on, a line each.
@@ -155,13 +175,13 @@ impl<'a> Report<'a> {
         ]
     }
 
-    fn table(&self, machine: &[(&str, String)], scale: &[Load]) -> String {
+    fn table(&self, machine: &[(&str, String)], scale: &[Load], all: &[Push]) -> String {
         let mut text = "# What a request costs in Envoy\n\nWritten by `make bench`; README.md says how to read it.\n\n".to_owned();
         for (what, value) in machine {
             writeln!(text, "- {what}: {value}").unwrap();
         }
         text += "\n## Targets\n\nRatios of medians in this run.\n\n| | aim | reached | |\n| --- | --- | ---: | --- |\n";
-        for target in self.targets() {
+        for target in self.targets(all) {
             let met = if target.is_met { "met" } else { "not met" };
             writeln!(text, "| {} | {} | {} | {met} |", target.what, target.aim, target.reached)
                 .unwrap();
@@ -182,6 +202,8 @@ impl<'a> Report<'a> {
             )
             .unwrap();
         }
+        text += "\n## Replacing many keys\n\n";
+        text += &pushes(all);
         text
     }
 
@@ -230,7 +252,7 @@ impl<'a> Report<'a> {
         svg + "</svg>\n"
     }
 
-    fn json(&self, machine: &[(&str, String)], scale: &[Load]) -> Value {
+    fn json(&self, machine: &[(&str, String)], scale: &[Load], pushes: &[Push]) -> Value {
         let rounded = |value: f64| (value * 100.0).round() / 100.0;
         let row = |row: &Row| {
             json!({
@@ -242,14 +264,31 @@ impl<'a> Report<'a> {
         };
         let step = |step: super::scale::Step| json!({"seconds_a_vm": rounded(step.seconds), "resident_mb": rounded(step.resident)});
         let load = |load: &Load| json!({"keys": load.keys, "first": step(load.first), "update": step(load.update)});
+        let push = |push: &Push| json!({"host": push.host(), "workers": push.workers, "keys": push.keys, "quiet_ms": rounded(push.quiet), "stall_ms": rounded(push.stall), "seconds": rounded(push.seconds), "memory_mb": push.memory.map(rounded)});
         let target = |target: Target| json!({"what": target.what, "aim": target.aim, "reached": target.reached, "met": target.is_met});
         json!({
             "run": machine.iter().map(|(what, value)| json!([what, value])).collect::<Vec<_>>(),
             "microseconds": self.rows.iter().map(row).collect::<Vec<_>>(),
             "loading": scale.iter().map(load).collect::<Vec<_>>(),
-            "targets": self.targets().into_iter().map(target).collect::<Vec<_>>(),
+            "pushing": pushes.iter().map(push).collect::<Vec<_>>(),
+            "targets": self.targets(pushes).into_iter().map(target).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The table of pushes.
+pub(crate) fn pushes(pushes: &[Push]) -> String {
+    let mut text = "A policy of so many keys is replaced by one of a key more, while clients ask all the time, each again as soon as the others had their turn: the longest that one of them waited in two seconds before, and until the new key was let in by every worker. Memory is that of the whole process: with ten keys, with all, and at most during the push.\n\n| | workers | keys | longest wait, quiet | during the push | processor | memory, 10 keys | all keys | peak |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n".to_owned();
+    for push in pushes {
+        let [few, all, peak] = push.memory;
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.1} ms | {:.1} ms | {:.1} s | {few:.0} MB | {all:.0} MB | {peak:.0} MB |",
+            push.host(), push.workers, push.keys, push.quiet, push.stall, push.seconds
+        )
+        .unwrap();
+    }
+    text
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

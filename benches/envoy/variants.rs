@@ -219,6 +219,16 @@ pub(crate) fn latchkey_in(folder: &str) -> String {
     )
 }
 
+/// The native module with the policy that a folder's `ecds.yaml` holds.
+pub(crate) fn as_module_in(folder: &str) -> String {
+    as_module(&latchkey_in(folder))
+}
+
+/// A request that the rule of [`policy`] is for, with a key as [`bearer`] writes it.
+pub(crate) fn get(key: &str) -> Vec<u8> {
+    Load::headers(FEW).get(key, 0)
+}
+
 /// A policy as users have them: the key's account goes to the upstream.
 pub(crate) fn policy(keys: usize, rules: usize) -> String {
     let policy = policies::with(keys, rules);
@@ -352,7 +362,7 @@ fn ext_authz(port: u16) -> String {
     )
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 

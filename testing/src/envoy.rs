@@ -41,13 +41,24 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> Envoy {
-        let process = spawn(release, scratch, name, bootstrap, environment, ALL);
+        let process = spawn(release, scratch, name, bootstrap, environment, ALL, 1);
         Envoy::ready(scratch, name, process)
     }
 
     /// The same with the log that Envoy writes by itself, as users run it.
     pub fn start_quietly(scratch: &Scratch, name: &str, bootstrap: &str) -> Envoy {
-        Envoy::ready(scratch, name, spawn(None, scratch, name, bootstrap, &[], "wasm:info"))
+        Envoy::start_with_workers(1, scratch, name, bootstrap)
+    }
+
+    /// The same with so many workers.
+    pub fn start_with_workers(
+        workers: usize,
+        scratch: &Scratch,
+        name: &str,
+        bootstrap: &str,
+    ) -> Envoy {
+        let process = spawn(None, scratch, name, bootstrap, &[], "wasm:info", workers);
+        Envoy::ready(scratch, name, process)
     }
 
     fn ready(scratch: &Scratch, name: &str, mut process: Child) -> Envoy {
@@ -78,7 +89,7 @@ impl Envoy {
         bootstrap: &str,
         environment: &[(&str, &str)],
     ) -> (ExitStatus, String) {
-        let process = spawn(None, scratch, name, bootstrap, environment, ALL);
+        let process = spawn(None, scratch, name, bootstrap, environment, ALL, 1);
         let log = scratch.file(&format!("{name}.log"));
         // As an `Envoy`, so that it ends with this call in any case.
         let mut envoy = Envoy { process, admin: SocketAddr::from(([127, 0, 0, 1], 0)), log };
@@ -127,8 +138,22 @@ impl Envoy {
 
     /// The memory that it holds now, in bytes.
     pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has held since [`Envoy::forget_peak`], in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Lets [`Envoy::peak_memory`] begin anew.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5").unwrap();
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
@@ -165,6 +190,7 @@ fn spawn(
     bootstrap: &str,
     environment: &[(&str, &str)],
     log_level: &str,
+    workers: usize,
 ) -> Child {
     let program = envoy(release);
     let file = scratch.file(&format!("{name}.yaml"));
@@ -176,7 +202,8 @@ fn spawn(
         .arg(file)
         .arg("--admin-address-path")
         .arg(scratch.file(&format!("{name}.admin")))
-        .args(["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "5"])
+        .args(["--disable-hot-restart", "--file-flush-interval-msec", "5"])
+        .args(["--concurrency", &workers.to_string()])
         .args(["--log-level", "info", "--component-log-level", log_level])
         .env_remove("LATCHKEY_PEPPER")
         .envs(environment.iter().copied())

@@ -1,0 +1,128 @@
+//! How long clients wait while a policy of many keys replaces another, and what memory that takes: the native module beside
+//! the Wasm filter, with few workers and with many.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::variants::{as_module_in, bearer, bootstrap, get, latchkey_in, policy};
+use latchkey_cli::command::render::Code;
+use latchkey_testing::{Connection, Envoy, Scratch, ecds_of, module, policies, wasm};
+
+/// Connections for each worker, so that there is one to each: the system spreads them as it likes.
+const CONNECTIONS: usize = 3;
+
+/// Between two rounds of requests, in which each connection has one: what is looked for are stalls, not load.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// How long clients are watched before anything is pushed.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How long a policy may take to come into force.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Replacing a policy of so many keys by one of a key more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Push {
+    pub(crate) is_module: bool,
+    pub(crate) workers: usize,
+    pub(crate) keys: usize,
+    /// The longest that a client waited for an answer before, in milliseconds.
+    pub(crate) quiet: f64,
+    /// The same while the policy was replaced.
+    pub(crate) stall: f64,
+    /// Processor time of the push, in seconds.
+    pub(crate) seconds: f64,
+    /// Memory of the process with ten keys, with all of them, and at most during the push, in MB.
+    pub(crate) memory: [f64; 3],
+}
+
+impl Push {
+    pub(crate) fn host(&self) -> &'static str {
+        if self.is_module { "native module" } else { "Wasm filter" }
+    }
+}
+
+pub(crate) fn measured(scratch: &Scratch, keys: usize) -> Vec<Push> {
+    let (module, wasm) = (module().display().to_string(), wasm().display().to_string());
+    let mut pushes = Vec::new();
+    for code in [Code::Module(&module), Code::Wasm(&wasm)] {
+        let texts = [10, keys, keys + 1].map(|keys| ecds_of(scratch, &policy(keys, 1), code));
+        for workers in [2, 8] {
+            println!("pushing {keys} keys to {workers} workers");
+            pushes.push(pushed(scratch, &texts, code, workers, keys));
+        }
+    }
+    pushes
+}
+
+fn pushed(
+    scratch: &Scratch,
+    [few, all, more]: &[String; 3],
+    code: Code<'_>,
+    workers: usize,
+    keys: usize,
+) -> Push {
+    let is_module = matches!(code, Code::Module(_));
+    let name = format!("push-{}-{workers}", if is_module { "module" } else { "wasm" });
+    std::fs::create_dir(scratch.file(&name)).unwrap();
+    let write = |text: &str| scratch.replace(&format!("{name}/ecds.yaml"), text);
+    write(few);
+    let folder = scratch.file(&name).display().to_string();
+    let filter = if is_module { as_module_in(&folder) } else { latchkey_in(&folder) };
+    let envoy = Envoy::start_with_workers(workers, scratch, &name, &bootstrap(&filter, None, 1));
+    let open = |_| Connection::open(envoy.listener()).unwrap();
+    let mut clients = Clients((0..CONNECTIONS * workers).map(open).collect());
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+
+    clients.wait_for(9);
+    let memory_few = megabytes(envoy.resident_memory());
+    write(all);
+    clients.wait_for(keys - 1);
+    let memory_all = megabytes(envoy.resident_memory());
+    let quiet = clients.watch(keys - 1, |_, start| start.elapsed() > QUIET);
+    envoy.forget_peak();
+    let before = envoy.processor_time();
+    write(more);
+    let stall = clients.wait_for(keys);
+    Push {
+        is_module,
+        workers,
+        keys,
+        quiet: quiet.as_secs_f64() * 1e3,
+        stall: stall.as_secs_f64() * 1e3,
+        seconds: (envoy.processor_time() - before) as f64 / 1e9,
+        memory: [memory_few, memory_all, megabytes(envoy.peak_memory())],
+    }
+}
+
+/// Clients that ask in turn.
+struct Clients(Vec<Connection>);
+
+impl Clients {
+    /// Asks with a key until all of them are let in; the longest that one waited for its answer.
+    fn wait_for(&mut self, key: usize) -> Duration {
+        self.watch(key, |are_all_let_in, start| {
+            assert!(start.elapsed() < PATIENCE, "the policy does not come into force");
+            are_all_let_in
+        })
+    }
+
+    /// Asks until `is_over` of whether all were let in this time and of the start; the longest that one waited.
+    fn watch(&mut self, key: usize, is_over: impl Fn(bool, Instant) -> bool) -> Duration {
+        let request = get(&bearer(&policies::token(key)));
+        let (start, mut longest) = (Instant::now(), Duration::ZERO);
+        loop {
+            let mut are_all_let_in = true;
+            for connection in &mut self.0 {
+                let asked = Instant::now();
+                connection.write(&request).unwrap();
+                are_all_let_in &= connection.response(false).unwrap().status == 200;
+                longest = longest.max(asked.elapsed());
+            }
+            if is_over(are_all_let_in, start) {
+                return longest;
+            }
+            sleep(PAUSE);
+        }
+    }
+}
