@@ -115,13 +115,15 @@ fn an_invalid_policy_in_the_bootstrap_keeps_envoy_from_starting() {
     let key = Key::new("good");
     let scratch = Scratch::new();
     let path = module();
-    let ecds = ecds_of(&scratch, &policy(&key).to_string(), Code::Module(path.to_str().unwrap()));
+    let mut policy = policy(&key);
+    policy["name"] = json!("orders");
+    let ecds = ecds_of(&scratch, &policy.to_string(), Code::Module(path.to_str().unwrap()));
     let broken = replaced(&ecds, "\"scopes\":", "\"scope\":");
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let bootstrap = as_module(&front_bootstrap(&scratch, nowhere, None));
     let (status, log) = Envoy::run_to_end(&scratch, "front", &inline(&bootstrap, &broken), &[]);
     assert!(!status.success(), "{status}");
-    assert!(log.contains("/keys/0/scope: unknown field `scope`"), "{log}");
+    assert!(log.contains("orders: /keys/0/scope: unknown field `scope`"), "{log}");
     assert!(!log.contains(&key.hash()[7..]), "{log}");
 }
 
