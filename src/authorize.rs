@@ -231,9 +231,10 @@ impl Found<'_> {
             };
             let Some(texts) = template.expand(words) else { return false };
             count = count.saturating_add(texts.len());
-            let mut are_covered = count <= limits::REQUIRED_SCOPES;
-            for text in texts.iter().take_while(|_| count <= limits::REQUIRED_SCOPES) {
-                let Ok(scope) = Scope::parse(text) else { return false };
+            let are_few = count <= limits::REQUIRED_SCOPES;
+            let mut are_covered = are_few;
+            for text in texts.into_iter().take_while(|_| are_few) {
+                let Ok(scope) = Scope::new(text) else { return false };
                 are_covered &= identity.covers(&scope);
                 self.note(scope);
             }

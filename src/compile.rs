@@ -28,6 +28,7 @@ use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
 use crate::session::Sessions;
 use crate::source::Source;
+use crate::spelling::Lengths;
 use crate::target::TargetHeader;
 use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 use crate::upstream::Readings;
@@ -203,6 +204,10 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let mut asked_methods: Vec<Box<str>> = Vec::new();
     known.methods.keys().chain(listed).for_each(|method| add(&mut asked_methods, method));
 
+    let forged = upstream_headers.iter().map(|(name, _)| &**name);
+    let forged = forged.chain(target_headers.iter().map(|header| header.0));
+    let forged_lengths = Lengths::of(forged.chain(method::OVERRIDES));
+
     Some(Engine {
         name,
         is_observed,
@@ -231,6 +236,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         upstream,
         asked_methods,
         target_headers,
+        forged_lengths,
         own_headers,
         upstream_headers,
         response_headers,

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::query::{decode, url_without};
 use crate::reading::Reading;
 use crate::source::{Source, WEBSOCKET_PROTOCOL};
-use crate::spelling::{has_spellings, is_like_one, is_named, is_same_header};
+use crate::spelling::{is_like_one, is_named, is_same_header};
 
 /// The headers that tell of a URL, of which the page or the proxy before may have had a credential:
 /// `referer` (RFC 9110 section 10.1.3), those of htmx and of a link's `ping` (HTML section 4.6.5), and those of
@@ -132,7 +132,7 @@ impl Sources {
     /// `x-auth-token` or `?auth.token` for `auth_token`.
     pub(crate) fn are_misspelt(&self, reading: &Reading<'_>) -> bool {
         let is_misspelt = |source: &HeaderSource| {
-            has_spellings(&source.name)
+            source.has_spellings
                 && reading.names().any(|name| {
                     is_same_header(name, &source.name) && !self.is_credential_header(name)
                 })
@@ -219,8 +219,8 @@ impl Sources {
         reading: &Reading<'r>,
         is_looked_at: impl Fn(&str) -> bool,
     ) -> impl Iterator<Item = (&'r str, Vec<u8>)> {
-        let headers = reading.headers().iter().filter(|_| !self.query.is_empty());
-        let looked_at = headers.filter(move |(name, _)| is_looked_at(name));
+        let headers = if self.query.is_empty() { &[] } else { reading.headers() };
+        let looked_at = headers.iter().filter(move |(name, _)| is_looked_at(name));
         looked_at.filter_map(|(name, value)| Some((*name, url_without(value, &self.query)?)))
     }
 

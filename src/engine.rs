@@ -23,7 +23,7 @@ use crate::request::{Body, Request};
 use crate::response::Wordings;
 use crate::rule::{AmbiguousQuery, Facts, Rule, Rules};
 use crate::source::{Source, WEBSOCKET_PROTOCOL};
-use crate::spelling::{is_like_one, is_same_header};
+use crate::spelling::{Lengths, is_like_one, is_same_header};
 use crate::step::Step;
 use crate::target::TargetHeader;
 use crate::template::{Template, Variable};
@@ -55,6 +55,8 @@ pub struct Engine {
     pub(crate) asked_methods: Vec<Box<str>>,
     /// The headers that never reach an upstream from a client.
     pub(crate) target_headers: Vec<TargetHeader>,
+    /// How long the names of [`forged`](Engine::forged) headers are.
+    pub(crate) forged_lengths: Lengths,
     /// The headers that are set, removed or read: no next proxy may take one out because a client says so.
     pub(crate) own_headers: Vec<Box<str>>,
     pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
@@ -686,7 +688,7 @@ impl Engine {
         methods: &'m [Cow<'_, str>],
         facts: &Facts<'_>,
     ) -> Result<Vec<Match<'e, 'm>>, Reason> {
-        let mut matches: Vec<Match<'e, 'm>> = Vec::new();
+        let mut matches: Vec<Match<'e, 'm>> = Vec::with_capacity(methods.len());
         let path = head.path.as_ref();
         let path_segments = path.map(|path| path.segments.as_slice());
         let others = path.into_iter().flat_map(|path| &path.others);
@@ -724,7 +726,9 @@ impl Engine {
     ) -> Changes<'e> {
         let mut changes = Changes::default();
         for name in reading.names() {
-            if let Some(header) = self.forged(name) {
+            if self.forged_lengths.include(name)
+                && let Some(header) = self.forged(name)
+            {
                 changes.remove.push(spelt(header, name));
             }
         }

@@ -23,6 +23,8 @@ pub(crate) struct Path<'a> {
     pub(crate) has_slashes: bool,
     /// The path as it must be forwarded, where [`Normalization::Normalize`] changed it.
     pub(crate) rewritten: Option<String>,
+    /// What may stand in the segments, as [`marks`] tells.
+    marks: u8,
 }
 
 /// A path as an upstream reads it otherwise.
@@ -81,10 +83,11 @@ impl<'a> Path<'a> {
         mode: Normalization,
         slashes: EncodedSlashes,
     ) -> Result<Path<'a>, MalformedPath> {
-        let raw = std::str::from_utf8(raw).map_err(|_| MalformedPath)?;
-        if raw.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\' || byte == b'#') {
+        let marks = raw.iter().fold(0, |all, byte| all | marks(*byte));
+        if marks & NEVER > 0 {
             return Err(MalformedPath);
         }
+        let raw = std::str::from_utf8(raw).map_err(|_| MalformedPath)?;
         let inner = raw.strip_prefix('/').ok_or(MalformedPath)?;
         let (inner, trailing_slash) = match inner.strip_suffix('/') {
             Some(inner) => (inner, "/"),
@@ -93,14 +96,17 @@ impl<'a> Path<'a> {
         if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
             let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
             let (segments, others) = (Vec::new(), Vec::new());
-            return Ok(Path { segments, others, has_slashes: false, rewritten });
+            return Ok(Path { segments, others, has_slashes: false, rewritten, marks });
         }
         let mut segments = Vec::with_capacity(SEGMENTS);
         // As they were spelled; asked for only where the path may have to be written anew.
         let mut spellings = Vec::new();
         for spelling in inner.as_bytes().split(|byte| *byte == b'/') {
             let spelling = std::str::from_utf8(spelling).map_err(|_| MalformedPath)?;
-            let segment = decode(spelling, slashes)?;
+            let segment = match marks & PERCENT {
+                0 => Cow::Borrowed(spelling),
+                _ => decode(spelling, slashes)?,
+            };
             // Each part must be what a segment may be, whoever takes it for one.
             if slashes == EncodedSlashes::Keep
                 && holds_slash(&segment)
@@ -126,14 +132,22 @@ impl<'a> Path<'a> {
         let rewritten = (mode == Normalization::Normalize)
             .then(|| canonical(&spellings, &segments, trailing_slash))
             .filter(|canonical| canonical != raw);
-        let others = without_semicolons(&segments);
+        let others = if marks & SEMICOLON > 0 { without_semicolons(&segments) } else { Vec::new() };
         let has_slashes =
             slashes == EncodedSlashes::Keep && segments.iter().any(|segment| holds_slash(segment));
-        Ok(Path { segments, others, has_slashes, rewritten })
+        Ok(Path { segments, others, has_slashes, rewritten, marks })
+    }
+
+    /// Whether a segment may hold a letter that is not in the case of most.
+    pub(crate) fn may_have_capitals(&self) -> bool {
+        self.marks & CAPITAL > 0
     }
 
     /// Adds what upstreams take for the last segment that read it so.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
+        if self.marks & TAIL == 0 {
+            return Ok(());
+        }
         let mut added = Vec::new();
         let semicolons = self.others.iter().map(|other| &other.segments);
         for segments in iter::once(&self.segments).chain(semicolons) {
@@ -183,6 +197,25 @@ fn canonical(spellings: &[&str], segments: &[Cow<'_, str>], trailing_slash: &str
         path.push_str(if decoded.bytes().all(is_unreserved) { decoded } else { spelling });
     }
     if path.is_empty() { "/".to_owned() } else { path + trailing_slash }
+}
+
+const CAPITAL: u8 = 1;
+const NEVER: u8 = 1 << 1;
+const PERCENT: u8 = 1 << 2;
+const SEMICOLON: u8 = 1 << 3;
+const TAIL: u8 = 1 << 4;
+
+/// What a byte of a path may stand for that is looked at again. Most paths have nothing of it.
+fn marks(byte: u8) -> u8 {
+    match byte {
+        b'%' => CAPITAL | PERCENT | SEMICOLON | TAIL,
+        b',' | b'.' => TAIL,
+        b';' => SEMICOLON,
+        b'A'..=b'Z' => CAPITAL,
+        b'#' | b'\\' => NEVER,
+        b'!'..=b'~' => 0,
+        _ => NEVER,
+    }
 }
 
 fn is_unreserved(byte: u8) -> bool {

@@ -253,6 +253,9 @@ fn matches_surely(pattern: &Pattern, query: &Query<'_>) -> bool {
     query.shows(&pattern.name) && query.values(&pattern.name).all(|value| pattern.takes(value))
 }
 
+/// Room for the rules that most paths match.
+const CANDIDATES: usize = 4;
+
 /// What rules look at, beside method and path.
 pub(crate) struct Facts<'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
@@ -323,6 +326,9 @@ impl Rules {
 
     /// Adds to a path what upstreams take it for that compare it in any letter case.
     pub(crate) fn read_letters<'r>(&self, path: &mut Path<'r>) -> Result<(), MalformedPath> {
+        if !self.tree.has_other_case && !path.may_have_capitals() {
+            return Ok(());
+        }
         let path_spellings = self.tree.spellings(&path.segments)?;
         let mut added: Vec<OtherPath<'r>> = Vec::new();
         let others = path.others.iter().map(|other| (other.by, &other.segments));
@@ -357,7 +363,7 @@ impl Rules {
         method: &str,
         mut decides: impl FnMut(Option<&'s Rule>),
     ) -> Result<(), AmbiguousQuery> {
-        let mut by_path = Vec::new();
+        let mut by_path = Vec::with_capacity(CANDIDATES);
         if let Some(segments) = segments.filter(|_| self.look_at_paths()) {
             self.tree.collect(Tree::ROOT, segments, &mut by_path);
         }

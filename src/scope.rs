@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// `resource:action`.
-    text: Box<str>,
+    text: String,
     /// Where its colon stands.
     colon: usize,
 }
@@ -29,7 +29,12 @@ impl Scope {
     /// # Errors
     /// Says in one line, without quoting the text, why it is not a scope.
     pub fn parse(text: &str) -> Result<Scope, ScopeError> {
-        let (resource, action) = text.split_once(':').unwrap_or(("*", text));
+        Scope::new(text.to_owned())
+    }
+
+    /// The same of a text that need not be copied.
+    pub(crate) fn new(text: String) -> Result<Scope, ScopeError> {
+        let (resource, action) = text.split_once(':').unwrap_or(("*", &text));
         if resource.is_empty() || action.is_empty() {
             return Err(ScopeError::Empty);
         }
@@ -40,8 +45,9 @@ impl Scope {
             return Err(ScopeError::Character);
         }
         let is_bare = action.len() == text.len();
-        let whole = if is_bare { ["*:", text].concat().into() } else { text.into() };
-        Ok(Scope { text: whole, colon: resource.len() })
+        let colon = resource.len();
+        let text = if is_bare { ["*:", &text].concat() } else { text };
+        Ok(Scope { text, colon })
     }
 
     /// Whether who holds this scope may do what `required` names.

@@ -33,6 +33,26 @@ pub(crate) fn is_same_header(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.as_bytes().iter().zip(other.as_bytes()).all(is_same)
 }
 
+/// How long some names of headers are, by which most that are none of them are told in an instant.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lengths(u64);
+
+impl Lengths {
+    pub(crate) fn of<'n>(names: impl Iterator<Item = &'n str>) -> Lengths {
+        Lengths(names.fold(0, |all, name| all | Lengths::bit(name)))
+    }
+
+    /// Whether a header may be one of them, in whatever spelling.
+    #[inline]
+    pub(crate) fn include(self, name: &str) -> bool {
+        self.0 & Lengths::bit(name) > 0
+    }
+
+    fn bit(name: &str) -> u64 {
+        1 << name.len().min(63)
+    }
+}
+
 /// Whether a header's name has more than one spelling.
 pub(crate) fn has_spellings(name: &str) -> bool {
     !name.bytes().all(|byte| byte.is_ascii_alphanumeric())

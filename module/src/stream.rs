@@ -1,5 +1,6 @@
 //! One request and its response: Envoy's calls as events of an exchange, and what the exchange asks for as calls of Envoy.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,8 +55,12 @@ impl Stream {
         };
         let turn =
             WAITING.with(|waiting| self.exchange.request_headers(Some(policy), &request, waiting));
+        let added = match &turn.next {
+            Next::Continue(changes) => Added::of(changes, &headers),
+            Next::Hold(_) | Next::Reply(..) => Added::default(),
+        };
         drop(headers);
-        self.carry_out(policy, host, turn)
+        self.carry_out(policy, host, turn, added)
     }
 
     pub(crate) fn request_body(
@@ -115,11 +120,17 @@ impl Stream {
         body.truncate(size);
         let address = || host.address();
         let turn = self.exchange.judge(&judges, Some(&body), &policy::clock, &address);
-        self.carry_out(policy, host, turn)
+        self.carry_out(policy, host, turn, Added::default())
     }
 
     /// Counts how the request ended, and does what is next.
-    fn carry_out(&mut self, policy: &Policy, host: &mut Host, turn: Turn<'_, Policy>) -> Flow {
+    fn carry_out(
+        &mut self,
+        policy: &Policy,
+        host: &mut Host,
+        turn: Turn<'_, Policy>,
+        added: Added,
+    ) -> Flow {
         match &turn.end {
             Some(End::Decided { by, decision }) => {
                 by.metrics.count(&by.engine, decision, host);
@@ -133,20 +144,20 @@ impl Stream {
         match turn.next {
             Next::Continue(changes) => {
                 // Nobody goes on with the credential, or with identity headers of their own.
-                if !change(host, &changes) || !publish(host, &turn.publish) {
+                if !change(host, &changes, added) || !publish(host, &turn.publish) {
                     return self.refuse(policy, host);
                 }
                 Flow::Continue
             }
             Next::Hold(changes) => {
-                if !change(host, &changes) {
+                if !change(host, &changes, added) {
                     return self.refuse(policy, host);
                 }
                 Flow::Wait
             }
             Next::Reply(changes, reply) => {
                 // A refusal stands whether or not Envoy took them.
-                let _ = change(host, &changes);
+                let _ = change(host, &changes, added);
                 let _ = publish(host, &turn.publish);
                 if let Some(End::Decided { by, decision }) = &turn.end {
                     crate::log(Line::Decided(&by.engine, decision));
@@ -161,7 +172,7 @@ impl Stream {
     #[cold]
     fn refuse(&mut self, policy: &Policy, host: &mut Host) -> Flow {
         let turn = self.exchange.refuse();
-        self.carry_out(policy, host, turn)
+        self.carry_out(policy, host, turn, Added::default())
     }
 }
 
@@ -173,9 +184,28 @@ fn count_undecided(policy: &Policy, Undecided { key }: &Undecided) {
     }
 }
 
+/// Which of the headers that are set the request has none of, by their places: the first few of them.
+///
+/// To look one up by its name, Envoy makes a table of all headers first. It adds one without that.
+#[derive(Clone, Copy, Debug, Default)]
+struct Added(u64);
+
+impl Added {
+    fn of(changes: &Changes<'_>, headers: &[(&str, &[u8])]) -> Added {
+        let is_new = |name: &str| headers.iter().all(|(own, _)| own.as_bytes() != name.as_bytes());
+        let places = (0..u64::BITS).zip(&changes.set);
+        let places = places.filter(|(_, (name, _))| is_new(name)).map(|(place, _)| 1 << place);
+        Added(places.fold(0, |all, place: u64| all | place))
+    }
+
+    fn has(self, place: usize) -> bool {
+        u32::try_from(place).ok().and_then(|place| self.0.checked_shr(place)).unwrap_or(0) & 1 == 1
+    }
+}
+
 /// Whether Envoy took all of it.
 #[must_use]
-fn change(host: &mut Host, changes: &Changes<'_>) -> bool {
+fn change(host: &mut Host, changes: &Changes<'_>, added: Added) -> bool {
     const MAP: Map = Map::RequestHeaders;
     let Changes { remove, set, path } = changes;
     // A name that is set twice has both values.
@@ -183,7 +213,7 @@ fn change(host: &mut Host, changes: &Changes<'_>) -> bool {
         |at: usize, name: &str| set.iter().take(at).any(|(earlier, _)| earlier == name);
     remove.iter().all(|name| host.set_header(MAP, name, None))
         && set.iter().enumerate().all(|(at, (name, value))| {
-            if is_repeated(at, name) {
+            if added.has(at) || is_repeated(at, name) {
                 host.add_header(MAP, name, value)
             } else {
                 host.set_header(MAP, name, Some(value))
@@ -196,7 +226,13 @@ fn change(host: &mut Host, changes: &Changes<'_>) -> bool {
 /// apart. Whether Envoy took it.
 #[must_use]
 fn publish(host: &mut Host, publish: &Publish) -> bool {
-    publish.iter().all(|(name, value)| host.publish(&["wasm.", name].concat(), value))
+    let full = |name: &str| -> Cow<'static, str> {
+        match name {
+            "latchkey" => "wasm.latchkey".into(),
+            name => ["wasm.", name].concat().into(),
+        }
+    };
+    publish.iter().all(|(name, value)| host.publish(&full(name), value))
 }
 
 /// Answers the request.

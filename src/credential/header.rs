@@ -5,12 +5,15 @@ use std::borrow::Cow;
 use super::{Candidates, Token};
 use crate::base64;
 use crate::source::{BasicPart, Source};
+use crate::spelling::has_spellings;
 
 /// A header that may carry a token.
 #[derive(Clone, Debug)]
 pub(crate) struct HeaderSource {
     /// In lower case.
     pub(crate) name: Box<str>,
+    /// Whether some upstream takes another name for it.
+    pub(super) has_spellings: bool,
     pub(crate) form: Form,
 }
 
@@ -47,7 +50,7 @@ impl HeaderSource {
                 None => Form::Whole,
             },
         };
-        HeaderSource { name: name.into(), form }
+        HeaderSource { name: name.into(), has_spellings: has_spellings(name), form }
     }
 
     /// Adds another source of the same header, of which no text is a credential already.
@@ -82,12 +85,19 @@ impl HeaderSource {
                 let tokens = elements(value).filter_map(|item| behind_prefix(item, prefixes));
                 tokens.for_each(|token| candidates.add(Cow::Borrowed(token)));
             }
-            Form::Schemes { schemes, .. }
-                if behind_scheme(value, schemes).is_some_and(|(_, rest)| rest.is_empty()) =>
-            {
-                candidates.has_scheme_alone = true;
-            }
             Form::Schemes { schemes, or_bare } => {
+                match behind_scheme(value, schemes) {
+                    Some((_, [])) => {
+                        candidates.has_scheme_alone = true;
+                        return;
+                    }
+                    // As most do: with nothing else beside it.
+                    Some((scheme, rest)) if !value.contains(&b',') => {
+                        scheme.add_token(rest, candidates);
+                        return;
+                    }
+                    _ => {}
+                }
                 let is_ours = |element| behind_scheme(element, schemes).is_some();
                 if elements(value).any(is_ours) || (*or_bare && has_bare_element(value)) {
                     for element in elements(value) {
