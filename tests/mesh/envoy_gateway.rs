@@ -285,8 +285,10 @@ fn the_guard_as_a_patch() {
     let sites = vec![files.site(port, &arguments)];
     let mut sites = Sites { sites, plane: &mut gateway, scratch: &scratch };
     let rendered = sites.protect();
-    let dump = sites.plane.admin("/config_dump").concat();
-    assert!(dump.contains("\"failure_policy\": \"FAIL_RELOAD\""));
+    until("the patch, which may come after the plugin", || {
+        let dump = sites.plane.admin("/config_dump").concat();
+        dump.contains("\"failure_policy\": \"FAIL_RELOAD\"").then_some(())
+    });
     sites.lose_their_plugins(&rendered);
 }
 
