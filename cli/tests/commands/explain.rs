@@ -429,6 +429,27 @@ deny insufficient_scope key:some
     assert!(!explain("/users/x").contains("may read"));
 }
 
+#[test]
+fn a_body_that_cannot_be_judged_is_told() {
+    let directory = Directory::new();
+    let policy = "\
+credentials: [{header: x-key}]
+keys: [{id: some, scopes: ['users:create'], hash: 'sha256:HASH1'}]
+rules: [{paths: [/users], require: ['users:{action}']}]
+";
+    directory.write("policy.yaml", &policy.replace("HASH1", DIGESTS[0]));
+    let asked = ["explain", "policy.yaml", "-H", "x-key: key-number-1", "-d", "a=1", "a.org/users"];
+    TestCommand::new(&directory, "").arguments(&asked).output();
+    let packed = [&asked[..], &["-H", "content-encoding: gzip"]].concat();
+    let output = TestCommand::new(&directory, "").arguments(&packed).everything();
+    let told = "
+  deny  body        an upstream could read parameters in it, and it cannot be judged, or it is too large
+
+deny ambiguous_body key:some
+";
+    assert!(output.contains(told), "{output}");
+}
+
 /// SHA-256 of `key-number-1` and so on.
 const DIGESTS: [&str; 7] = [
     "f3ade5654386b5cd621086017053ce3236bc07c45bfb6c07bb9acf531b6e0a35",

@@ -126,6 +126,10 @@ impl Story<'_> {
             Step::Conditions => self.conditions(),
             Step::Method if denied => self.method_denied(),
             Step::Method => format!("`{}`", self.request.method),
+            Step::Body if self.decision.reason() == Some(Reason::AmbiguousBody) => {
+                "an upstream could read parameters in it, and it cannot be judged, or it is too large"
+                    .to_owned()
+            }
             Step::Body if denied => {
                 "it is not GraphQL that can be judged, or it is too large".to_owned()
             }
