@@ -112,7 +112,7 @@ test-envoys: tools wasm
 
 differential: tools wasm
 	@envoy/install-tools rust node python3 ruby go java
-	@envoy/install-tools httpd lighttpd nginx php
+	@envoy/install-tools httpd lighttpd nginx php rack
 	cargo test --test differential -- --ignored --nocapture
 
 # The control planes come from the Go module proxy, at the versions and sums of each go.mod and go.sum.

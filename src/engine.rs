@@ -381,8 +381,8 @@ impl Engine {
         }
         let kinds = Kinds::of(reading);
         let is = |form: bool, json: bool| (kinds.is_form() && form) || (kinds.is_json() && json);
-        let has_methods =
-            reading.method == "POST" && is(readings.method_in_form, readings.method_in_json);
+        let has_methods = readings.may_override(reading.method)
+            && is(readings.method_in_form, readings.method_in_json);
         let looks = self.rules.look_at_queries() || !self.conditions_read.is_empty();
         let include = |bodies: Bodies| looks && bodies.include(reading.method);
         let has_parameters = is(include(readings.form), include(readings.json))
@@ -674,7 +674,7 @@ impl Engine {
         if self.method_override == RawMethodOverride::Authorize {
             others.add_headers(reading.method, reading.headers());
         }
-        if self.upstream.method_in_query && reading.method == "POST" {
+        if self.upstream.method_in_query && self.upstream.may_override(reading.method) {
             others.add_parameters(reading.method, reading.raw_query());
         }
         let others = others.into_methods().into_iter().map(Cow::Owned);

@@ -23,6 +23,8 @@ pub(crate) struct Readings {
     pub(crate) method_in_form: bool,
     /// The same in its JSON.
     pub(crate) method_in_json: bool,
+    /// Whether these three count in whatever is no GET, not in a POST alone.
+    pub(crate) method_of_any: bool,
     /// Which requests' forms hold parameters as the query does.
     pub(crate) form: Bodies,
     /// The same of the members of a JSON object.
@@ -166,6 +168,7 @@ impl Readings {
         method_in_form: true,
         // A policy without rules about the query holds no JSON.
         method_in_json: false,
+        method_of_any: true,
         form: Bodies::All,
         json: Bodies::All,
         markup: Bodies::All,
@@ -181,6 +184,7 @@ impl Readings {
         method_in_query: false,
         method_in_form: false,
         method_in_json: false,
+        method_of_any: false,
         form: Bodies::None,
         json: Bodies::None,
         markup: Bodies::None,
@@ -197,6 +201,7 @@ impl Readings {
             method_in_query: self.method_in_query | other.method_in_query,
             method_in_form: self.method_in_form | other.method_in_form,
             method_in_json: self.method_in_json | other.method_in_json,
+            method_of_any: self.method_of_any | other.method_of_any,
             form: self.form.max(other.form),
             json: self.json.max(other.json),
             markup: self.markup.max(other.markup),
@@ -222,6 +227,11 @@ impl Readings {
 }
 
 impl Readings {
+    /// Whether a request of this method may ask for another by a parameter.
+    pub(crate) fn may_override(self, method: &str) -> bool {
+        method == "POST" || (self.method_of_any && method != "GET")
+    }
+
     fn told(self) -> Vec<&'static str> {
         let bodies = |which, all, changing| match which {
             Bodies::None => None,
@@ -240,12 +250,23 @@ impl Readings {
             Suffix::Any => Some("the path without any suffix"),
         };
         let said = |is_read: bool, text| is_read.then_some(text);
+        let method = |is_read: bool, of_post, of_any| {
+            is_read.then_some(if self.method_of_any { of_any } else { of_post })
+        };
         [
             letters,
             suffix,
             said(self.parts, "each part of the last segment between commas"),
-            said(self.method_in_query, "`_method` in the query of a POST"),
-            said(self.method_in_form, "`_method` in a form of a POST"),
+            method(
+                self.method_in_query,
+                "`_method` in the query of a POST",
+                "`_method` in the query of all but a GET",
+            ),
+            method(
+                self.method_in_form,
+                "`_method` in a form of a POST",
+                "`_method` in a form of all but a GET",
+            ),
             said(self.method_in_json, "`_method` in JSON of a POST"),
             bodies(
                 self.form,
@@ -356,9 +377,9 @@ frameworks! {
     echo { form: Bodies::All, json: Bodies::All, markup: Bodies::All, method_in_query: true, method_in_form: true }
         "echo 4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; leave `MethodOverride` out";
-    express { letters: Letters::Ascii, method_in_query: true }
-        "Express 4 and 5", "compares paths in any letter case; the middleware `method-override` takes `_method` if it is told to",
-        "`case sensitive routing`";
+    express { letters: Letters::Ascii, method_in_query: true, method_in_form: true, form: Bodies::All, json: Bodies::All }
+        "Express 4.22 and 5.3 with method-override 3.0", "compares paths in any letter case; the middleware `method-override` takes `_method` of a query and of a form if it is told to; `request.param` of Express 4 takes the fields of a parsed body",
+        "`case sensitive routing`; use `request.query`";
     fastapi {} "", "nothing", "none";
     fastify {} "Fastify 4 and 5", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
     fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: true, cookies: true }
@@ -372,8 +393,9 @@ frameworks! {
     go { form: Bodies::All, method_in_query: true, method_in_form: true }
         "Go 1 net/http, with gorilla's handlers", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
-    hapi {} "", "nothing by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
-    hono {} "", "nothing", "none";
+    hapi {} "hapi 21.4", "nothing by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
+    hono { method_in_query: true, method_in_form: true, method_of_any: true }
+        "Hono 4.13 on Node", "the middleware `methodOverride` takes `_method` of a form, and of a query if it is told to, with any method but GET", "leave `methodOverride` out";
     jersey { method_in_query: true, form: Bodies::Changing }
         "", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
     koa { letters: Letters::Ascii }
@@ -381,20 +403,20 @@ frameworks! {
     laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
         "", "`input` takes fields of forms and members of JSON; `_method` in each of them",
         "use `$request->query()`";
-    nestjs { letters: Letters::Ascii, method_in_query: true }
-        "", "as Express", "as Express";
+    nestjs { letters: Letters::Ascii, method_in_query: true, method_in_form: true }
+        "NestJS 11.2 on Express", "as Express, but for `request.param`", "as Express";
     php { form: Bodies::Changing, cookies: true }
         "PHP 8", "`$_REQUEST` has the fields of a form, and without a `php.ini` cookies as well", "`request_order = G`, or use `$_GET`";
     rails { suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
-        "Rails 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
+        "Rails 6.1 and 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
         "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
     sinatra { method_in_form: true, form: Bodies::All }
-        "", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
+        "Sinatra 3.0", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
     spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: true }
         "Spring Boot 3 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
         "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
     symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
-        "Symfony 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
+        "Symfony 5.4, 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
     trpc { parts: true } "tRPC 11", "runs a procedure for each part between commas", "`allowBatching: false`";
     webflux { method_in_form: true, form: Bodies::All, headers: true }

@@ -60,7 +60,8 @@ impl Answer {
 }
 
 impl Front {
-    pub(crate) fn start(servers: &[Server]) -> Front {
+    /// With a listener for each server and each of the policies that it stands behind.
+    pub(crate) fn start(servers: &[(Server, Vec<&str>)]) -> Front {
         let scratch = Scratch::new();
         let envoy = Envoy::start_quietly(&scratch, "front", &bootstrap(&scratch, servers));
         let listeners = envoy.admin("/listeners?format=json").unwrap();
@@ -76,9 +77,9 @@ impl Front {
         Front { addresses, _envoy: envoy, _scratch: scratch }
     }
 
-    /// Sends a request to a server over a connection of its own.
-    pub(crate) fn send(&self, server: &str, attempt: &Attempt) -> Answer {
-        let address = self.addresses[server];
+    /// Sends a request to a server over a connection of its own, past the policy with that `upstream`.
+    pub(crate) fn send(&self, server: &str, upstream: &str, attempt: &Attempt) -> Answer {
+        let address = self.addresses[&listener_name(server, upstream)];
         let response = if attempt.request.http2 {
             let exchanged = http2::try_exchange(address, &attempt.request, trailers(attempt));
             exchanged.ok().map(|(response, _)| response)
@@ -92,6 +93,10 @@ impl Front {
     }
 }
 
+fn listener_name(server: &str, upstream: &str) -> String {
+    format!("{server} {upstream}")
+}
+
 fn trailers(attempt: &Attempt) -> HeaderMap {
     let pair = |(name, value): &(String, String)| {
         let name = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()).unwrap();
@@ -100,40 +105,49 @@ fn trailers(attempt: &Attempt) -> HeaderMap {
     attempt.trailers.iter().map(pair).collect()
 }
 
-/// The shipped bootstrap, whose one listener and cluster stand for each server's. What it does itself about a client's
+/// The shipped bootstrap, whose one listener and cluster stand for each server's and policy's. What it does itself about a client's
 /// `x-account-id` is left out: that is what the filter must do. WebSockets may be asked for.
-fn bootstrap(scratch: &Scratch, servers: &[Server]) -> String {
+fn bootstrap(scratch: &Scratch, servers: &[(Server, Vec<&str>)]) -> String {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let text = front_bootstrap(scratch, nowhere, None);
-    let text = inline(&text, &ecds(scratch, &policy::json().to_string(), &wasm()));
-    let mut bootstrap: Value = yaml_serde::from_str(&text).unwrap();
-    let resources = &mut bootstrap["static_resources"];
+    let with_policy = |upstream: &str| -> Value {
+        let policy = policy::json(upstream).to_string();
+        yaml_serde::from_str(&inline(&text, &ecds(scratch, &policy, &wasm()))).unwrap()
+    };
+    let mut bootstrap = with_policy("cautious");
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
-    for server in servers {
-        let mut listener = resources["listeners"][0].clone();
-        listener["name"] = json!(server.name());
-        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-        manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] =
-            json!(server.name());
-        manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
-        manager["early_header_mutation_extensions"] = json!([]);
-        manager["access_log"] = json!([]);
-        listeners.push(listener);
-
-        let mut cluster = resources["clusters"][0].clone();
-        cluster["name"] = json!(server.name());
-        let endpoints = &mut cluster["load_assignment"]["endpoints"][0];
-        endpoints["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"] =
-            json!(server.address().port());
-        if !SPEAKS_HTTP2.contains(&server.name()) {
-            let options = &mut cluster["typed_extension_protocol_options"];
-            let options = &mut options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
-            options["use_downstream_protocol_config"].take();
-            options["explicit_http_config"] = json!({"http_protocol_options": {}});
+    for (server, policies) in servers {
+        for upstream in policies {
+            let mut listener = with_policy(upstream)["static_resources"]["listeners"][0].take();
+            listener["name"] = json!(listener_name(server.name(), upstream));
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] =
+                json!(server.name());
+            manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
+            manager["early_header_mutation_extensions"] = json!([]);
+            manager["access_log"] = json!([]);
+            listeners.push(listener);
         }
-        clusters.push(cluster);
+        clusters.push(cluster(&bootstrap["static_resources"]["clusters"][0], server));
     }
+    let resources = &mut bootstrap["static_resources"];
     resources["listeners"] = json!(listeners);
     resources["clusters"] = json!(clusters);
     bootstrap.to_string()
+}
+
+/// The shipped cluster, as that of a server.
+fn cluster(shipped: &Value, server: &Server) -> Value {
+    let mut cluster = shipped.clone();
+    cluster["name"] = json!(server.name());
+    let endpoints = &mut cluster["load_assignment"]["endpoints"][0];
+    endpoints["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"] =
+        json!(server.address().port());
+    if !SPEAKS_HTTP2.contains(&server.name()) {
+        let options = &mut cluster["typed_extension_protocol_options"];
+        let options = &mut options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+        options["use_downstream_protocol_config"].take();
+        options["explicit_http_config"] = json!({"http_protocol_options": {}});
+    }
+    cluster
 }

@@ -23,9 +23,15 @@ const KEYS: [(&str, &str, &[&str]); 5] = [
     ("admin", "acme", &["*:*"]),
 ];
 
-pub(crate) fn json() -> Value {
+/// The policy with that `upstream`: a word of its own, or the name of a framework.
+pub(crate) fn json(upstream: &str) -> Value {
+    let upstream = match upstream {
+        "cautious" | "exact" => json!(upstream),
+        framework => json!([framework]),
+    };
     let key = |(id, account, scopes): &(&str, &str, &[&str])| json!({"id": id, "hash": Key::new(id).hash(), "account": account, "scopes": scopes});
     json!({
+        "upstream": upstream,
         "credentials": [{"header": "authorization", "scheme": "Bearer"}, {"header": "x-api-key"}, {"query": "api_key"}, {"cookie": "api_key"}],
         "keys": KEYS.iter().map(key).collect::<Vec<Value>>(),
         "upstream_headers": {"x-account-id": "{key.account}", "x-key-id": "{key.id}"},
@@ -41,6 +47,7 @@ pub(crate) fn json() -> Value {
             {"paths": ["/search"], "require": ["{query.type[]|*}:read"]},
             {"paths": ["/orgs/{org}/**"], "where": {"account": "{org}"}, "require": ["orgs:{action}"]},
             {"paths": ["/typed"], "require": ["{header.x-type}:{action}"]},
+            {"paths": ["/trpc/admin.wipe"], "require": ["admin:{action}"]},
             {"paths": ["/**"], "access": "authenticated"},
         ],
     })
@@ -113,6 +120,9 @@ fn allows(handler: &str, report: &Value, (_, account, scopes): (&str, &str, &[&s
         "orgs" => text(&report["params"], "org") == Some(account) && may("orgs", action),
         "typed" => text(report, "type")
             .is_some_and(|types| types.split(',').all(|name| may(name.trim(), action))),
+        "trpc" => report["ran"].as_array().is_some_and(|ran| {
+            ran.iter().all(|procedure| procedure == "post.list" || may("admin", action))
+        }),
         _ => false,
     }
 }
@@ -153,6 +163,8 @@ mod tests {
             ),
             ("searcher", json!({"handler": "typed", "type": "product,secret"}), false),
             ("reader", json!({"handler": "public.delete", "method": "DELETE"}), false),
+            ("reader", json!({"handler": "trpc", "ran": ["post.list"]}), true),
+            ("reader", json!({"handler": "trpc", "ran": ["post.list", "admin.wipe"]}), false),
             ("reader", json!({"handler": "nobody knows"}), false),
         ] {
             let expected = if is_allowed { None } else { forbidden.clone() };

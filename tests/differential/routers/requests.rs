@@ -64,6 +64,14 @@ impl Attempt {
         other
     }
 
+    /// Whether it says that its body is JSON.
+    pub(crate) fn has_json(&self) -> bool {
+        self.request.headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("content-type")
+                && String::from_utf8_lossy(&value.0).to_ascii_lowercase().contains("json")
+        })
+    }
+
     fn target(&self) -> &str {
         self.request.path.as_deref().unwrap_or_default()
     }
@@ -135,6 +143,7 @@ fn one(random: &mut Random) -> Attempt {
         ("POST", "/docs/5", "", "writer"),
         ("GET", "/docs/5", "", "reader"),
         ("PUT", "/docs/5", "", "reader"),
+        ("PUT", "/docs/5", "", "writer"),
         ("GET", "/admin/users", "", "reader"),
         ("POST", "/admin/a/b", "", "writer"),
         ("GET", "/search", "hydrate=1&type[]=product", "searcher"),
@@ -148,6 +157,8 @@ fn one(random: &mut Random) -> Attempt {
         ("GET", "/public/a/b", "", "reader"),
         ("GET", "/typed", "", "searcher"),
         ("GET", "/health", "", "reader"),
+        ("GET", "/trpc/post.list", "batch=1", "reader"),
+        ("POST", "/trpc/admin.wipe", "batch=1", "writer"),
     ]);
     let mut attempt = Attempt::default();
     attempt.request.method = method.to_owned();
@@ -164,10 +175,13 @@ fn one(random: &mut Random) -> Attempt {
     present(random, key, &mut attempt, &mut target);
     // One at a time mostly: what is refused for one shows nothing of another.
     for _ in 0..*random.one(&[1, 1, 1, 2, 3]) {
-        match random.below(8) {
+        match random.below(14) {
             0..=2 => target = odd_path(random, &target),
             3 | 4 => target = odd_query(random, &mut attempt, &target),
             5 => odd_method(random, &mut attempt),
+            6 | 7 => target = otherwise_by_path(random, &target),
+            8 => target = otherwise_by_query(random, &mut attempt, &target),
+            9..=11 => otherwise_by_body(random, &mut attempt),
             _ => odd_header(random, &mut attempt, &mut target),
         }
     }
@@ -352,6 +366,238 @@ fn odd_path(random: &mut Random, target: &str) -> String {
         }
     };
     path + &query
+}
+
+/// A path whose letters, last segment or suffix frameworks read otherwise.
+fn otherwise_by_path(random: &mut Random, target: &str) -> String {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (target, String::new()),
+    };
+    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let path = match random.below(10) {
+        0 => path.to_ascii_uppercase(),
+        1 => {
+            let letters = path.chars().map(|letter| match random.once_in(3) {
+                true => letter.to_ascii_uppercase(),
+                false => letter,
+            });
+            letters.collect()
+        }
+        // What some take for `s` and `k`, whatever the case; and an encoded capital.
+        2 => {
+            let other = random.word(&["%c5%bf", "%e2%84%aa", "%53", "%41", "%73"]);
+            path.replacen(random.word(&["s", "d", "a", "k"]), other, 1)
+        }
+        3..=5 => {
+            let suffix = random.word(&[
+                ".json",
+                ".xml",
+                ".JSON",
+                ".html",
+                ".js",
+                ".pdf",
+                ".a",
+                ".json.xml",
+                ".tar.gz",
+                "%2ejson",
+                ".%6ason",
+                ".json/",
+                ".",
+                ".1",
+                ".a-b",
+                ".json;a",
+                ".json%20",
+                ".vnd.api+json",
+            ]);
+            format!("{path}{suffix}")
+        }
+        6 => {
+            let other = random.word(&["admin.wipe", "post.list", "users", "5", "search", ""]);
+            let comma = random.word(&[",", "%2c", "%2C", ",,", ", ", "%252c", ";"]);
+            let (one, two) = if random.once_in(2) { (last, other) } else { (other, last) };
+            format!("{before}/{one}{comma}{two}").replace(' ', "%20")
+        }
+        7 => {
+            let procedure = random.word(&[
+                "post.list,admin.wipe",
+                "admin.wipe,post.list",
+                "post.list%2Cadmin.wipe",
+                "post.list,%61dmin.wipe",
+                "admin.wipe,",
+                ",admin.wipe",
+                "post%2elist,admin%2ewipe",
+                "ADMIN.wipe",
+                "admin.wipe.json",
+            ]);
+            return format!("/trpc/{procedure}?batch=1");
+        }
+        8 => format!("{}.json", path.to_ascii_uppercase()),
+        _ => format!("{path}{}", random.word(&["/", "//", "/.json", "/index.html"])),
+    };
+    path + &query
+}
+
+/// A method in the query of a request that may hold one.
+fn otherwise_by_query(random: &mut Random, attempt: &mut Attempt, target: &str) -> String {
+    let mark = if target.contains('?') { '&' } else { '?' };
+    let name = match random.below(3) {
+        0 => odd_parameter(random, "_method"),
+        _ => "_method".to_owned(),
+    };
+    let method = random.word(&OVERRIDDEN);
+    attempt.request.method =
+        random.word(&["POST", "POST", "POST", "PUT", "GET", "PATCH"]).to_owned();
+    format!("{target}{mark}{name}={method}")
+}
+
+const OVERRIDDEN: [&str; 9] =
+    ["DELETE", "DELETE", "DELETE", "delete", "PUT", "GET", "Patch", " DELETE", "DELETE,GET"];
+
+/// A method or parameters in a body.
+fn otherwise_by_body(random: &mut Random, attempt: &mut Attempt) {
+    let mut fields = Vec::new();
+    for _ in 0..=random.below(2) {
+        let (own, value) = *random.one(&[
+            ("_method", "DELETE"),
+            ("_method", "delete"),
+            ("_method", "PUT"),
+            ("hydrate", "1"),
+            ("hydrate", "1"),
+            ("hydrate", ""),
+            ("type[]", "secret"),
+            ("type", "secret"),
+            ("q", "a"),
+        ]);
+        let name = if random.once_in(3) { odd_parameter(random, own) } else { own.to_owned() };
+        fields.push((name, value));
+    }
+    let (kind, body) = match random.below(8) {
+        0..=2 => {
+            let kind = random.word(&[
+                "application/x-www-form-urlencoded",
+                "application/x-www-form-urlencoded",
+                "application/x-www-form-urlencoded; charset=utf-8",
+                "Application/X-WWW-Form-Urlencoded",
+                "application/x-www-form-urlencoded, text/plain",
+                "application/x-www-form-urlencoded;",
+                " application/x-www-form-urlencoded ; a=b",
+                "text/plain",
+                "",
+                "application/json, application/x-www-form-urlencoded",
+            ]);
+            let pairs: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            (kind.to_owned(), pairs.join(random.word(&["&", "&", "&", ";", "&&", "\n&"])))
+        }
+        3 | 4 => multipart(random, &fields),
+        _ => {
+            let kind = random.word(&[
+                "application/json",
+                "application/json",
+                "application/json; charset=utf-8",
+                "APPLICATION/JSON",
+                "application/vnd.api+json",
+                "text/json",
+                "application/json, text/plain",
+                "application/x-json",
+                "application/csp-report",
+                "application/ld+json",
+            ]);
+            (kind.to_owned(), members(random, &fields))
+        }
+    };
+    if !kind.is_empty() {
+        header(attempt, "content-type", &kind);
+    }
+    if random.once_in(12) {
+        header(attempt, "content-encoding", random.word(&["identity", "gzip", "x"]));
+    }
+    attempt.request.body = Some(body);
+    // With GET, too, if it is one.
+    if random.once_in(2) {
+        attempt.request.method = random.word(&["POST", "POST", "POST", "PUT", "PATCH"]).to_owned();
+    }
+}
+
+/// A multipart form's content type and its text, as some parser reads them.
+fn multipart(random: &mut Random, fields: &[(String, &str)]) -> (String, String) {
+    let kind = random.word(&[
+        "multipart/form-data; boundary=b",
+        "multipart/form-data; boundary=b",
+        "multipart/form-data; boundary=\"b\"",
+        "Multipart/Form-Data; Boundary=b",
+        "multipart/form-data;boundary=b; charset=utf-8",
+        "multipart/form-data; a=\"; boundary=c\"; boundary=b",
+        "multipart/form-data; boundary=b; boundary=c",
+        "multipart/form-data; boundary=c; boundary=b",
+        "multipart/mixed; boundary=b",
+        "multipart/related; boundary=b",
+        "multipart/form-data; boundary=b, text/plain",
+        "multipart/form-data",
+    ]);
+    let end = random.word(&["\r\n", "\r\n", "\r\n", "\n"]);
+    let mut body = random.word(&["", "", "", "preamble\r\n", "\r\n", "--c\r\n"]).to_owned();
+    for (name, value) in fields {
+        let disposition = match random.below(12) {
+            0 => format!("Content-Disposition: form-data; name={name}"),
+            1 => format!("content-disposition:form-data;name=\"{name}\""),
+            2 => format!("Content-Disposition: form-data; name=\"q\"; name=\"{name}\""),
+            3 => format!("Content-Disposition: form-data; name=\"{name}\"; name=\"q\""),
+            4 => format!("Content-Disposition: form-data; name*=utf-8''{name}"),
+            5 => format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"\""),
+            6 => format!("Content-Disposition: form-data; filename=\"; name=q\"; name=\"{name}\""),
+            7 => format!("Content-Disposition: form-data;{end} name=\"{name}\""),
+            8 => format!(
+                "Content-Type: text/plain{end}Content-Disposition: form-data; name=\"{name}\""
+            ),
+            9 => format!("Content-ID: <{name}>"),
+            10 => format!("Content-Disposition: attachment; name='{name}'"),
+            _ => format!("Content-Disposition: form-data; name=\"{name}\""),
+        };
+        body.push_str(&format!("--b{end}{disposition}{end}{end}{value}{end}"));
+    }
+    body.push_str(random.word(&["--b--\r\n", "--b--", "--b--\r\nmore", "--b", ""]));
+    (kind.to_owned(), body)
+}
+
+/// The text of a JSON object, as some parser reads it.
+fn members(random: &mut Random, fields: &[(String, &str)]) -> String {
+    let mut members = Vec::new();
+    for (name, value) in fields {
+        let name = match random.below(8) {
+            0 => format!(
+                "\\u{:04x}{}",
+                name.chars().next().map_or(0x68, u32::from),
+                name.chars().skip(1).collect::<String>()
+            ),
+            1 => name.to_ascii_uppercase(),
+            2 => name[..1].to_ascii_uppercase() + name.get(1..).unwrap_or_default(),
+            _ => name.replace('\\', "\\\\"),
+        };
+        let value = match random.below(8) {
+            0 => "1".to_owned(),
+            1 => "true".to_owned(),
+            2 => format!("[\"{value}\"]"),
+            3 => format!("{{\"a\":\"{value}\"}}"),
+            4 => "null".to_owned(),
+            _ => format!("\"{value}\""),
+        };
+        members.push(format!("\"{name}\":{value}"));
+    }
+    let inner = members.join(",");
+    match random.below(14) {
+        0 => format!("\u{feff}{{{inner}}}"),
+        1 => format!("{{{inner},}}"),
+        2 => format!("{{\"search\":{{{inner}}}}}"),
+        3 => format!("[{{{inner}}}]"),
+        4 => format!("{{{inner}}} more"),
+        5 => format!("{{{inner}}}{{}}"),
+        6 => format!("/**/{{{inner}}}"),
+        7 => format!("{{\"q\":{}{{{inner}}}", "1}"),
+        8 => format!("{{\"0\":1,{inner}}}"),
+        _ => format!("{{{inner}}}"),
+    }
 }
 
 /// A text whose first character is percent-encoded; none where there is no character.

@@ -1,4 +1,4 @@
-// The routes of routers.rs, on an application of Express or Fastify; `rest` is how it writes the rest of a path.
+// The routes of routers.rs, on an application with a method for each of HTTP's; `rest` is how it writes the rest of a path.
 module.exports = (app, rest, answer) => {
   app.get("/", answer("root"));
   app.get("/health", answer("health"));

@@ -1,5 +1,6 @@
 <?php
-// The routes of routers.rs on Symfony; what decides is read from PHP's own variables.
+// The routes of routers.rs on Symfony's router; what decides is read from PHP's own variables, `$_REQUEST` included. With
+// FRAMEWORK=symfony methods and parameters are Symfony's, with its switch for overridden methods.
 require '/usr/share/php/Symfony/Component/HttpFoundation/autoload.php';
 require '/usr/share/php/Symfony/Component/Routing/autoload.php';
 
@@ -27,6 +28,10 @@ $add('/public/{name}', ['DELETE'], 'public.delete');
 $add('/public/{rest}', ['GET'], 'public.get', ['rest' => '.*']);
 $add('/typed', ['GET'], 'typed');
 
+$isSymfony = getenv('FRAMEWORK') === 'symfony';
+if ($isSymfony) {
+    Request::enableHttpMethodParameterOverride();
+}
 $request = Request::createFromGlobals();
 try {
     $context = (new RequestContext())->fromRequest($request);
@@ -42,14 +47,19 @@ $texts = function ($value) {
     array_walk_recursive($value, function ($text) use (&$texts) { $texts[] = $text; });
     return $texts;
 };
+// What `$_REQUEST` or `get` has beside the query.
+$more = function ($name) use ($isSymfony, $request) {
+    return $isSymfony ? $request->query->all()[$name] ?? $request->request->all()[$name] ?? null : $_REQUEST[$name] ?? null;
+};
+$hydrate = array_merge($texts($_GET['hydrate'] ?? []), $texts($more('hydrate') ?? []));
 http_response_code($params['_handler'] === 'none' ? 404 : 200);
 header('content-type: application/json');
 echo json_encode([
     'handler' => $params['_handler'],
     'method' => $method,
     'params' => array_filter($params, fn ($name) => $name[0] !== '_', ARRAY_FILTER_USE_KEY),
-    'hydrate' => isset($_GET['hydrate']) ? $texts($_GET['hydrate']) : null,
-    'types' => $texts($_GET['type'] ?? []),
+    'hydrate' => $hydrate ?: null,
+    'types' => array_merge($texts($_GET['type'] ?? []), $texts($more('type') ?? [])),
     'type' => $_SERVER['HTTP_X_TYPE'] ?? null,
     'account' => $_SERVER['HTTP_X_ACCOUNT_ID'] ?? null,
     'key' => $_SERVER['HTTP_X_KEY_ID'] ?? null,

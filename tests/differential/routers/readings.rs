@@ -1,0 +1,119 @@
+//! What frameworks read otherwise than a request stands, and how a request looks without it: a failure under
+//! `upstream: exact` is of a kind if the same request without that very spelling does not fail.
+
+use latchkey::UPSTREAMS;
+
+use super::requests::Attempt;
+
+/// A kind of readings.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// How the table of frameworks begins to say it.
+    told: &'static str,
+    /// The request without it.
+    without: fn(&Attempt) -> Attempt,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind {
+        name: "letter case",
+        told: "the path in any",
+        without: |attempt| attempt.with_path(without_letters),
+    },
+    Kind {
+        name: "commas",
+        told: "each part",
+        without: |attempt| {
+            attempt.with_path(|path| {
+                ["%2c", "%2C", ","]
+                    .iter()
+                    .fold(path.to_owned(), |path, sign| path.replace(sign, ""))
+            })
+        },
+    },
+    Kind {
+        name: "suffix",
+        told: "the path without",
+        without: |attempt| {
+            attempt.with_path(|path| {
+                let path = path.replace("%2e", ".").replace("%2E", ".");
+                if path.starts_with("/trpc") {
+                    return path;
+                }
+                let (before, last) = path.rsplit_once('/').unwrap_or(("", &path));
+                format!("{before}/{}", last.replace('.', ""))
+            })
+        },
+    },
+    Kind {
+        name: "`_method` in the query",
+        told: "`_method` in the query",
+        without: |attempt| {
+            attempt.with_target(|target| match target.split_once('?') {
+                Some((path, query)) => format!("{path}?{}", query.replace("method", "m")),
+                None => target.to_owned(),
+            })
+        },
+    },
+    Kind {
+        name: "`_method` in a form",
+        told: "`_method` in a form",
+        without: |attempt| without_in_body(attempt, false, "method"),
+    },
+    Kind {
+        name: "`_method` in JSON",
+        told: "`_method` in JSON",
+        without: |attempt| without_in_body(attempt, true, "method"),
+    },
+    Kind {
+        name: "fields of a form",
+        told: "fields of a form",
+        without: |attempt| {
+            if attempt.has_json() { attempt.clone() } else { attempt.without_body() }
+        },
+    },
+    Kind {
+        name: "members of JSON",
+        told: "members of JSON",
+        without: |attempt| {
+            if attempt.has_json() { attempt.without_body() } else { attempt.clone() }
+        },
+    },
+];
+
+fn without_in_body(attempt: &Attempt, in_json: bool, word: &str) -> Attempt {
+    if attempt.has_json() == in_json {
+        attempt.clone().with_body(|body| body.replace(word, "m"))
+    } else {
+        attempt.clone()
+    }
+}
+
+/// A path in small letters, encoded ones and such beyond ASCII included.
+fn without_letters(path: &str) -> String {
+    let mut path = path.to_ascii_lowercase();
+    for code in 0x41..=0x5a_u8 {
+        let small = char::from(code.to_ascii_lowercase()).to_string();
+        path = path.replace(&format!("%{code:02x}"), &small);
+    }
+    path.replace("%c5%bf", "%61").replace("%e2%84%aa", "%61")
+}
+
+/// The kind that a failure is of; `fails` tells whether a request fails.
+pub(crate) fn kind(attempt: &Attempt, fails: impl Fn(&Attempt) -> bool) -> Option<&'static str> {
+    let is_of = |kind: &&Kind| {
+        let without = (kind.without)(attempt);
+        without.text() != attempt.text() && !fails(&without)
+    };
+    KINDS.iter().find(is_of).map(|kind| kind.name)
+}
+
+/// What the table says of a framework beyond these kinds: each as it is told there.
+pub(crate) fn unseen(framework: &str, seen: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let Some(row) = UPSTREAMS.iter().find(|row| row.name == framework) else { return Vec::new() };
+    let is_seen = |told: &&'static str| {
+        KINDS.iter().any(|kind| told.starts_with(kind.told) && seen(kind.name))
+    };
+    row.readings().into_iter().filter(|told| !is_seen(told)).collect()
+}
