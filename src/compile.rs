@@ -23,6 +23,7 @@ use crate::limits;
 use crate::memory::{Memory, find_room};
 use crate::method;
 use crate::path::{EncodedSlashes, Normalization, PathTemplate};
+use crate::publish::Published;
 use crate::query::QueryNames;
 use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
@@ -34,7 +35,7 @@ use crate::template::{Part, Template, TemplateError, Variable, Vocabulary};
 use crate::upstream::Readings;
 
 /// The fields of a policy, in the order in which the documentation names them.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
     "name",
     "mode",
     "realm",
@@ -54,6 +55,7 @@ const FIELDS: [&str; 21] = [
     "keep_target_headers",
     "upstream_headers",
     "response_headers",
+    "publish",
     "errors",
     "metrics",
 ];
@@ -214,6 +216,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         sources: all_sources,
         conditions_read,
         forward_credential: forward_credential.unwrap_or(false),
+        published: published(&policy),
         metrics_per_key,
         memory,
         authenticator: Authenticator {
@@ -264,6 +267,20 @@ fn target_headers(policy: &Object<'_, '_>) -> Vec<TargetHeader> {
         kept.push(header);
     }
     TargetHeader::all().filter(|header| !kept.contains(header)).collect()
+}
+
+/// What others in the proxy learn besides the decision.
+fn published(policy: &Object<'_, '_>) -> Vec<Published> {
+    let mut published = Vec::new();
+    let list = policy.node("publish");
+    for (place, text) in list.iter().filter_map(Node::texts).flatten() {
+        let Some(word) = word(&text, place) else { continue };
+        if published.contains(&word) {
+            place.error(Code::Duplicate, format!("`{text}` is listed twice"));
+        }
+        published.push(word);
+    }
+    published
 }
 
 /// What an upstream may read otherwise: all that any does, nothing, or what frameworks do that are named.

@@ -258,6 +258,12 @@ fn set<'de, T: Deserialize<'de>, M: MapAccess<'de>>(
 #[derive(Debug, Default)]
 pub(crate) struct Text<'a>(Cow<'a, str>);
 
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text(Cow::Borrowed(text))
+    }
+}
+
 impl std::ops::Deref for Text<'_> {
     type Target = str;
 

@@ -16,12 +16,14 @@ use crate::limits;
 use crate::memory::Memory;
 use crate::method;
 use crate::path::{EncodedSlashes, MalformedPath, Normalization, Path};
+use crate::publish::Published;
 use crate::query::{self, QueryNames};
 use crate::reading::Reading;
 use crate::reason::{Class, Reason};
 use crate::request::{Body, Request};
 use crate::response::Wordings;
 use crate::rule::{AmbiguousQuery, Facts, Rule, Rules};
+use crate::scope::Scope;
 use crate::source::{Source, WEBSOCKET_PROTOCOL};
 use crate::spelling::{Lengths, is_like_one, is_same_header};
 use crate::step::Step;
@@ -62,6 +64,8 @@ pub struct Engine {
     pub(crate) upstream_headers: Vec<(Box<str>, Template)>,
     pub(crate) response_headers: Vec<(Box<str>, Template)>,
     pub(crate) wordings: Wordings,
+    /// What others in the proxy learn besides the decision.
+    pub(crate) published: Vec<Published>,
     pub(crate) metrics_per_key: bool,
     pub(crate) memory: Memory,
     pub(crate) warnings: Vec<Finding>,
@@ -109,6 +113,11 @@ impl Engine {
     /// What the policy calls itself in metrics and logs.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Whether every request goes on as it came, whatever is decided.
+    pub fn only_observes(&self) -> bool {
+        self.is_observed
     }
 
     /// Whether anything is only observed, by the policy or by a rule of it.
@@ -844,6 +853,11 @@ fn rendered<'e>(
 impl<'e> Found<'e> {
     /// What a variable stands for of who asks.
     fn word(&self, variable: &Variable) -> Option<Cow<'e, str>> {
+        match variable {
+            Variable::KeyScopes => return self.scopes().map(Cow::Owned),
+            Variable::RuleName => return self.rule.map(|rule| Cow::Borrowed(rule.name())),
+            _ => {}
+        }
         if let Some(session) = &self.session {
             let word = match variable {
                 Variable::KeyAccount => session.account(),
@@ -857,10 +871,21 @@ impl<'e> Found<'e> {
             Variable::KeyAccount => key.account(),
             Variable::KeyAttribute(name) => key.attribute(name),
             Variable::KeyId => Some(key.id()),
+            Variable::KeyName => key.name(),
             Variable::KeyType => key.key_type(),
             _ => None,
         };
         word.map(Cow::Borrowed)
+    }
+}
+
+impl Found<'_> {
+    /// The scopes of who asks, with spaces between; none if there are none.
+    fn scopes(&self) -> Option<String> {
+        let of_key = self.key.iter().flat_map(|key| key.granted());
+        let scopes = self.session.iter().flat_map(|session| session.scopes()).chain(of_key);
+        let scopes: Vec<&str> = scopes.map(Scope::as_str).collect();
+        Some(scopes.join(" ")).filter(|text| !text.is_empty())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::decision::{Access, Decision, Hold, Verdict};
 use crate::effect::{Changes, Effect, Reply};
 use crate::engine::{Engine, Outcome};
 use crate::limits::{HELD_BYTES, PREFLIGHTS_AHEAD};
+use crate::publish::Published;
 use crate::request::{Body, Claims, Request};
 
 /// As long as a decision is in most cases, so that its text is written in one piece.
@@ -101,7 +102,8 @@ pub struct Turn<'e, P> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publish {
     decision: Option<String>,
-    account: Option<String>,
+    /// What the policy says is told besides, by the names that it has.
+    others: Vec<(&'static str, String)>,
 }
 
 /// What becomes of a request. All changes are changes to the headers as they are when they are asked for.
@@ -260,7 +262,7 @@ impl Exchange {
         let (next, publish, stripped) = match ahead {
             // Headers that go ahead pass the guard, so it must find an allowance, for now.
             Some(changes) => {
-                let publish = Publish::decision(&decision);
+                let publish = Publish::new(policy.as_ref(), &decision);
                 (Next::Continue(changes), publish, Stripped::default())
             }
             None => {
@@ -362,7 +364,7 @@ impl Exchange {
     }
 
     /// Says what to do about a request that is decided.
-    fn settle<'e, P>(
+    fn settle<'e, P: AsRef<Engine>>(
         &mut self,
         by: &'e P,
         outcome: Outcome<'e>,
@@ -370,9 +372,11 @@ impl Exchange {
     ) -> Turn<'e, P> {
         let Outcome { decision, effect, response_headers } = outcome;
         let (next, publish) = match effect {
-            Effect::Continue(changes) => self.go_on(changes, &response_headers, &decision, headers),
+            Effect::Continue(changes) => {
+                self.go_on(changes, &response_headers, (by.as_ref(), &decision), headers)
+            }
             Effect::Reply(changes, reply) => {
-                self.answer(changes, reply, response_headers, &decision, headers)
+                self.answer(changes, reply, response_headers, (by.as_ref(), &decision), headers)
             }
             // Nothing but an unread body is awaited.
             Effect::Hold { .. } => return self.refuse(),
@@ -384,20 +388,20 @@ impl Exchange {
         &mut self,
         mut changes: Changes<'e>,
         response_headers: &[(&str, Cow<'_, str>)],
-        decision: &Decision<'_>,
+        (engine, decision): (&Engine, &Decision<'_>),
         headers: Where<'_>,
     ) -> (Next<'e>, Publish) {
         match headers {
             // What is not only observed was published when they went.
             Where::Ahead => {
-                let publish = decision.observed().map(|_| Publish::decision(decision));
+                let publish = decision.observed().map(|_| Publish::new(engine, decision));
                 return (Next::Continue(Changes::default()), publish.unwrap_or_default());
             }
             Where::Here => {}
             Where::Stripped(all, stripped) => stripped.put_back(all, &mut changes),
         }
         self.note(response_headers);
-        (Next::Continue(changes), Publish::decision(decision))
+        (Next::Continue(changes), Publish::new(engine, decision))
     }
 
     /// Apart, so that a request that goes on has nothing of it.
@@ -407,7 +411,7 @@ impl Exchange {
         changes: Changes<'e>,
         mut reply: Reply<'e>,
         response_headers: Vec<(&'e str, Cow<'e, str>)>,
-        decision: &Decision<'_>,
+        (engine, decision): (&Engine, &Decision<'_>),
         headers: Where<'_>,
     ) -> (Next<'e>, Publish) {
         let changes = match headers {
@@ -416,10 +420,7 @@ impl Exchange {
         };
         self.response_headers.clear();
         reply.replace_headers(response_headers);
-        let mut publish = Publish::decision(decision);
-        // On a request that goes on, the account stands in the headers that the policy sets.
-        publish.account = decision.account().map(str::to_owned);
-        (Next::Reply(changes, reply), publish)
+        (Next::Reply(changes, reply), Publish::new(engine, decision))
     }
 
     fn note(&mut self, headers: &[(&str, Cow<'_, str>)]) {
@@ -435,17 +436,19 @@ impl<'e, P> Turn<'e, P> {
 }
 
 impl Publish {
-    /// What the guard looks for.
-    fn decision(decision: &Decision<'_>) -> Publish {
+    /// What the guard looks for, and what the policy wants told besides.
+    fn new(engine: &Engine, decision: &Decision<'_>) -> Publish {
         let mut text = String::with_capacity(PUBLISHED);
         let _ = decision.write(&mut text);
-        Publish { decision: Some(text), account: None }
+        let other = |published: &Published| Some((published.name(), published.of(decision)?));
+        let others = engine.published.iter().filter_map(other).collect();
+        Publish { decision: Some(text), others }
     }
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let decision = self.decision.iter().map(|value| ("latchkey", &**value));
-        decision.chain(self.account.iter().map(|value| ("latchkey.account", &**value)))
+        decision.chain(self.others.iter().map(|(name, value)| (*name, &**value)))
     }
 }
 
@@ -758,7 +761,7 @@ mod tests {
         let turn = begun(&mut exchange, &engine, &headers, Body::Unread, &waiting);
         assert_eq!(told(&turn), ("deny insufficient_scope key:open".to_owned(), Some(403)));
         let decision = ("latchkey", "deny insufficient_scope key:open");
-        assert_eq!(state(&turn), [decision, ("latchkey.account", "acme")]);
+        assert_eq!(state(&turn), [decision]);
         let Next::Reply(changes, reply) = turn.next else { panic!("it is answered") };
         assert_eq!(changes.remove, ["authorization"]);
         let added = reply.headers.iter().filter(|(name, _)| *name == "x-own");
@@ -857,11 +860,11 @@ mod tests {
             let published = state(&turn).len();
             let (changes, publish) = match turn.next {
                 Next::Continue(changes) => (changes, 0),
-                Next::Reply(changes, _) => (changes, 2),
+                Next::Reply(changes, _) => (changes, 1),
                 Next::Hold(_) => panic!("it is decided"),
             };
             assert_eq!((changes, published), (Changes::default(), publish));
-            assert_eq!(exchange.response_headers().len(), 1 - publish / 2);
+            assert_eq!(exchange.response_headers().len(), 1 - publish);
             assert!(is_idle(&waiting));
         }
     }

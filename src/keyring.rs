@@ -179,6 +179,9 @@ const ALLOCATION: usize = 32;
 /// What an origin takes, its texts included, in bytes: as a VM counts, whose pointers are short.
 const ORIGIN: usize = 80;
 
+/// What a key's name is called among its attributes, where it is kept: no attribute can be named so.
+pub(crate) const NAME: &str = "";
+
 /// Builds a [`KeyRing`], sharing what keys have in common.
 #[derive(Default)]
 pub(crate) struct Builder {

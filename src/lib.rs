@@ -76,6 +76,7 @@ mod metric;
 mod origin;
 mod path;
 mod pattern;
+mod publish;
 mod query;
 mod reading;
 mod reason;

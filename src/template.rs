@@ -28,6 +28,8 @@ pub(crate) enum Variable {
     KeyAccount,
     KeyAttribute(Box<str>),
     KeyId,
+    KeyName,
+    KeyScopes,
     KeyType,
     Message,
     Method,
@@ -37,6 +39,7 @@ pub(crate) enum Variable {
     Reason,
     RequestId,
     RequiredScope,
+    RuleName,
     Status,
 }
 
@@ -45,7 +48,7 @@ pub(crate) enum Variable {
 pub(crate) enum Vocabulary {
     /// What a GraphQL operation asks for: `{field}` and `{operation}`, beside [`Self::Request`].
     GraphQl,
-    /// Who is let through: `{key.id}` and its kin, `{request_id}`.
+    /// Who is let through: `{key.id}` and its kin, `{rule.name}`, `{request_id}`.
     Identity,
     /// What a refusal says: `{code}`, `{message}`, `{status}`, `{reason}`, `{request_id}`,
     /// `{required_scope}`. Braces that cannot be a placeholder stand for themselves, since such a text
@@ -61,7 +64,15 @@ impl Vocabulary {
     fn words(self) -> &'static [&'static str] {
         match self {
             Vocabulary::GraphQl => &["field", "operation", "action", "method"],
-            Vocabulary::Identity => &["key.id", "key.account", "key.type", "request_id"],
+            Vocabulary::Identity => &[
+                "key.id",
+                "key.account",
+                "key.type",
+                "key.name",
+                "key.scopes",
+                "rule.name",
+                "request_id",
+            ],
             Vocabulary::Refusal => {
                 &["code", "message", "status", "reason", "request_id", "required_scope"]
             }
@@ -74,7 +85,10 @@ impl Vocabulary {
         match (self, name, dotted) {
             (Vocabulary::Identity, "key.account", _) => Some(Variable::KeyAccount),
             (Vocabulary::Identity, "key.id", _) => Some(Variable::KeyId),
+            (Vocabulary::Identity, "key.name", _) => Some(Variable::KeyName),
+            (Vocabulary::Identity, "key.scopes", _) => Some(Variable::KeyScopes),
             (Vocabulary::Identity, "key.type", _) => Some(Variable::KeyType),
+            (Vocabulary::Identity, "rule.name", _) => Some(Variable::RuleName),
             (Vocabulary::Identity, _, Some(("key", attribute))) => attribute
                 .strip_prefix("attributes.")
                 .filter(|attribute| crate::finding::is_identifier(attribute))

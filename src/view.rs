@@ -80,6 +80,13 @@ impl Engine {
         naming
     }
 
+    /// Whether an upstream or a client is told the names of keys.
+    pub fn tells_names(&self) -> bool {
+        let headers = self.upstream_headers.iter().chain(&self.response_headers);
+        let mut variables = headers.flat_map(|(_, template)| template.variables());
+        variables.any(|variable| *variable == Variable::KeyName)
+    }
+
     /// Whether the hash of some key was made with the pepper.
     pub fn needs_pepper(&self) -> bool {
         self.authenticator.ring.has_hmacs()
@@ -235,6 +242,8 @@ impl fmt::Display for Variable {
             Variable::KeyAccount => ("key.", "account"),
             Variable::KeyAttribute(name) => ("key.attributes.", &**name),
             Variable::KeyId => ("key.", "id"),
+            Variable::KeyName => ("key.", "name"),
+            Variable::KeyScopes => ("key.", "scopes"),
             Variable::KeyType => ("key.", "type"),
             Variable::Message => ("", "message"),
             Variable::Method => ("", "method"),
@@ -244,6 +253,7 @@ impl fmt::Display for Variable {
             Variable::Reason => ("", "reason"),
             Variable::RequestId => ("", "request_id"),
             Variable::RequiredScope => ("", "required_scope"),
+            Variable::RuleName => ("rule.", "name"),
             Variable::Status => ("", "status"),
         };
         write!(formatter, "{prefix}{name}")

@@ -542,6 +542,30 @@ fn a_word_that_is_none_of_a_few_is_found() {
                 &["duplicate /keep_target_headers/2: `x-rewrite-url` is listed twice"],
             ),
             (
+                r#""rules": [{"name": ""}, {"name": "a\r\nx-admin: 1"}, {"name": "list, create things é"}]"#,
+                &[
+                    "invalid_header /rules/0/name: a rule's name is text without control characters and \
+                     without spaces at its ends",
+                    "invalid_header /rules/1/name: a rule's name is text without control characters and \
+                     without spaces at its ends",
+                ],
+            ),
+            (
+                r#""publish": ["key", "acount", "ip"]"#,
+                &[
+                    "invalid_value /publish/1: `acount` is not one of `account`, `key`, `reason`, `rule` \
+                     (did you mean `account`?)",
+                    "invalid_value /publish/2: `ip` is not one of `account`, `key`, `reason`, `rule`",
+                ],
+            ),
+            (
+                r#""publish": ["key", "rule", "key"]"#,
+                &["duplicate /publish/2: `key` is listed twice"],
+            ),
+            (r#""publish": "key""#, &["wrong_type /publish: expected a list, found a string"]),
+            (r#""publish": ["reason", "key", "account", "rule"]"#, &[]),
+            (r#""publish": []"#, &[]),
+            (
                 r#""rules": [{"access": "pubic"}]"#,
                 &["invalid_value /rules/0/access: `pubic` is not one of `authenticated`, `deny`, \
                      `key`, `optional`, `public` (did you mean `public`?)"],
@@ -1688,6 +1712,14 @@ fn headers_are_what_http_allows() {
                      that can be set",
                 ],
             ),
+            (
+                r#""upstream_headers": {"x-a": "{rule.nmae} {key.scope}"}"#,
+                &[
+                    "unknown_parameter /upstream_headers/x-a: `{rule.nmae}` stands for nothing here \
+                     (did you mean `rule.name`?)",
+                ],
+            ),
+            (r#""upstream_headers": {"x-a": "{rule.name} {key.scopes} {key.name}"}"#, &[]),
             (r#""upstream_headers": {"x-a": "a\nb"}"#, &[VALUE]),
             (r#""upstream_headers": {"x-a": "a\r\nx-b: c"}"#, &[VALUE]),
             (r#""upstream_headers": {"x-a": " a"}"#, &[VALUE]),
@@ -1707,7 +1739,7 @@ fn headers_are_what_http_allows() {
                 r#""upstream_headers": {"x-a": "{key.hash}"}"#,
                 &[
                     "unknown_parameter /upstream_headers/x-a: `{key.hash}` stands for nothing here (did \
-                     you mean `key.id`?)",
+                     you mean `key.name`?)",
                 ],
             ),
             (
@@ -2118,5 +2150,28 @@ fn every_code_is_named_here() {
     let source = include_str!("findings.rs");
     for code in Code::ALL {
         assert!(source.contains(&format!("{} /", code.as_str())), "{}", code.as_str());
+    }
+}
+
+/// A name is for people, and may be any text, until a header tells it.
+#[test]
+fn a_name_that_headers_tell_is_one_that_they_can_carry() {
+    let policy = |name: &str, header: &str| {
+        let key =
+            format!(r#"{{"id": "a", "hash": "sha256:{}", "name": "{name}"}}"#, "0".repeat(64));
+        format!(
+            r#"{{"credentials": [{{"header": "x-key"}}], "keys": [{key}], "upstream_headers": {{"x-a": "{header}"}}}}"#
+        )
+    };
+    let wrong = "invalid_header /keys/0/name: a name that headers tell is text without control characters and \
+                 without spaces at its ends";
+    for (name, header, expected) in [
+        ("a\\nb", "{key.id}", &[][..]),
+        ("a\\nb", "{key.name}", &[wrong]),
+        ("a\\nb", "\\u007bkey.name}", &[wrong]),
+        ("", "x {key.name|nobody}", &[wrong]),
+        ("Ärzte 1", "{key.name}", &[]),
+    ] {
+        assert_eq!(findings(&policy(name, header)), expected, "{name} {header}");
     }
 }

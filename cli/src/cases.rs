@@ -23,6 +23,9 @@ pub const NOW: i64 = 1_780_272_000;
 /// The `x-request-id` of every request, except on Envoy, which makes its own.
 pub const REQUEST_ID: &str = "11111111-2222-4333-8444-555555555555";
 
+/// The words of a policy's `publish`.
+pub const PUBLISHED: [&str; 4] = ["account", "key", "reason", "rule"];
+
 /// The port of every client, except on Envoy.
 const CLIENT_PORT: u16 = 50_000;
 
@@ -283,6 +286,9 @@ pub struct Expect {
     pub left: Option<ExpectUpstream>,
     /// The scopes that were required, separated by spaces.
     pub required_scope: Option<String>,
+    /// What the policy has told besides the decision, by the words of its `publish`; `null` in the file is nothing.
+    #[serde(default)]
+    pub published: Fields<Option<String>>,
 }
 
 impl Expect {
@@ -327,6 +333,8 @@ pub struct Observation {
     pub left: Option<Upstream>,
     /// The scopes that were required, separated by spaces; none where the subject cannot tell.
     pub required_scope: Option<String>,
+    /// What was told besides the decision, by the words of `publish`.
+    pub published: Vec<(String, String)>,
 }
 
 /// A request as the upstream sees it, or the proxy itself.
@@ -415,6 +423,12 @@ pub fn compare(expect: &Expect, observation: &Observation) -> Result<(), Vec<Str
     }
     report.request("upstream", expect.upstream.as_ref(), observation.upstream.as_ref());
     report.request("left", expect.left.as_ref(), observation.left.as_ref());
+    for (name, expected) in &expect.published.0 {
+        let observed = observation.published.iter().filter(|(own, _)| own == name);
+        let observed: Vec<&[u8]> = observed.map(|(_, value)| value.as_bytes()).collect();
+        let expected: Vec<Value> = expected.iter().map(|text| Value(text.clone().into())).collect();
+        report.values(&format!("published `{name}`"), &expected, &observed);
+    }
     if let (Some(expect), Some(observed)) = (&expect.required_scope, &observation.required_scope) {
         report.text("required scope", expect, observed.as_bytes());
     }
@@ -462,6 +476,13 @@ fn check(case: &Case) -> Result<()> {
     ensure!(!allowed || body.is_none(), "`body` is for refusals: the upstream answers this one");
     ensure!(allowed || upstream.is_none(), "`upstream` is for allowed requests");
     ensure!(!allowed || left.is_none(), "`left` is for refusals: the upstream sees what goes on");
+    for (name, _) in &case.expect.published.0 {
+        ensure!(
+            PUBLISHED.contains(&name.as_str()),
+            "`published` has `{name}`, which is not one of `{}`",
+            PUBLISHED.join("`, `")
+        );
+    }
     let CaseRequest { body, chunks, .. } = &case.request;
     ensure!(body.is_none() || chunks.is_empty(), "`body` and `chunks` exclude each other");
     Ok(())

@@ -45,12 +45,28 @@ pub struct Policy {
     rules: RuleFiles,
 }
 
-/// A policy as it goes to a proxy: without the `name`, `created` and `hint` of its keys, which are for people.
+/// A policy as it goes to a proxy: without the `created` and `hint` of its keys, which are for people, and without their
+/// `name` unless a header tells it.
 #[derive(Clone, Debug)]
 pub struct Served {
     pub(crate) document: Document,
     /// Whether the hash of some key was made with the pepper, which the proxy must then have.
     pub(crate) needs_pepper: bool,
+}
+
+/// What a proxy needs of a policy, or with it, that others do not.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// The pepper, with which the hash of some key was made.
+    pub pepper: bool,
+    /// The names of keys, which a header tells.
+    pub names: bool,
+}
+
+impl Needs {
+    pub(crate) fn of(engine: &Engine) -> Needs {
+        Needs { pepper: engine.needs_pepper(), names: engine.tells_names() }
+    }
 }
 
 /// Where the keys from a keys file stand in the policy.
@@ -106,20 +122,25 @@ impl Policy {
         Ok(self.document.to_json()?.into_bytes())
     }
 
-    /// The policy as it goes to a proxy, which needs the pepper for it or not.
+    /// The policy as it goes to a proxy, which needs this of it.
     #[must_use]
-    pub fn into_served(mut self, needs_pepper: bool) -> Served {
+    pub fn into_served(mut self, needs: Needs) -> Served {
+        let is_for_people = |field: &str| match field {
+            "created" | "hint" => true,
+            "name" => !needs.names,
+            _ => false,
+        };
         if let Document::Object(Fields(fields)) = &mut self.document
             && let Some((_, Document::Array(keys))) =
                 fields.iter_mut().find(|(name, _)| name == "keys")
         {
             for key in keys {
                 if let Document::Object(Fields(fields)) = key {
-                    fields.retain(|(name, _)| !FOR_PEOPLE.contains(&name.as_str()));
+                    fields.retain(|(name, _)| !is_for_people(name));
                 }
             }
         }
-        Served { document: self.document, needs_pepper }
+        Served { document: self.document, needs_pepper: needs.pepper }
     }
 
     /// Compiles the policy. The pepper comes from the environment variable `LATCHKEY_PEPPER`.
@@ -221,9 +242,6 @@ impl Policy {
         findings.into_iter().map(locate).collect()
     }
 }
-
-/// The fields of a key that no proxy needs.
-const FOR_PEOPLE: [&str; 3] = ["name", "created", "hint"];
 
 /// The bytes of the environment variable `LATCHKEY_PEPPER`, which keys hashed with `hmac-sha256` need.
 /// Empty is the same as none.

@@ -433,6 +433,21 @@ impl<'d, 'v> Examiner<'d, 'v> {
         };
         let policy =
             way.policies.get(first).copied().flatten().and_then(|index| self.policies.get(index));
+        if policy.is_some_and(|(_, policy)| policy.only_observes) {
+            add(
+                Severity::Error,
+                "only_observed",
+                "the policy only observes: every request goes on, whatever is decided",
+                "leave `mode` out once the log shows no refusal that should not be",
+            );
+        } else if policy.is_some_and(|(_, policy)| policy.observes) {
+            add(
+                Severity::Warning,
+                "rule_only_observed",
+                "a rule of the policy only observes: any good key gets through there",
+                "leave its `mode` out once the log shows no refusal that should not be",
+            );
+        }
         let tokens = places(".http.jwt_authn.");
         if policy.is_some_and(|(_, policy)| policy.has_sessions)
             && !tokens.iter().any(|index| *index < first)

@@ -264,6 +264,7 @@ mod comparing {
                 headers: headers(&[("accept", "*/*")]),
             }),
             required_scope: Some("reports:read".to_owned()),
+            published: Vec::new(),
         }
     }
 

@@ -40,6 +40,13 @@ fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Obse
     host.set_claims(payload, request.verified().as_ref());
     host.set_client(request.client());
     let exchange = host.exchange_with_body(&request.header_map(), &pieces);
+    let word = |(name, value): (&String, &Vec<u8>)| {
+        Some((
+            name.strip_prefix("latchkey.")?.to_owned(),
+            String::from_utf8(value.clone()).unwrap(),
+        ))
+    };
+    let published = exchange.filter_state.iter().filter_map(word).collect();
     let observation = Observation {
         request_id: REQUEST_ID.to_owned(),
         decision: exchange.decision(),
@@ -49,6 +56,7 @@ fn observe(host: &mut Host, payload: &str, request: &CaseRequest) -> Result<Obse
         upstream: None,
         left: None,
         required_scope: None,
+        published,
     };
     match exchange.outcome {
         Outcome::Continue(headers) => {

@@ -11,7 +11,7 @@ use crate::config::{Instant, Node, Object, RawKey, Text, Whole, each_item};
 use crate::finding::{Code, Place, is_identifier};
 use crate::http::is_field_value;
 use crate::key_type::{Format, KeyType};
-use crate::keyring::{Algorithm, Builder, Clash, KeyRing, Terms, TokenDigest};
+use crate::keyring::{Algorithm, Builder, Clash, KeyRing, NAME, Terms, TokenDigest};
 use crate::limits;
 use crate::memory::{Memory, find_room};
 use crate::origin::Origin;
@@ -142,6 +142,9 @@ pub(super) fn keys(
     let mut reader = Reader {
         place: node.place,
         every_key_has_a_type: true,
+        keeps_names: ["upstream_headers", "response_headers"]
+            .into_iter()
+            .any(|field| policy.node(field).is_some_and(may_tell_names)),
         attributes: BTreeSet::new(),
         builder: Builder::new(types, pepper, expected),
         besides: memory,
@@ -190,6 +193,8 @@ struct Reader<'p> {
     /// Where their list stands.
     place: Place<'p>,
     every_key_has_a_type: bool,
+    /// Whether a header tells the names of keys.
+    keeps_names: bool,
     attributes: BTreeSet<Box<str>>,
     builder: Builder,
     /// What the policy takes besides the keys.
@@ -235,7 +240,12 @@ impl Reader<'_> {
         let hash = hash(&raw.hash, self.builder.has_pepper(), place.field("hash"));
         let name = raw.key_type.as_deref();
         let type_index = name.and_then(|name| self.type_index(name, place.field("type")));
-        note("name", raw.name.as_deref(), limits::ATTRIBUTE_BYTES, place);
+        match &raw.name {
+            Some(name) if self.keeps_names => {
+                identity_value(name, "a name that headers tell", place.field("name"));
+            }
+            name => note("name", name.as_deref(), limits::ATTRIBUTE_BYTES, place),
+        }
         note("hint", raw.hint.as_deref(), limits::HINT_BYTES, place);
         let account = raw.account.as_deref().and_then(|account| {
             identity_value(account, "an account", place.field("account"));
@@ -259,8 +269,11 @@ impl Reader<'_> {
                 "a key of this type needs `origins`, as the type says `origins_required`",
             );
         }
-        let attributes = raw.attributes.map(|attributes| attributes.0).unwrap_or_default();
+        let mut attributes = raw.attributes.map(|attributes| attributes.0).unwrap_or_default();
         self.attributes(&attributes, place.field("attributes"));
+        if let Some(name) = raw.name.filter(|_| self.keeps_names) {
+            attributes.push((NAME.into(), name));
+        }
 
         let Some((algorithm, digest)) = hash else { return };
         let terms = Terms {
@@ -414,16 +427,29 @@ fn places<'p>(list: &'p Node<'_, '_>, owner: &str, field: &str) -> Vec<(Place<'p
     items.into_iter().filter_map(|item| Some((item.place, item.read()?))).collect()
 }
 
-/// A value that headers may carry to the upstream.
+/// A value of a bounded length that headers may carry.
 fn identity_value(value: &str, what: &str, place: Place<'_>) {
     if value.len() > limits::ATTRIBUTE_BYTES {
         let message = format!("{what} is at most {} bytes long", limits::ATTRIBUTE_BYTES);
         place.error(Code::TooLarge, message);
-    } else if value.is_empty() || !is_field_value(value) {
+    } else {
+        header_text(value, what, place);
+    }
+}
+
+/// A text that headers may carry.
+pub(super) fn header_text(text: &str, what: &str, place: Place<'_>) {
+    if text.is_empty() || !is_field_value(text) {
         let message =
             format!("{what} is text without control characters and without spaces at its ends");
         place.error(Code::InvalidHeader, message);
     }
+}
+
+/// Whether headers may tell the names of keys: for certain not where nothing spells it.
+fn may_tell_names(headers: Node<'_, '_>) -> bool {
+    let text = headers.raw.get();
+    text.contains("{key.name") || text.contains('\\')
 }
 
 /// About how many keys a list has, by how many there are in its first bytes: what room is made for.

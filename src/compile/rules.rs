@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::header_text;
 use super::responses::rule_wording;
 use super::{Known, check_method, is_observed, quoted, scope, template_of};
 use crate::config::{Node, Object, RawAccess, RawHold, Whole};
@@ -52,6 +53,9 @@ impl Known {
         ];
         let fields = node.object(&FIELDS)?;
         let name: Option<String> = fields.field("name");
+        if let Some(name) = &name {
+            header_text(name, "a rule's name", node.place.field("name"));
+        }
         let access = fields.word("access").unwrap_or(RawAccess::Key);
         contradictions(access, &fields);
         let hosts = hosts(&fields);

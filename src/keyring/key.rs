@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{KeyRing, Places, Record, Terms, id_at};
+use super::{KeyRing, NAME, Places, Record, Terms, id_at};
 use crate::address::Network;
 use crate::key_type::KeyType;
 use crate::origin::Origin;
@@ -43,6 +43,11 @@ impl<'e> Key<'e> {
         self.own_type().map(|key_type| &*key_type.name)
     }
 
+    /// What people call the key; `None` as well where no header of the policy's tells it.
+    pub fn name(&self) -> Option<&'e str> {
+        self.attribute(NAME)
+    }
+
     /// The value of one of the key's attributes.
     pub fn attribute(&self, name: &str) -> Option<&'e str> {
         let is_named = |pair: &&(u32, u32)| self.string(pair.0 as usize) == Some(name);
@@ -52,9 +57,10 @@ impl<'e> Key<'e> {
     /// The names and values of the key's attributes, as the policy has them in order.
     pub fn attributes(self) -> impl Iterator<Item = (&'e str, &'e str)> {
         let pairs = self.pairs().unwrap_or_default().iter();
-        pairs.filter_map(move |(name, value)| {
+        let texts = pairs.filter_map(move |(name, value)| {
             Some((self.string(*name as usize)?, self.string(*value as usize)?))
-        })
+        });
+        texts.filter(|(name, _)| *name != NAME)
     }
 
     /// The scopes that the key names itself, in the order of the policy; `None` if it names none, so that

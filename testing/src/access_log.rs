@@ -24,7 +24,10 @@ pub struct LogLine {
     pub flags: Option<String>,
     /// The filter's decision; none where a request never reached the filter.
     pub latchkey: Option<String>,
+    pub key: Option<String>,
     pub account: Option<String>,
+    pub rule: Option<String>,
+    pub reason: Option<String>,
     pub response_request_id: Option<String>,
     /// What else the request's headers hold when it is logged, `:path` with its query among them.
     #[serde(default)]
@@ -32,6 +35,13 @@ pub struct LogLine {
 }
 
 impl LogLine {
+    /// What the policy has told besides the decision, by the words of its `publish`.
+    pub fn published(&self) -> Vec<(String, String)> {
+        let LogLine { key, account, rule, reason, .. } = self;
+        let told = [("key", key), ("account", account), ("rule", rule), ("reason", reason)];
+        told.into_iter().filter_map(|(word, told)| Some((word.to_owned(), told.clone()?))).collect()
+    }
+
     /// What else the request's headers hold when it is logged: those of [`LEFT`] that there are.
     pub fn left(&self) -> Vec<(String, Vec<u8>)> {
         let values = self.left.iter();

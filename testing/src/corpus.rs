@@ -107,6 +107,7 @@ fn observe(case: &Case, exchange: &Exchange, report: Option<Report>) -> Observat
         upstream: report.map(upstream),
         left: Some(Upstream::new(log.left())),
         required_scope: None,
+        published: log.published(),
     }
 }
 

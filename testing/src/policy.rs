@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use latchkey_cli::command::render::{self, Code};
-use latchkey_cli::policy::Policy;
+use latchkey_cli::policy::{Needs, Policy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -21,8 +21,9 @@ pub fn ecds_of(scratch: &Scratch, policy: &str, code: Code<'_>) -> String {
     fs::write(&file, policy).unwrap();
     let policy = Policy::load(&file, None).unwrap_or_else(|error| panic!("{error:#}"));
     // A policy that is refused is rendered, too: Envoy is to refuse it.
-    let needs_pepper = policy.to_json().unwrap().windows(12).any(|part| part == b"hmac-sha256:");
-    render::ecds(&policy.into_served(needs_pepper), code).unwrap()
+    let json = String::from_utf8(policy.to_json().unwrap()).unwrap();
+    let needs = Needs { pepper: json.contains("hmac-sha256:"), names: json.contains("{key.name") };
+    render::ecds(&policy.into_served(needs), code).unwrap()
 }
 
 /// The policy of `envoy/systems/NAME.yaml`, as JSON.

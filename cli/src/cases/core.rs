@@ -11,6 +11,8 @@ struct Stream<'e> {
     headers: Headers,
     /// The filter state `latchkey`.
     state: String,
+    /// What else was published, by the words of `publish`.
+    published: Vec<(String, String)>,
     decision: Option<Decision<'e>>,
     reply: Option<Reply<'e>>,
 }
@@ -34,7 +36,13 @@ pub(crate) fn observe<'e>(
             Request { headers: &headers, body, clock: &clock, address: &address, claims: &claims };
         exchange.request_headers(Some(engine), &request, &Rc::default())
     };
-    let mut stream = Stream { headers, state: String::new(), decision: None, reply: None };
+    let mut stream = Stream {
+        headers,
+        state: String::new(),
+        published: Vec::new(),
+        decision: None,
+        reply: None,
+    };
     stream.carry_out(turn);
     let mut body = Vec::new();
     for (index, piece) in pieces.iter().enumerate() {
@@ -63,8 +71,14 @@ impl<'e> Stream<'e> {
             }
         };
         self.headers = apply(&borrowed(&self.headers), &changes).headers;
-        if let Some((_, value)) = turn.publish.iter().find(|(name, _)| *name == "latchkey") {
-            self.state = value.to_owned();
+        for (name, value) in turn.publish.iter() {
+            match name.strip_prefix("latchkey.") {
+                None => self.state = value.to_owned(),
+                Some(word) => {
+                    self.published.retain(|(known, _)| known != word);
+                    self.published.push((word.to_owned(), value.to_owned()));
+                }
+            }
         }
     }
 
@@ -87,6 +101,7 @@ impl<'e> Stream<'e> {
             upstream,
             left,
             required_scope,
+            published: self.published,
         };
         (self.decision, observation)
     }

@@ -17,7 +17,7 @@ use super::render::Code;
 use super::{doctor, render};
 use crate::admin::Admin;
 use crate::finding::{self, count};
-use crate::policy::PolicyFiles;
+use crate::policy::{Needs, PolicyFiles};
 use crate::progress::Progress;
 use crate::protection::Severity;
 use crate::style::warn;
@@ -116,8 +116,8 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     progress.step("reading the policy");
     let policy = arguments.files.load()?;
     progress.step("checking the policy");
-    let (keys, needs_pepper) = match policy.compile()? {
-        Ok(engine) => (engine.key_count(), engine.needs_pepper()),
+    let (keys, needs) = match policy.compile()? {
+        Ok(engine) => (engine.key_count(), Needs::of(&engine)),
         Err(mut findings) => {
             drop(progress);
             finding::locate(&mut findings);
@@ -127,8 +127,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     };
     progress.step("writing");
     let mut rendered = Vec::new();
-    let version =
-        render::write_ecds(&policy.into_served(needs_pepper), code, filter_name, &mut rendered)?;
+    let version = render::write_ecds(&policy.into_served(needs), code, filter_name, &mut rendered)?;
     let replaced = replace(ecds, &rendered)?;
     drop(progress);
     if let Err(error) = replaced {

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use crate::Exit;
 use crate::document::{Document, Fields, json_for_yaml};
 use crate::finding;
-use crate::policy::{PolicyFiles, Served};
+use crate::policy::{Needs, PolicyFiles, Served};
 use crate::progress::Progress;
 use crate::style::warn;
 
@@ -212,7 +212,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
         Form::Json | Form::Ecds => None,
         Form::Envoy | Form::Istio | Form::EnvoyGateway => Issuer::new(arguments, payload)?,
     };
-    let policy = policy.into_served(engine.needs_pepper());
+    let policy = policy.into_served(Needs::of(&engine));
     progress.step("writing");
     let mut output = Counting { output, bytes: 0 };
     match arguments.to {

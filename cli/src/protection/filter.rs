@@ -148,6 +148,8 @@ impl Latchkey<'_> {
             module_sha256: self.sha256.clone(),
             on_failure: self.on_failure,
             has_sessions: false,
+            only_observes: false,
+            observes: false,
             mistake: None,
         };
         let Some(configuration) = &self.configuration else {
@@ -162,6 +164,8 @@ impl Latchkey<'_> {
                 policy.name = engine.name().map(str::to_owned);
                 policy.keys = Some(engine.key_count());
                 policy.has_sessions = engine.has_sessions();
+                policy.only_observes = engine.only_observes();
+                policy.observes = engine.observes();
                 policy.sha256 = configuration.sha256();
             }
             Err(findings) => {
@@ -199,6 +203,12 @@ pub(crate) struct Policy {
     pub(crate) on_failure: OnFailure,
     #[serde(skip)]
     pub(super) has_sessions: bool,
+    /// Whether it refuses nothing.
+    #[serde(skip)]
+    pub(super) only_observes: bool,
+    /// Whether it has a rule that refuses no good key.
+    #[serde(skip)]
+    pub(super) observes: bool,
     /// Why it is not one.
     #[serde(skip)]
     pub(super) mistake: Option<String>,
