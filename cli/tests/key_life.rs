@@ -4,10 +4,8 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 
-use support::{Directory, TestCommand};
+use support::{Directory, TestCommand, listening};
 
 const REFUSE: &str = "proxies accept it until that is pushed (`latchkey push`)\n";
 const KNOW: &str = "proxies learn of it once it is pushed (`latchkey push`)\n";
@@ -312,32 +310,19 @@ fn lists_have_filters() {
     key(&directory, "list --account ws_9").prints(0, "", "keys.yaml has no such keys\n");
 }
 
-/// An admin port on loopback that has run for so many seconds and answers two requests.
+/// An admin port on loopback of an Envoy that has run for so many seconds.
 fn admin(uptime: u64, counted: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
     let counted = counted.to_owned();
-    std::thread::spawn(move || {
-        for _ in 0..2 {
-            let (mut stream, _) = listener.accept().unwrap();
-            let (mut request, mut byte) = (Vec::new(), [0]);
-            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
-                request.push(byte[0]);
+    listening(move |path| {
+        let stats = match path {
+            path if path.contains("uptime") => {
+                format!(r#"{{"name": "server.uptime", "value": {uptime}}}"#)
             }
-            let stats = match String::from_utf8(request).unwrap().contains("uptime") {
-                true => format!(r#"{{"name": "server.uptime", "value": {uptime}}}"#),
-                false => counted.clone(),
-            };
-            let body = format!("{{\"stats\": [{stats}]}}");
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            )
-            .unwrap();
-        }
-    });
-    format!("http://{address}")
+            path if path.contains("wasmcustom") => counted.clone(),
+            _ => String::new(),
+        };
+        format!("{{\"stats\": [{stats}]}}")
+    })
 }
 
 #[test]

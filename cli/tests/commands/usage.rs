@@ -1,30 +1,17 @@
 //! `latchkey usage`, with an admin port that answers what it is told to.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use super::support::listening;
 use super::{Directory, TestCommand};
 
-/// An admin port on loopback that answers one request.
+/// An admin port on loopback of an Envoy that has the Wasm filter, and no module.
 fn admin(answer: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{answer}",
-        answer.len()
-    );
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut byte = [0];
-        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
-            request.push(byte[0]);
-        }
-        assert!(request.starts_with(b"GET /stats?format=json&filter=%5Ewasmcustom"));
-        stream.write_all(answer.as_bytes()).unwrap();
-    });
-    format!("http://{address}")
+    let answer = answer.to_owned();
+    listening(move |path| match path.starts_with("/stats?format=json&filter=%5Ewasmcustom") {
+        true => answer.clone(),
+        false => r#"{"stats": []}"#.to_owned(),
+    })
 }
 
 const STATS: &str = r#"{"stats": [

@@ -1,6 +1,8 @@
 //! What the tests of the command line share.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 
 pub(crate) use latchkey_testing::{Scratch as Directory, repository, wasm};
@@ -94,4 +96,29 @@ impl TestCommand {
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8(ran.stdout).unwrap()
     }
+}
+
+/// A server on loopback that answers each request with the JSON that `answer` has for its path.
+pub(crate) fn listening(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                request.push(byte[0]);
+            }
+            let request = String::from_utf8(request).unwrap();
+            let body = answer(request.split(' ').nth(1).unwrap());
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+                 connection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    format!("http://{address}")
 }
