@@ -364,42 +364,42 @@ impl Upstream {
 }
 
 frameworks! {
-    actix {} "", "nothing", "none";
+    actix {} "actix-web 4.18", "nothing", "none";
     axum { form: Bodies::Changing }
-        "", "the extractor `Form` takes the query of GET, and of every other method the form", "use `Query`";
+        "axum 0.8 with axum-extra 0.12", "the extractor `Form` takes the query of GET, and of every other method the form", "use `Query`";
     chi { method_in_query: true, method_in_form: true, form: Bodies::All }
-        "chi 5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
+        "chi 5.5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
-    django {} "Django 5", "nothing", "none";
+    django {} "Django 5.2", "nothing", "none";
     drf { suffix: Suffix::Word }
-        "", "`DefaultRouter` takes a format of letters and digits off the path",
+        "Django REST framework 3.18", "`DefaultRouter` takes a format of letters and digits off the path",
         "`include_format_suffixes = False`";
     echo { form: Bodies::All, json: Bodies::All, markup: Bodies::All, method_in_query: true, method_in_form: true }
-        "echo 4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
+        "echo 4.16 and 5.4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; leave `MethodOverride` out";
     express { letters: Letters::Ascii, method_in_query: true, method_in_form: true, form: Bodies::All, json: Bodies::All }
         "Express 4.22 and 5.3 with method-override 3.0", "compares paths in any letter case; the middleware `method-override` takes `_method` of a query and of a form if it is told to; `request.param` of Express 4 takes the fields of a parsed body",
         "`case sensitive routing`; use `request.query`";
-    fastapi {} "", "nothing", "none";
-    fastify {} "Fastify 4 and 5", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
+    fastapi {} "FastAPI 0.165", "nothing", "none";
+    fastify {} "Fastify 4.29 and 5.12", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
     fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: true, cookies: true }
-        "Fiber 2 and 3", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too; `Bind().All` takes headers and cookies",
-        "`CaseSensitive: true`";
+        "Fiber 2.52 and 3.1", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too; `Bind().All` takes headers and cookies",
+        "`CaseSensitive: true`; bind with `Query`, or tag each field for `header` and `cookie`, too";
     flask { form: Bodies::Changing }
-        "Flask 3", "`request.values` takes the fields of a form", "use `request.args`";
+        "Flask 3.1", "`request.values` takes the fields of a form", "use `request.args`";
     gin { form: Bodies::All, json: Bodies::Changing, markup: Bodies::Changing, method_in_query: true, method_in_form: true }
-        "gin 1", "`ShouldBind` takes fields of forms, members of JSON, and what stands in XML, YAML and TOML; gorilla's handler takes `_method`",
+        "gin 1.12", "`ShouldBind` takes fields of forms, members of JSON, and what stands in XML, YAML and TOML; gorilla's handler takes `_method`",
         "use `ShouldBindQuery`";
     go { form: Bodies::All, method_in_query: true, method_in_form: true }
-        "Go 1 net/http, with gorilla's handlers", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
+        "Go 1.26 net/http with gorilla's handlers 1.5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
     hapi {} "hapi 21.4", "nothing by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
     hono { method_in_query: true, method_in_form: true, method_of_any: true }
         "Hono 4.13 on Node", "the middleware `methodOverride` takes `_method` of a form, and of a query if it is told to, with any method but GET", "leave `methodOverride` out";
     jersey { method_in_query: true, form: Bodies::Changing }
-        "", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
+        "Jersey 3.1 on Grizzly", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
     koa { letters: Letters::Ascii }
-        "Koa 2 and 3 with @koa/router", "compares paths in any letter case", "`sensitive: true`";
+        "Koa 2 and 3.3 with @koa/router 13.1", "compares paths in any letter case", "`sensitive: true`";
     laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
         "", "`input` takes fields of forms and members of JSON; `_method` in each of them",
         "use `$request->query()`";
@@ -413,14 +413,14 @@ frameworks! {
     sinatra { method_in_form: true, form: Bodies::All }
         "Sinatra 3.0", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
     spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: true }
-        "Spring Boot 3 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
+        "Spring Boot 3.5 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
         "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
     symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
         "Symfony 5.4, 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
-    trpc { parts: true } "tRPC 11", "runs a procedure for each part between commas", "`allowBatching: false`";
+    trpc { parts: true } "tRPC 11.25", "runs a procedure for each part between commas", "`allowBatching: false`";
     webflux { method_in_form: true, form: Bodies::All, headers: true }
-        "", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
+        "Spring Boot 3.5 on Netty", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
 }
 

@@ -13,7 +13,7 @@
 
 mod documents;
 mod judge;
-mod transport;
+pub(crate) mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::{io, thread};
@@ -25,7 +25,7 @@ use crate::server::Server;
 use latchkey_testing::{Connection, Response};
 
 /// Servers whose libraries are given documents.
-const LIBRARIES: [&str; 8] = [
+pub(crate) const LIBRARIES: [&str; 8] = [
     "async-graphql",
     "gqlgen",
     "graph-gophers",

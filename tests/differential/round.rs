@@ -14,16 +14,22 @@ use latchkey_testing::repository;
 
 /// Starts those of these servers that the round is to have.
 pub(crate) fn servers(names: &[&str]) -> Vec<Server> {
-    let selected = env::var("DIFFERENTIAL_SERVERS").ok();
-    for name in selected.iter().flat_map(|selected| selected.split(',')) {
-        let folder = repository("tests/differential/servers").join(name.trim());
+    let selected = selected();
+    for name in selected.iter().flatten() {
+        let folder = repository("tests/differential/servers").join(name);
         assert!(folder.join("install").is_file(), "DIFFERENTIAL_SERVERS: `{name}` is not a server");
     }
     let is_selected = |name: &&&str| match &selected {
-        Some(selected) => selected.split(',').any(|one| one.trim() == **name),
+        Some(selected) => selected.iter().any(|one| one == **name),
         None => true,
     };
     names.iter().filter(is_selected).map(|name| Server::start(name)).collect()
+}
+
+/// The names that the environment has, if it has any.
+pub(crate) fn selected() -> Option<Vec<String>> {
+    let names = env::var("DIFFERENTIAL_SERVERS").ok()?;
+    Some(names.split(',').map(|name| name.trim().to_owned()).collect())
 }
 
 /// How many requests a generator makes.

@@ -36,19 +36,31 @@ use requests::Attempt;
 
 /// The servers, each with its framework's name in a policy; `cautious` where it has none. Of those the protocols that they
 /// speak, HTTP/1 but for these, see [`front::SPEAKS_HTTP2`].
-const SERVERS: [(&str, &str); 25] = [
+pub(crate) const SERVERS: [(&str, &str); 40] = [
+    ("actix", "actix"),
     ("aiohttp", CAUTIOUS),
+    ("axum", "axum"),
+    ("chi", "chi"),
     ("django-asgi", "django"),
     ("django-uvicorn", "django"),
     ("django-wsgi", "django"),
+    ("drf", "drf"),
+    ("echo4", "echo"),
+    ("echo5", "echo"),
     ("express4", "express"),
     ("express5", "express"),
+    ("fastapi", "fastapi"),
     ("fastify4", "fastify"),
     ("fastify5", "fastify"),
+    ("fiber2", "fiber"),
+    ("fiber3", "fiber"),
     ("flask", "flask"),
+    ("gin", "gin"),
     ("hapi", "hapi"),
+    ("hertz", CAUTIOUS),
     ("hono", "hono"),
     ("httpd", CAUTIOUS),
+    ("jersey", "jersey"),
     ("koa", "koa"),
     ("nestjs", "nestjs"),
     ("net-http", "go"),
@@ -58,10 +70,13 @@ const SERVERS: [(&str, &str); 25] = [
     ("php-nginx", "php"),
     ("rails", "rails"),
     ("sinatra", "sinatra"),
+    ("spring-jetty", "spring"),
     ("spring-tomcat", "spring"),
+    ("spring-undertow", "spring"),
     ("starlette", "fastapi"),
     ("symfony", "symfony"),
     ("trpc", "trpc"),
+    ("webflux", "webflux"),
 ];
 
 const CAUTIOUS: &str = "cautious";

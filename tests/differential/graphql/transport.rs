@@ -11,7 +11,7 @@ use crate::round::{self, Random};
 use crate::server::Server;
 
 /// Servers with an HTTP layer of their own.
-const LAYERS: [&str; 8] = [
+pub(crate) const LAYERS: [&str; 8] = [
     "apollo",
     "ariadne",
     "gqlgen",

@@ -14,7 +14,7 @@ use super::policy;
 use super::requests::Attempt;
 
 /// The servers that speak HTTP/2 without TLS: it reaches them as it came, with trailers.
-pub(crate) const SPEAKS_HTTP2: [&str; 1] = ["net-http"];
+pub(crate) const SPEAKS_HTTP2: [&str; 5] = ["chi", "echo4", "echo5", "gin", "net-http"];
 
 /// The Envoy, and where the servers are behind it.
 pub(crate) struct Front {
@@ -60,7 +60,7 @@ impl Answer {
 }
 
 impl Front {
-    /// With a listener for each server and each of the policies that it stands behind.
+    /// With a listener for each server and each of the policies that it stands behind, its framework's the last.
     pub(crate) fn start(servers: &[(Server, Vec<&str>)]) -> Front {
         let scratch = Scratch::new();
         let envoy = Envoy::start_quietly(&scratch, "front", &bootstrap(&scratch, servers));
@@ -110,15 +110,17 @@ fn trailers(attempt: &Attempt) -> HeaderMap {
 fn bootstrap(scratch: &Scratch, servers: &[(Server, Vec<&str>)]) -> String {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let text = front_bootstrap(scratch, nowhere, None);
-    let with_policy = |upstream: &str| -> Value {
-        let policy = policy::json(upstream).to_string();
+    let with_policy = |upstream: &str, framework: &str| -> Value {
+        let policy = policy::json(upstream, framework).to_string();
         yaml_serde::from_str(&inline(&text, &ecds(scratch, &policy, &wasm()))).unwrap()
     };
-    let mut bootstrap = with_policy("cautious");
+    let mut bootstrap = with_policy("cautious", "cautious");
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
     for (server, policies) in servers {
+        let framework = policies[policies.len() - 1];
         for upstream in policies {
-            let mut listener = with_policy(upstream)["static_resources"]["listeners"][0].take();
+            let mut listener =
+                with_policy(upstream, framework)["static_resources"]["listeners"][0].take();
             listener["name"] = json!(listener_name(server.name(), upstream));
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
             manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] =

@@ -15,7 +15,7 @@ pub(crate) struct Kind {
     without: fn(&Attempt) -> Attempt,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 11] = [
     Kind {
         name: "letter case",
         told: "the path in any",
@@ -78,6 +78,27 @@ const KINDS: [Kind; 8] = [
         told: "members of JSON",
         without: |attempt| {
             if attempt.has_json() { attempt.without_body() } else { attempt.clone() }
+        },
+    },
+    Kind {
+        name: "elements of XML",
+        told: "elements of XML",
+        without: |attempt| {
+            let is_markup = attempt.has_in("content-type", &["xml", "yaml", "toml"]);
+            if is_markup { attempt.without_body() } else { attempt.clone() }
+        },
+    },
+    Kind {
+        name: "headers",
+        told: "headers of",
+        without: |attempt| attempt.without_headers(&["hydrate", "type"]),
+    },
+    Kind {
+        name: "cookies",
+        told: "cookies of",
+        without: |attempt| {
+            let names_one = attempt.has_in("cookie", &["hydrate", "type"]);
+            if names_one { attempt.without_headers(&["cookie"]) } else { attempt.clone() }
         },
     },
 ];

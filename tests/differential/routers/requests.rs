@@ -66,10 +66,23 @@ impl Attempt {
 
     /// Whether it says that its body is JSON.
     pub(crate) fn has_json(&self) -> bool {
+        self.has_in("content-type", &["json"])
+    }
+
+    /// Whether one of these words stands in a header.
+    pub(crate) fn has_in(&self, header: &str, words: &[&str]) -> bool {
         self.request.headers.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("content-type")
-                && String::from_utf8_lossy(&value.0).to_ascii_lowercase().contains("json")
+            let value = String::from_utf8_lossy(&value.0).to_ascii_lowercase();
+            name.eq_ignore_ascii_case(header) && words.iter().any(|word| value.contains(word))
         })
+    }
+
+    pub(crate) fn without_headers(&self, names: &[&str]) -> Attempt {
+        let mut other = self.clone();
+        let is_one =
+            |own: &str| names.iter().any(|name| own.replace('-', "").eq_ignore_ascii_case(name));
+        other.request.headers.retain(|(name, _)| !is_one(name));
+        other
     }
 
     fn target(&self) -> &str {
@@ -175,7 +188,9 @@ fn one(random: &mut Random) -> Attempt {
     present(random, key, &mut attempt, &mut target);
     // One at a time mostly: what is refused for one shows nothing of another.
     for _ in 0..*random.one(&[1, 1, 1, 2, 3]) {
-        match random.below(14) {
+        match random.below(16) {
+            14 => otherwise_by_markup(random, &mut attempt),
+            15 => otherwise_by_header(random, &mut attempt),
             0..=2 => target = odd_path(random, &target),
             3 | 4 => target = odd_query(random, &mut attempt, &target),
             5 => odd_method(random, &mut attempt),
@@ -517,6 +532,52 @@ fn otherwise_by_body(random: &mut Random, attempt: &mut Attempt) {
     // With GET, too, if it is one.
     if random.once_in(2) {
         attempt.request.method = random.word(&["POST", "POST", "POST", "PUT", "PATCH"]).to_owned();
+    }
+}
+
+/// Parameters in what else names values.
+fn otherwise_by_markup(random: &mut Random, attempt: &mut Attempt) {
+    let name = random.word(&["hydrate", "Hydrate", "HYDRATE", "Types", "type[]"]);
+    let (kind, body) = match random.below(4) {
+        0 | 1 => {
+            let kind = random.word(&[
+                "application/xml",
+                "text/xml",
+                "application/xml; charset=utf-8",
+                "Application/XML",
+                "application/vnd.a+xml",
+                "application/xml-a",
+            ]);
+            let body = match random.below(3) {
+                0 => format!("<a><{name}>1</{name}></a>"),
+                1 => format!("<?xml version=\"1.0\"?><a xmlns:b=\"c\"><b:{name}>1</b:{name}></a>"),
+                _ => format!("<a {name}=\"1\"><!-- --><{name}><![CDATA[1]]></{name}></a>"),
+            };
+            (kind, body)
+        }
+        2 => {
+            let kind = random.word(&["application/x-yaml", "application/yaml", "text/yaml"]);
+            let escaped = format!("\"\\x{:02x}{}\": \"1\"", name.as_bytes()[0], &name[1..]);
+            (kind, if random.once_in(3) { escaped } else { format!("{name}: \"1\"\n") })
+        }
+        _ => ("application/toml", format!("\"{name}\" = \"1\"\n")),
+    };
+    header(attempt, "content-type", kind);
+    attempt.request.body = Some(body);
+    attempt.request.method =
+        random.word(&["POST", "POST", "POST", "PUT", "GET", "HEAD"]).to_owned();
+}
+
+/// Parameters in headers and in cookies.
+fn otherwise_by_header(random: &mut Random, attempt: &mut Attempt) {
+    let name = random.word(&["hydrate", "hydrate", "Hydrate", "hy-drate", "type", "types"]);
+    let value = random.word(&["1", "1", "0", "", "secret", "product", "product,secret"]);
+    match random.below(3) {
+        0 => {
+            let value = random.word(&["1", "\"1\"", "%31", "", "secret"]);
+            header(attempt, "cookie", &format!("a=b; {name}={value}"));
+        }
+        _ => header(attempt, name, value),
     }
 }
 

@@ -1,8 +1,8 @@
 """What a handler says of its request (see routers.rs)."""
 
 
-def report(handler, method, params, query, headers, cookies, url):
-    """`query` and `headers` are lists of pairs as the framework read them."""
+def report(handler, method, params, query, headers, cookies, url, hydrate=()):
+    """`query` and `headers` are lists of pairs as the framework read them, `hydrate` is what else was read of that name."""
 
     def values(name):
         return [value for own, value in query if own == name]
@@ -15,7 +15,7 @@ def report(handler, method, params, query, headers, cookies, url):
         "handler": handler,
         "method": method,
         "params": params,
-        "hydrate": values("hydrate") or None,
+        "hydrate": [*values("hydrate"), *(value for value in hydrate if value is not None)] or None,
         "types": values("type[]"),
         "type": header("x-type"),
         "account": header("x-account-id"),

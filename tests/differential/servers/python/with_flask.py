@@ -31,7 +31,9 @@ ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def answer(handler, status=200, **params):
     query = list(request.args.items(multi=True))
     headers = list(request.headers.items())
-    return jsonify(report(handler, request.method, params, query, headers, request.cookies, request.url)), status
+    hydrate = request.values.getlist("hydrate")
+    told = report(handler, request.method, params, query, headers, request.cookies, request.url, hydrate)
+    return jsonify(told), status
 
 
 def route(path, methods, handler):

@@ -3,34 +3,51 @@ package latchkey;
 import jakarta.servlet.http.Cookie;
 import jakarta.servlet.http.HttpServletRequest;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import latchkey.Report.Search;
 import org.springframework.boot.SpringApplication;
-import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.boot.WebApplicationType;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.boot.autoconfigure.websocket.servlet.WebSocketServletAutoConfiguration;
+import org.springframework.boot.web.embedded.jetty.JettyServletWebServerFactory;
+import org.springframework.boot.web.embedded.tomcat.TomcatServletWebServerFactory;
+import org.springframework.boot.web.embedded.undertow.UndertowServletWebServerFactory;
+import org.springframework.boot.web.servlet.server.ConfigurableServletWebServerFactory;
+import org.springframework.context.annotation.Bean;
+import org.springframework.core.env.Environment;
 import org.springframework.http.ResponseEntity;
 import org.springframework.web.bind.annotation.*;
 
-/** The routes of routers.rs. A search is read in two ways: by parameters, and bound to an object. */
-@SpringBootApplication
+/**
+ * The routes of routers.rs on Spring MVC with the filter for hidden methods. A search is read in two ways: by parameters, and
+ * bound to an object.
+ */
+@EnableAutoConfiguration(exclude = WebSocketServletAutoConfiguration.class)
 @RestController
-public class Server {
-    public static void main(String[] arguments) {
-        SpringApplication.run(
-            Server.class,
+public class Spring {
+    static void main(String server, String port) {
+        SpringApplication application = new SpringApplication(Spring.class);
+        application.setWebApplicationType(WebApplicationType.SERVLET);
+        application.run(
             "--server.address=127.0.0.1",
-            "--server.port=" + arguments[0],
+            "--server.port=" + port,
+            "--latchkey.server=" + server,
+            "--spring.mvc.hiddenmethod.filter.enabled=true",
             "--logging.level.root=warn",
             "--spring.main.banner-mode=off");
     }
 
-    public static class Search {
-        private String hydrate;
-
-        public void setHydrate(String hydrate) {
-            this.hydrate = hydrate;
-        }
+    @Bean
+    ConfigurableServletWebServerFactory server(Environment environment) {
+        return switch (environment.getProperty("latchkey.server")) {
+            case "spring-jetty" -> new JettyServletWebServerFactory();
+            case "spring-tomcat" -> new TomcatServletWebServerFactory();
+            default -> new UndertowServletWebServerFactory();
+        };
     }
 
     @GetMapping("/")
@@ -74,11 +91,8 @@ public class Server {
             @RequestParam(required = false) String hydrate,
             @RequestParam(name = "type[]", required = false) List<String> types,
             @ModelAttribute Search bound) {
-        Map<String, Object> report = report("search", request, Map.of());
-        String one = hydrate == null ? bound.hydrate : hydrate;
-        report.put("hydrate", one == null ? null : List.of(one));
-        report.put("types", types == null ? List.of() : types);
-        return report;
+        List<String> listed = types == null ? List.of() : types;
+        return report("search", request, Map.of(), Arrays.asList(hydrate, bound.getHydrate()), listed);
     }
 
     @RequestMapping("/orgs/{org}/x")
@@ -97,10 +111,8 @@ public class Server {
     }
 
     @GetMapping("/typed")
-    Object typed(HttpServletRequest request, @RequestHeader(name = "x-type", required = false) String type) {
-        Map<String, Object> report = report("typed", request, Map.of());
-        report.put("type", type);
-        return report;
+    Object typed(HttpServletRequest request) {
+        return report("typed", request, Map.of());
     }
 
     @RequestMapping("/**")
@@ -109,33 +121,19 @@ public class Server {
     }
 
     private static Map<String, Object> report(String handler, HttpServletRequest request, Map<String, String> params) {
-        Map<String, Object> report = new LinkedHashMap<>();
-        report.put("handler", handler);
-        report.put("method", request.getMethod());
-        report.put("params", params);
-        report.put("hydrate", null);
-        report.put("types", List.of());
-        report.put("type", values(request, "x-type"));
-        report.put("account", values(request, "x-account-id"));
-        report.put("key", values(request, "x-key-id"));
-        List<String> credentials = new ArrayList<>();
-        for (String name : List.of("authorization", "x-api-key")) credentials.addAll(Collections.list(request.getHeaders(name)));
-        String[] parameters = request.getParameterValues("api_key");
-        if (parameters != null) credentials.addAll(List.of(parameters));
-        Cookie[] cookies = request.getCookies();
-        if (cookies != null) for (Cookie cookie : cookies) if (cookie.getName().equals("api_key")) credentials.add(cookie.getValue());
-        report.put("credentials", credentials);
-        report.put("connection", values(request, "connection"));
-        report.put("url", request.getRequestURI());
-        report.put("query", request.getParameterMap());
-        Map<String, String> headers = new LinkedHashMap<>();
-        for (String name : Collections.list(request.getHeaderNames())) headers.put(name, values(request, name));
-        report.put("headers", headers);
-        return report;
+        return report(handler, request, params, List.of(), List.of());
     }
 
-    private static String values(HttpServletRequest request, String name) {
-        List<String> values = new ArrayList<>(Collections.list(request.getHeaders(name)));
-        return values.isEmpty() ? null : String.join(",", values);
+    private static Map<String, Object> report(
+            String handler, HttpServletRequest request, Map<String, String> params, List<String> hydrate, List<String> types) {
+        Map<String, List<String>> query = new LinkedHashMap<>();
+        request.getParameterMap().forEach((name, values) -> query.put(name, List.of(values)));
+        Map<String, List<String>> headers = new LinkedHashMap<>();
+        for (String name : Collections.list(request.getHeaderNames()))
+            headers.put(name.toLowerCase(), Collections.list(request.getHeaders(name)));
+        List<String> credentials = new ArrayList<>();
+        if (request.getCookies() != null)
+            for (Cookie cookie : request.getCookies()) if (cookie.getName().equals("api_key")) credentials.add(cookie.getValue());
+        return Report.of(handler, request.getMethod(), params, hydrate, types, request.getRequestURI(), query, headers, credentials);
     }
 }
