@@ -112,7 +112,7 @@ mod loading {
             (
                 with_policy(&case(r#""decision": "allow public", "statu": 1"#)),
                 "c.json:1:95: unknown field `statu`, expected one of `decision`, `status`, \
-                 `headers`, `body`, `upstream`, `left`, `required_scope`",
+                 `headers`, `body`, `upstream`, `left`, `required_scope`, `published`",
             ),
             (with_policy(&case(r#""status": 1"#)), "c.json:1:72: missing field `decision`"),
         ] {

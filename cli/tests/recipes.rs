@@ -164,9 +164,8 @@ fn put(bootstrap: &mut Value, place: &str, part: Value) {
         "http_filters, before latchkey" => {
             insert(&mut manager["http_filters"], Some("latchkey"), part)
         }
-        // The filter right behind the guard.
         "http_filters, behind the guard" => {
-            insert(&mut manager["http_filters"], Some("account"), part)
+            insert(&mut manager["http_filters"], Some("envoy.filters.http.router"), part)
         }
         "json_format" => {
             merge(&mut manager["access_log"][0]["typed_config"]["log_format"]["json_format"], part)
