@@ -14,7 +14,9 @@ use self::credentials::NamedSource;
 use crate::authenticate::Authenticator;
 use crate::authorize::Authorizer;
 use crate::condition::{Condition, Subject};
-use crate::config::{Node, Object, RawMethodOverride, RawMode, RawPreflight, is_quotable, word};
+use crate::config::{
+    Node, Object, RawMethodOverride, RawMode, RawPreflight, Word, is_quotable, word,
+};
 use crate::credential::Sources;
 use crate::engine::Engine;
 use crate::finding::{Code, Finding, Findings, Place, is_identifier};
@@ -23,7 +25,6 @@ use crate::limits;
 use crate::memory::{Memory, find_room};
 use crate::method;
 use crate::path::{EncodedSlashes, Normalization, PathTemplate};
-use crate::publish::Published;
 use crate::query::QueryNames;
 use crate::rule::{Requirement, Rule, Rules};
 use crate::scope::{self, Scope};
@@ -216,7 +217,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         sources: all_sources,
         conditions_read,
         forward_credential: forward_credential.unwrap_or(false),
-        published: published(&policy),
+        published: words(&policy, "publish"),
         metrics_per_key,
         memory,
         authenticator: Authenticator {
@@ -257,30 +258,22 @@ fn add(names: &mut Vec<Box<str>>, name: &str) {
 
 /// The headers that a client's request loses, lest an upstream take another target by one.
 fn target_headers(policy: &Object<'_, '_>) -> Vec<TargetHeader> {
-    let mut kept = Vec::new();
-    let list = policy.node("keep_target_headers");
-    for (place, text) in list.iter().filter_map(Node::texts).flatten() {
-        let Some(header) = word(&text, place) else { continue };
-        if kept.contains(&header) {
-            place.error(Code::Duplicate, format!("`{text}` is listed twice"));
-        }
-        kept.push(header);
-    }
+    let kept = words(policy, "keep_target_headers");
     TargetHeader::all().filter(|header| !kept.contains(header)).collect()
 }
 
-/// What others in the proxy learn besides the decision.
-fn published(policy: &Object<'_, '_>) -> Vec<Published> {
-    let mut published = Vec::new();
-    let list = policy.node("publish");
+/// The words of a list, each of which may stand there once.
+fn words<W: Word + PartialEq>(policy: &Object<'_, '_>, field: &'static str) -> Vec<W> {
+    let mut words = Vec::new();
+    let list = policy.node(field);
     for (place, text) in list.iter().filter_map(Node::texts).flatten() {
         let Some(word) = word(&text, place) else { continue };
-        if published.contains(&word) {
+        if words.contains(&word) {
             place.error(Code::Duplicate, format!("`{text}` is listed twice"));
         }
-        published.push(word);
+        words.push(word);
     }
-    published
+    words
 }
 
 /// What an upstream may read otherwise: all that any does, nothing, or what frameworks do that are named.
