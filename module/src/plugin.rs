@@ -1,11 +1,9 @@
 //! A filter's configuration: one policy for all workers.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use latchkey::{Engine, Environment, Line};
-use serde_json::value::RawValue;
+use latchkey::{Engine, Environment, Line, policy_name};
 
 use crate::border::Config;
 use crate::fault;
@@ -35,7 +33,7 @@ impl Plugin {
         let engine = match Engine::compile(text, &environment) {
             Ok(engine) => engine,
             Err(findings) => {
-                let name = name_of(text);
+                let name = policy_name(text);
                 let name = name.as_deref();
                 findings.iter().for_each(|finding| crate::log(Line::Finding(name, finding)));
                 crate::log(Line::Refused(name, findings.len()));
@@ -68,11 +66,4 @@ impl Drop for Plugin {
             self.flush();
         }
     }
-}
-
-/// What a policy that is refused calls itself, as far as it can be read.
-fn name_of(text: &[u8]) -> Option<String> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(text).ok()?;
-    let name: String = serde_json::from_str(fields.get("name")?.get()).ok()?;
-    Some(name).filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
