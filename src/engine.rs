@@ -29,7 +29,7 @@ use crate::spelling::{Lengths, is_like_one, is_same_header};
 use crate::step::Step;
 use crate::target::TargetHeader;
 use crate::template::{Template, Variable};
-use crate::upstream::{Bodies, Deviation, Readings, is_usual_header};
+use crate::upstream::{Bodies, Deviation, Readings};
 
 /// A policy, valid by construction: what it cannot mean was refused when it was compiled.
 #[derive(Debug)]
@@ -490,11 +490,9 @@ impl Engine {
                 form::add(&mut query, own, value);
             }
         };
-        if self.upstream.headers {
-            let headers = reading.headers().iter();
-            let headers = headers.filter(|(name, _)| !is_usual_header(name));
-            headers.for_each(|(name, value)| add(name.as_bytes(), value));
-        }
+        let headers = reading.headers().iter();
+        let headers = headers.filter(|(name, _)| self.upstream.headers.include(name));
+        headers.for_each(|(name, value)| add(name.as_bytes(), value));
         if self.upstream.cookies {
             for cookie in reading.cookies() {
                 let mut sides = cookie.splitn(2, |byte| *byte == b'=');

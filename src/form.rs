@@ -22,7 +22,7 @@ pub(crate) struct Kinds {
     markup: bool,
 }
 
-/// What else names values, by the end of its content type.
+/// What else names values, by what a word of its content type begins or ends with.
 const MARKUP: [&[u8]; 6] = [b"xml", b"yaml", b"toml", b"msgpack", b"cbor", b"bson"];
 
 impl Kinds {
@@ -36,8 +36,12 @@ impl Kinds {
             kinds.urlencoded |= holds(kind, b"x-www-form-urlencoded");
             kinds.multipart |= holds(kind, b"multipart");
             kinds.json |= holds(kind, b"json") && !holds(kind, b"grpc");
-            let kind = kind.trim_ascii().to_ascii_lowercase();
-            kinds.markup |= MARKUP.iter().any(|word| kind.ends_with(word));
+            // gin goes by what stands before a space, others by how it begins.
+            let kind = kind.to_ascii_lowercase();
+            for part in kind.split(|byte| !byte.is_ascii_alphanumeric()) {
+                let is_of = |word: &&[u8]| part.starts_with(word) || part.ends_with(word);
+                kinds.markup |= MARKUP.iter().any(is_of);
+            }
         }
         // Rack takes a POST that does not say what it is for a form.
         kinds.urlencoded |= !is_said && reading.method == "POST";

@@ -209,12 +209,22 @@ impl QueryNames {
         })
     }
 
-    /// Those for which a header or a cookie of that name passes, whatever its letter case and its dashes.
+    /// Those for which a header or a cookie of that name passes: in each of its [`readings`], whatever its dashes.
     pub(crate) fn named(&self, name: &[u8]) -> impl Iterator<Item = &str> {
-        let letters = name.iter().filter(|byte| **byte != b'-').map(u8::to_ascii_lowercase);
-        let named =
-            self.0.iter().filter(move |entry| entry.folded.iter().copied().eq(letters.clone()));
-        named.map(|entry| &*entry.exact)
+        // Most names can be read in one way only.
+        let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        let is_named = move |entry: &&QueryName| {
+            let own = || entry.folded.iter().copied().filter(|byte| *byte != b'-');
+            if is_plain {
+                return name
+                    .iter()
+                    .filter(|byte| **byte != b'-')
+                    .map(u8::to_ascii_lowercase)
+                    .eq(own());
+            }
+            readings(name).into_iter().any(|read| read.filter(|byte| *byte != b'-').eq(own()))
+        };
+        self.0.iter().filter(is_named).map(|entry| &*entry.exact)
     }
 
     /// Whether a text may name one of them, however it is punctuated or escaped.

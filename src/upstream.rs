@@ -31,13 +31,23 @@ pub(crate) struct Readings {
     pub(crate) json: Bodies,
     /// The same of XML, YAML, TOML, MessagePack, CBOR and BSON.
     pub(crate) markup: Bodies,
-    /// Whether a header of a parameter's name holds it as the query does.
-    pub(crate) headers: bool,
+    /// Which headers of a parameter's name hold it as the query does.
+    pub(crate) headers: Headers,
     /// The same of a cookie.
     pub(crate) cookies: bool,
 }
 
-/// The headers that nobody takes for parameters, since every client sends them (what Spring leaves out).
+/// The headers that may be taken for parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Headers {
+    #[default]
+    None,
+    /// All but [`USUAL_HEADERS`].
+    Unusual,
+    All,
+}
+
+/// The headers that clients send of themselves: what Spring leaves out.
 const USUAL_HEADERS: [&str; 11] = [
     "accept",
     "authorization",
@@ -52,9 +62,16 @@ const USUAL_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Whether a header, in lower case, is one that nobody takes for a parameter.
-pub(crate) fn is_usual_header(name: &str) -> bool {
-    name.starts_with(':') || USUAL_HEADERS.contains(&name)
+impl Headers {
+    /// Whether they include one, by its name in lower case. A pseudo-header is none.
+    pub(crate) fn include(self, name: &str) -> bool {
+        let is_one = match self {
+            Headers::None => false,
+            Headers::Unusual => !USUAL_HEADERS.contains(&name),
+            Headers::All => true,
+        };
+        is_one && !name.starts_with(':')
+    }
 }
 
 /// Letters that are compared whatever their case.
@@ -172,7 +189,8 @@ impl Readings {
         form: Bodies::All,
         json: Bodies::All,
         markup: Bodies::All,
-        headers: true,
+        // Every client sends the others: a parameter of such a name would be one more of each request.
+        headers: Headers::Unusual,
         cookies: true,
     };
 
@@ -188,7 +206,7 @@ impl Readings {
         form: Bodies::None,
         json: Bodies::None,
         markup: Bodies::None,
-        headers: false,
+        headers: Headers::None,
         cookies: false,
     };
 
@@ -205,7 +223,7 @@ impl Readings {
             form: self.form.max(other.form),
             json: self.json.max(other.json),
             markup: self.markup.max(other.markup),
-            headers: self.headers | other.headers,
+            headers: self.headers.max(other.headers),
             cookies: self.cookies | other.cookies,
         }
     }
@@ -283,7 +301,7 @@ impl Readings {
                 "elements of XML and its like, with any method",
                 "elements of XML and its like, but not with GET",
             ),
-            said(self.headers, "headers of parameters' names"),
+            said(self.headers != Headers::None, "headers of parameters' names"),
             said(self.cookies, "cookies of parameters' names"),
         ]
         .into_iter()
@@ -382,7 +400,7 @@ frameworks! {
         "`case sensitive routing`; use `request.query`";
     fastapi {} "FastAPI 0.165", "nothing", "none";
     fastify {} "Fastify 4.29 and 5.12", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
-    fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: true, cookies: true }
+    fiber { letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: Headers::All, cookies: true }
         "Fiber 2.52 and 3.1", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too; `Bind().All` takes headers and cookies",
         "`CaseSensitive: true`; bind with `Query`, or tag each field for `header` and `cookie`, too";
     flask { form: Bodies::Changing }
@@ -412,14 +430,14 @@ frameworks! {
         "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
     sinatra { method_in_form: true, form: Bodies::All }
         "Sinatra 3.0", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
-    spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: true }
+    spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
         "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
     symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
         "Symfony 5.4, 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
     trpc { parts: true } "tRPC 11.25", "runs a procedure for each part between commas", "`allowBatching: false`";
-    webflux { method_in_form: true, form: Bodies::All, headers: true }
+    webflux { method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Netty", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
 }
