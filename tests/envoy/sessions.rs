@@ -224,6 +224,27 @@ fn what_the_issuer_did_not_sign_is_no_session() {
 }
 
 #[test]
+fn what_is_told_of_a_session_says_that_it_is_one() {
+    let issuer = Issuer::es256(7);
+    let mut policy: Value = serde_json::from_str(&system("flowyte")).unwrap();
+    policy["publish"] = json!(["key", "account", "rule", "reason"]);
+    let setup = Setup::new(policy).system("flowyte").file("jwks.json", issuer.jwks());
+    let gateway = setup.start();
+    let session = issuer.bearer(&claims());
+    let told = |path: &str, authorization: &str| {
+        let published = gateway.get(path, &[("authorization", authorization)]).log.published();
+        published.into_iter().filter(|(word, _)| word != "rule").collect::<Vec<_>>()
+    };
+    let of = |word: &str, text: &str| (word.to_owned(), text.to_owned());
+    let account = of("account", "org_demo");
+    assert_eq!(told("/v1/agents", &session), [of("key", "session:usr_1"), account.clone()]);
+    let key = format!("Bearer {SECRET_KEY}");
+    assert_eq!(told("/v1/agents", &key), [of("key", "agents-reader"), account.clone()]);
+    let refused = [of("key", "session:usr_1"), account, of("reason", "denied_by_rule")];
+    assert_eq!(told("/v1/campaigns", &session), refused);
+}
+
+#[test]
 fn claims_are_read_by_their_kind() {
     let issuer = Issuer::es256(7);
     let gateway = gateway(&issuer);
