@@ -30,12 +30,13 @@ impl Kinds {
         let mut kinds = Kinds::default();
         let mut is_said = false;
         let values = reading.values_of_any_spelling("content-type");
-        for kind in values.flat_map(|value| value.split(|byte| *byte == b',')) {
-            let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+        for said in values.flat_map(|value| value.split(|byte| *byte == b',')) {
+            let kind = said.split(|byte| *byte == b';').next().unwrap_or_default();
             is_said |= !kind.trim_ascii().is_empty();
             kinds.urlencoded |= holds(kind, b"x-www-form-urlencoded");
             kinds.multipart |= holds(kind, b"multipart");
-            kinds.json |= holds(kind, b"json") && !holds(kind, b"grpc");
+            // Laravel finds the latter two in a parameter as well.
+            kinds.json |= holds(kind, b"json") || holds(said, b"/json") || holds(said, b"+json");
             // gin goes by what stands before a space, others by how it begins.
             let kind = kind.to_ascii_lowercase();
             for part in kind.split(|byte| !byte.is_ascii_alphanumeric()) {

@@ -365,7 +365,7 @@ macro_rules! frameworks {
 pub struct Upstream {
     /// Its name in a policy.
     pub name: &'static str,
-    /// The versions that were held to it; empty where it is known from its documentation only.
+    /// The versions that were held to it.
     pub measured: &'static str,
     /// What it reads otherwise than a request stands.
     pub does: &'static str,
@@ -419,7 +419,7 @@ frameworks! {
     koa { letters: Letters::Ascii }
         "Koa 2 and 3.3 with @koa/router 13.1", "compares paths in any letter case", "`sensitive: true`";
     laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
-        "", "`input` takes fields of forms and members of JSON; `_method` in each of them",
+        "Laravel 8.83", "`input` takes fields of forms and members of JSON, with GET, too, whatever a content type says before `/json`; `_method` in each of them",
         "use `$request->query()`";
     nestjs { letters: Letters::Ascii, method_in_query: true, method_in_form: true }
         "NestJS 11.2 on Express", "as Express, but for `request.param`", "as Express";

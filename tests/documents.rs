@@ -105,10 +105,11 @@ fn the_upstreams_are_those_of_the_table() {
          | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for own in latchkey::UPSTREAMS {
-        let or = |text: &str, other: &str| if text.is_empty() { other } else { text }.to_owned();
-        let readings = or(&own.readings().join("; "), "nothing");
-        let measured = or(own.measured, "not, see below");
-        let (name, does, switch) = (own.name, own.does, own.switch);
+        let readings = match own.readings().join("; ") {
+            nothing if nothing.is_empty() => "nothing".to_owned(),
+            readings => readings,
+        };
+        let (name, measured, does, switch) = (own.name, own.measured, own.does, own.switch);
         table += &format!("| `{name}` | {measured} | {does} | {readings} | {switch} |\n");
     }
     if std::env::var_os("LATCHKEY_WRITE_UPSTREAMS").is_some() {

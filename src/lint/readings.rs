@@ -14,13 +14,14 @@ const HELP: &str = "if the upstream does not, name its framework in `upstream`, 
 
 pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
     let readings = engine.upstream;
-    if readings.letters == Letters::None && readings.suffix == Suffix::None {
+    if readings.letters == Letters::None && readings.suffix == Suffix::None && !readings.parts {
         return;
     }
     let known = Known::new(engine.rules(), readings);
     for rule in engine.rules() {
         for (place, path) in rule.paths.iter().enumerate() {
-            let message = known.other_letters(rule, path).or_else(|| known.suffix(rule, path));
+            let message =
+                known.other_letters(rule, path).or_else(|| known.last_segment(rule, path));
             remarks.extend(message.map(|message| Remark {
                 code: "stricter_by_reading",
                 pointer: format!("{}/paths/{place}", rule.pointer()),
@@ -76,31 +77,34 @@ impl<'e> Known<'e> {
         ))
     }
 
-    /// What decides about a path without its suffix, where that makes the rule stricter.
-    fn suffix(&self, rule: &'e Rule, path: &PathTemplate) -> Option<String> {
+    /// What decides about what else a path's last segment is taken for, where that makes the rule stricter.
+    fn last_segment(&self, rule: &'e Rule, path: &PathTemplate) -> Option<String> {
         let (last, before) = path.segments.split_last()?;
-        let cut = without_suffix(last, self.readings.suffix)?;
-        let is_literal = matches!(cut, Segment::Literal(_));
-        let with_last = |last: Segment| [before, &[last]].concat();
-        let by_text = self.others(rule, &with_last(cut)).next();
-        let by_parameter = || self.others(rule, &with_last(Segment::One(None))).next();
-        let (head, tail) = path.text.rsplit_once('/')?;
-        let shown = format!("{head}/{}", self.readings.suffix.cut(tail)?);
-        let written = &path.text;
-        match by_text.or_else(by_parameter) {
-            Some((other, _)) if asks_the_same(rule, other) || other.access.is_open() => None,
-            Some((other, of_other)) => Some(format!(
-                "`{written}` is `{shown}` to an upstream that takes formats off, and must be let in by `{}` \
-                 of `{}` as well",
-                of_other.text,
-                other.name()
-            )),
-            None if is_literal || !rule.access.is_open() => None,
-            None => Some(format!(
-                "`{written}` is `{shown}` to an upstream that takes formats off, which no rule opens: \
-                 nobody is let in without a key"
-            )),
-        }
+        let (head, _) = path.text.rsplit_once('/')?;
+        let suffix =
+            without_suffix(last, self.readings.suffix).map(|cut| (cut, "takes formats off"));
+        let parts = if self.readings.parts { parts(last) } else { Vec::new() };
+        let parts = parts.into_iter().map(|part| (part, "parts it at commas"));
+        suffix.into_iter().chain(parts).find_map(|(taken, upstream)| {
+            let with_last = |last: &Segment| [before, std::slice::from_ref(last)].concat();
+            let by_text = self.others(rule, &with_last(&taken)).next();
+            let by_parameter = || self.others(rule, &with_last(&Segment::One(None))).next();
+            let (written, shown) = (&path.text, shown(&taken));
+            match by_text.or_else(by_parameter) {
+                Some((other, _)) if asks_the_same(rule, other) || other.access.is_open() => None,
+                Some((other, of_other)) => Some(format!(
+                    "`{written}` is `{head}/{shown}` to an upstream that {upstream}, and must be let in by `{}` \
+                     of `{}` as well",
+                    of_other.text,
+                    other.name()
+                )),
+                None if matches!(last, Segment::Literal(_)) || !rule.access.is_open() => None,
+                None => Some(format!(
+                    "`{written}` is `{head}/{shown}` to an upstream that {upstream}, which no rule opens: \
+                     nobody is let in without a key"
+                )),
+            }
+        })
     }
 }
 
@@ -137,6 +141,34 @@ fn without_suffix(segment: &Segment, suffix: Suffix) -> Option<Segment> {
             })
         }
         Segment::One(_) | Segment::Rest(_) => None,
+    }
+}
+
+/// What stands between the commas of a segment's text.
+fn parts(segment: &Segment) -> Vec<Segment> {
+    let (text, name) = match segment {
+        Segment::Literal(text) => (text.to_string(), None),
+        Segment::Part(part) => (format!("{}\0{}", part.before, part.after), Some(&part.name)),
+        Segment::One(_) | Segment::Rest(_) => return Vec::new(),
+    };
+    let part = |text: &str| match (text.split_once('\0'), name) {
+        (Some(("", "")), name) => Segment::One(name.cloned()),
+        (Some((before, after)), Some(name)) => {
+            let name = name.clone();
+            Segment::Part(Box::new(Part { before: before.into(), name, after: after.into() }))
+        }
+        _ => Segment::Literal(text.into()),
+    };
+    if text.contains(',') { text.split(',').map(part).collect() } else { Vec::new() }
+}
+
+/// A segment as a policy writes it.
+fn shown(segment: &Segment) -> String {
+    match segment {
+        Segment::Literal(text) => text.to_string(),
+        Segment::One(name) => name.as_deref().map_or("*".to_owned(), |name| format!("{{{name}}}")),
+        Segment::Part(part) => format!("{}{{{}}}{}", part.before, part.name, part.after),
+        Segment::Rest(_) => "**".to_owned(),
     }
 }
 
@@ -207,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_with_commas_is_each_of_its_parts() {
+        let rules = "{name: both, paths: ['/trpc/list,wipe', '/points/{x},at']}, \
+                     {name: wipe, paths: [/trpc/wipe], require: [admin]}, \
+                     {name: point, paths: ['/points/{point}'], require: [admin]}";
+        let messages = [
+            "/rules/0/paths/0 stricter_by_reading: `/trpc/list,wipe` is `/trpc/wipe` to an upstream that parts it at \
+             commas, and must be let in by `/trpc/wipe` of `wipe` as well",
+            "/rules/0/paths/1 stricter_by_reading: `/points/{x},at` is `/points/{x}` to an upstream that parts it at \
+             commas, and must be let in by `/points/{point}` of `point` as well",
+        ];
+        assert_eq!(told(rules, "cautious"), messages);
+        assert_eq!(told(rules, "[trpc]"), messages);
+        assert_eq!(told(rules, "[rails]"), [""; 0]);
+        let rules = "{paths: ['/points/{x},at'], access: public}";
+        let message = "/rules/0/paths/0 stricter_by_reading: `/points/{x},at` is `/points/{x}` to an upstream that \
+                       parts it at commas, which no rule opens: nobody is let in without a key";
+        assert_eq!(told(rules, "[trpc]"), [message]);
+    }
+
+    #[test]
     fn rules_that_no_reading_brings_together_are_no_finding() {
         for rules in [
             "{paths: [/openapi.json], access: public}",
@@ -217,6 +269,8 @@ mod tests {
             "{paths: [/a.json], methods: [GET]}, {paths: [/a], methods: [PUT], access: deny}",
             "{paths: [/a.json], hosts: [a.org]}, {paths: [/A.json], hosts: [b.org], access: deny}",
             "{paths: [/a.zip]}, {paths: [/a], access: deny}",
+            "{paths: ['/a,b'], access: public}",
+            "{paths: ['/a,b']}, {paths: [/a, '/{x}'], access: public}",
             "{paths: ['/{x}.json'], require: [a:b]}, {access: deny}",
             "{paths: [/users/me], require: [a:b]}, {paths: ['/users/{id}']}, {paths: [/**], access: deny}",
         ] {

@@ -36,7 +36,7 @@ use requests::Attempt;
 
 /// The servers, each with its framework's name in a policy; `cautious` where it has none. Of those the protocols that they
 /// speak, HTTP/1 but for these, see [`front::SPEAKS_HTTP2`].
-pub(crate) const SERVERS: [(&str, &str); 40] = [
+pub(crate) const SERVERS: [(&str, &str); 41] = [
     ("actix", "actix"),
     ("aiohttp", CAUTIOUS),
     ("axum", "axum"),
@@ -62,6 +62,7 @@ pub(crate) const SERVERS: [(&str, &str); 40] = [
     ("httpd", CAUTIOUS),
     ("jersey", "jersey"),
     ("koa", "koa"),
+    ("laravel", "laravel"),
     ("nestjs", "nestjs"),
     ("net-http", "go"),
     ("nginx", CAUTIOUS),

@@ -500,6 +500,7 @@ fn otherwise_by_body(random: &mut Random, attempt: &mut Attempt) {
                 "text/plain",
                 "",
                 "application/json, application/x-www-form-urlencoded",
+                "application/x-www-form-urlencoded; a=/json",
             ]);
             let pairs: Vec<String> =
                 fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -518,6 +519,9 @@ fn otherwise_by_body(random: &mut Random, attempt: &mut Attempt) {
                 "application/x-json",
                 "application/csp-report",
                 "application/ld+json",
+                "application/grpc+json",
+                "text/plain; a=/json",
+                "application/x-www-form-urlencoded; a=b+json",
             ]);
             (kind.to_owned(), members(random, &fields))
         }
