@@ -123,20 +123,28 @@ pub(crate) fn examine(
         dump.has_listeners,
         "the dump does not tell of listeners: it must be of the whole configuration"
     );
-    let mut examiner = Examiner::new(&dump);
-    examiner.examine();
-    examiner.ask(in_force)?;
+    let mut examiner = Examiner::new(&dump, in_force);
+    examiner.examine()?;
     Ok(examiner.report(proxy))
 }
 
 struct Examiner<'d, 'v> {
     dump: &'d Dump<'v>,
-    /// Each with the configuration that it is of.
-    policies: Vec<(&'v Value, Policy)>,
+    in_force: &'d dyn Fn(&str) -> Result<Option<InForce>>,
+    policies: Vec<Known<'v>>,
     chains: Vec<Chain>,
     findings: Vec<Finding>,
     /// Internal listeners to which requests come that nobody has judged.
     exposed: BTreeSet<&'v str>,
+}
+
+/// A policy that some filter has.
+struct Known<'v> {
+    /// What it was read from.
+    config: &'v Value,
+    policy: Policy,
+    /// What is wrong with it, wherever it runs.
+    faults: Vec<Fault>,
 }
 
 /// The filters of one way through a chain.
@@ -147,16 +155,29 @@ struct Way<'v> {
     policies: Vec<Option<usize>>,
 }
 
-/// A finding's code, severity, message and help, which are the same for all routes of a way.
+impl<'v> Way<'v> {
+    /// The places of the filters that are Latchkey and not turned off for a route, each with the place of its policy.
+    fn running(&self, route: &Route<'v>) -> impl Iterator<Item = (usize, usize)> {
+        let latchkeys = self.filters.iter().zip(&self.policies).enumerate();
+        latchkeys.filter_map(|(index, (filter, policy))| {
+            filter.on_route(&route.layers).and_then(|_| Some((index, (*policy)?)))
+        })
+    }
+}
+
+/// A finding's severity, code, message and help, which are the same for all routes of a way.
 type Fault = (Severity, &'static str, String, &'static str);
 
 impl<'d, 'v> Examiner<'d, 'v> {
-    fn new(dump: &'d Dump<'v>) -> Examiner<'d, 'v> {
+    fn new(
+        dump: &'d Dump<'v>,
+        in_force: &'d dyn Fn(&str) -> Result<Option<InForce>>,
+    ) -> Examiner<'d, 'v> {
         let (policies, chains, findings) = (Vec::new(), Vec::new(), Vec::new());
-        Examiner { dump, policies, chains, findings, exposed: BTreeSet::new() }
+        Examiner { dump, in_force, policies, chains, findings, exposed: BTreeSet::new() }
     }
 
-    fn examine(&mut self) {
+    fn examine(&mut self) -> Result<()> {
         for listener in &self.dump.listeners {
             if let Some(refusal) = listener.refusal {
                 let message = format!("Envoy refuses the newest of this listener: {refusal}");
@@ -168,7 +189,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let (inner, outer): (Vec<Listener<'v>>, Vec<_>) =
             self.dump.listeners.iter().copied().partition(Listener::is_internal);
         for listener in &outer {
-            self.listener(listener);
+            self.listener(listener)?;
         }
         let mut judged = BTreeSet::new();
         while let Some(listener) = inner.iter().find(|listener| {
@@ -176,7 +197,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         }) {
             judged.insert(listener.name);
             for listener in inner.iter().filter(|other| other.name == listener.name) {
-                self.listener(listener);
+                self.listener(listener)?;
             }
         }
         for listener in inner.iter().filter(|listener| !judged.contains(listener.name)) {
@@ -185,6 +206,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             }
         }
         self.tell_of_nothing();
+        Ok(())
     }
 
     /// A proxy without anything to protect is not what anybody wanted to hear of.
@@ -203,7 +225,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         self.findings.push(Finding::new(Severity::Error, code, message, help));
     }
 
-    fn listener(&mut self, listener: &Listener<'v>) {
+    fn listener(&mut self, listener: &Listener<'v>) -> Result<()> {
         let status = if self.dump.is_of_mesh(listener) {
             Some(Status::Mesh)
         } else if self.dump.is_outbound(listener) {
@@ -214,12 +236,18 @@ impl<'d, 'v> Examiner<'d, 'v> {
         for (name, chain) in listener.chains() {
             match status {
                 Some(status) => self.chain(listener, name, status),
-                None => self.filter_chain(listener, name, chain),
+                None => self.filter_chain(listener, name, chain)?,
             }
         }
+        Ok(())
     }
 
-    fn filter_chain(&mut self, listener: &Listener<'v>, name: String, chain: &'v Value) {
+    fn filter_chain(
+        &mut self,
+        listener: &Listener<'v>,
+        name: String,
+        chain: &'v Value,
+    ) -> Result<()> {
         let filters: Vec<Filter<'v>> =
             items(chain, "filters").iter().map(|filter| Filter::new(filter, self.dump)).collect();
         let manager = filters.iter().find(|filter| filter.kind.ends_with(".HttpConnectionManager"));
@@ -237,7 +265,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             let help = "nothing to do, unless HTTP was meant: then declare the port so";
             self.add(Severity::Note, "not_http", listener, Some(&name), message, help);
             self.chain(listener, name, Status::Tcp);
-            return;
+            return Ok(());
         };
         let configs = self.dump.route_configs(manager);
         let mut routes: Vec<Route<'v>> = Vec::new();
@@ -256,13 +284,15 @@ impl<'d, 'v> Examiner<'d, 'v> {
         routes.retain(|route| route.goes_on);
         if routes.is_empty() {
             self.chain(listener, name, Status::AnswersItself);
-            return;
+            return Ok(());
         }
         let forging = filters.iter().any(forges_decision);
         for (chain, filters) in self.ways(manager, &name) {
-            let policies = filters.iter().map(|filter| self.policy(filter)).collect();
-            self.way(listener, &Way { chain, filters, policies }, &routes, forging);
+            let policies: Result<_> = filters.iter().map(|filter| self.policy(filter)).collect();
+            let way = Way { chain, filters, policies: policies? };
+            self.way(listener, &way, &routes, forging);
         }
+        Ok(())
     }
 
     /// The filters of a connection manager, and those that it has for upgrades of their own.
@@ -300,12 +330,21 @@ impl<'d, 'v> Examiner<'d, 'v> {
             );
             faulty = routes.len();
         }
-        if faulty == routes.len() && self.passes_on(routes) {
-            self.chain(listener, way.chain.clone(), Status::PassesOn);
-            return;
+        let passes_on = faulty == routes.len() && self.passes_on(routes);
+        if passes_on {
+            faults.clear();
         }
+        for route in routes {
+            for fault in self.policy_faults(way, route) {
+                faults.entry(fault.clone()).or_default().insert(&route.label);
+            }
+        }
+        let status = match passes_on {
+            _ if faults.keys().any(|fault| fault.0 == Severity::Error) => Status::NotProtected,
+            true => Status::PassesOn,
+            false => Status::Protected,
+        };
         let all: BTreeSet<&str> = routes.iter().map(|route| &*route.label).collect();
-        let status = if faulty == 0 { Status::Protected } else { Status::NotProtected };
         for ((severity, code, message, help), concerned) in faults {
             let routes = if concerned == all { BTreeSet::new() } else { concerned };
             self.findings.push(Finding {
@@ -351,13 +390,9 @@ impl<'d, 'v> Examiner<'d, 'v> {
         let mut faults = Vec::new();
         let mut add =
             |severity, code, message: String, help| faults.push((severity, code, message, help));
-        let on = |filter: &Filter<'v>| filter.on_route(&route.layers);
         let guards: Vec<Guard> =
             way.filters.iter().map(|filter| judge(filter, &route.layers)).collect();
-        let latchkeys = way.filters.iter().zip(&way.policies).enumerate();
-        let running =
-            latchkeys.filter(|(_, (latchkey, policy))| policy.is_some() && on(latchkey).is_some());
-        let running: Vec<usize> = running.map(|(index, _)| index).collect();
+        let running: Vec<usize> = way.running(route).map(|(index, _)| index).collect();
         let holding = guards.iter().enumerate().filter(|(_, guard)| **guard == Guard::Holds);
         let holding: Vec<usize> = holding.map(|(index, _)| index).collect();
         let (Some(&first), Some(&last)) = (running.first(), running.last()) else {
@@ -397,7 +432,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             });
             let is_off = way.filters.iter().skip(last + 1).any(|filter| {
                 filter.kind == RBAC
-                    && on(filter).is_none()
+                    && filter.on_route(&route.layers).is_none()
                     && guard::judge(filter.config) == Guard::Holds
             });
             let (code, message, help) = if !holding.is_empty() {
@@ -433,14 +468,15 @@ impl<'d, 'v> Examiner<'d, 'v> {
         };
         let policy =
             way.policies.get(first).copied().flatten().and_then(|index| self.policies.get(index));
-        if policy.is_some_and(|(_, policy)| policy.only_observes) {
+        let policy = policy.map(|known| &known.policy);
+        if policy.is_some_and(|policy| policy.only_observes) {
             add(
                 Severity::Error,
                 "only_observed",
                 "the policy only observes: every request goes on, whatever is decided",
                 "leave `mode` out once the log shows no refusal that should not be",
             );
-        } else if policy.is_some_and(|(_, policy)| policy.observes) {
+        } else if policy.is_some_and(|policy| policy.observes) {
             add(
                 Severity::Warning,
                 "rule_only_observed",
@@ -449,7 +485,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
             );
         }
         let tokens = places(".http.jwt_authn.");
-        if policy.is_some_and(|(_, policy)| policy.has_sessions)
+        if policy.is_some_and(|policy| policy.has_sessions)
             && !tokens.iter().any(|index| *index < first)
         {
             if tokens.is_empty() {
@@ -480,7 +516,7 @@ impl<'d, 'v> Examiner<'d, 'v> {
         };
         let is_module = way.filters.get(first).is_some_and(|filter| filter.kind == MODULE);
         if is_module
-            && policy.is_some_and(|(_, policy)| policy.has_sessions)
+            && policy.is_some_and(|policy| policy.has_sessions)
             && tokens.iter().any(|index| *index < first)
             && !is_handed_over()
         {
@@ -522,23 +558,32 @@ impl<'d, 'v> Examiner<'d, 'v> {
         }
     }
 
-    /// The policy of a filter that is Latchkey, by its place in `policies`. What is wrong with it is told once.
-    fn policy(&mut self, filter: &Filter<'v>) -> Option<usize> {
-        let known = |(config, policy): &(&'v Value, Policy)| {
-            std::ptr::eq(*config, filter.config) && policy.filter == filter.name
+    /// What is wrong with the policies that run for a route.
+    fn policy_faults(&self, way: &Way<'v>, route: &Route<'v>) -> impl Iterator<Item = &Fault> {
+        let policies = way.running(route).filter_map(|(_, policy)| self.policies.get(policy));
+        policies.flat_map(|known| &known.faults)
+    }
+
+    /// The policy of a filter that is Latchkey, by its place in `policies`.
+    fn policy(&mut self, filter: &Filter<'v>) -> Result<Option<usize>> {
+        let is_of = |known: &Known<'v>| {
+            std::ptr::eq(known.config, filter.config) && known.policy.filter == filter.name
         };
-        if let Some(index) = self.policies.iter().position(known) {
-            return Some(index);
+        if let Some(index) = self.policies.iter().position(is_of) {
+            return Ok(Some(index));
         }
-        let latchkey = filter.latchkey()?;
+        let Some(latchkey) = filter.latchkey() else { return Ok(None) };
         let version = filter.discovered.map(|extension| extension.version);
-        let policy = latchkey.policy(filter.name, version);
+        let mut policy = latchkey.policy(filter.name, version);
+        let mut faults: Vec<Fault> = Vec::new();
         let mut add = |severity, code, message: &str, help| {
-            let message = format!("filter `{}`: {message}", filter.name);
-            self.findings.push(Finding::new(severity, code, message, help));
+            faults.push((severity, code, format!("filter `{}`: {message}", filter.name), help));
         };
         if let Some(refusal) = filter.discovered.and_then(|extension| extension.refusal) {
             let message = format!("Envoy refuses the newest policy: {refusal}");
+            add(Severity::Error, "update_refused", &message, REFUSED_HELP);
+        }
+        if let Some(message) = self.ask(&mut policy)? {
             add(Severity::Error, "update_refused", &message, REFUSED_HELP);
         }
         if !latchkey.is_here {
@@ -568,42 +613,33 @@ impl<'d, 'v> Examiner<'d, 'v> {
             }
             OnFailure::Close | OnFailure::Exit | OnFailure::Reload => {}
         }
-        self.policies.push((filter.config, policy));
-        Some(self.policies.len() - 1)
+        self.policies.push(Known { config: filter.config, policy, faults });
+        Ok(Some(self.policies.len() - 1))
     }
 
-    /// Asks the statistics which versions are in force.
-    fn ask(&mut self, in_force: &dyn Fn(&str) -> Result<Option<InForce>>) -> Result<()> {
-        for (_, policy) in &mut self.policies {
-            let Some(version) = &policy.version else { continue };
-            let Some(InForce { version: served, taken }) = in_force(&policy.filter)? else {
-                continue;
-            };
-            // What is offered again unchanged is taken under its new version, and the dump keeps the old one: then
-            // something was taken since this configuration came.
-            let offered =
-                self.dump.extensions.get(&*policy.filter).and_then(|extension| extension.offered);
-            let taken_since = taken.zip(offered).is_some_and(|(taken, offered)| taken >= offered);
-            if served != *version && !taken_since {
-                let serves = match &*served {
-                    "" => "answers every request with 500".to_owned(),
-                    served => format!("goes on serving {served}"),
-                };
-                let message = format!(
-                    "filter `{}`: Envoy refuses version {version} and {serves}",
-                    policy.filter
-                );
-                let (severity, code) = (Severity::Error, "update_refused");
-                self.findings.push(Finding::new(severity, code, message, REFUSED_HELP));
-            }
-            policy.version_in_force = Some(served).filter(|served| !served.is_empty());
-        }
-        Ok(())
+    /// Asks the statistics which version of a policy is in force; what there is to say where it is not the one offered last.
+    fn ask(&self, policy: &mut Policy) -> Result<Option<String>> {
+        let Some(version) = &policy.version else { return Ok(None) };
+        let Some(InForce { version: served, taken }) = (self.in_force)(&policy.filter)? else {
+            return Ok(None);
+        };
+        // What is offered again unchanged is taken under its new version, and the dump keeps the old one: then
+        // something was taken since this configuration came.
+        let offered =
+            self.dump.extensions.get(&*policy.filter).and_then(|extension| extension.offered);
+        let taken_since = taken.zip(offered).is_some_and(|(taken, offered)| taken >= offered);
+        let is_refused = served != *version && !taken_since;
+        let message = is_refused.then(|| match &*served {
+            "" => format!("Envoy refuses version {version} and answers every request with 500"),
+            served => format!("Envoy refuses version {version} and goes on serving {served}"),
+        });
+        policy.version_in_force = Some(served).filter(|served| !served.is_empty());
+        Ok(message)
     }
 
     fn report(self, proxy: Option<String>) -> Report {
         let Examiner { policies, chains, mut findings, .. } = self;
-        let mut policies: Vec<Policy> = policies.into_iter().map(|(_, policy)| policy).collect();
+        let mut policies: Vec<Policy> = policies.into_iter().map(|known| known.policy).collect();
         // Envoy Gateway gives each chain its own copy of one filter.
         policies.dedup_by(|one, other| one.filter == other.filter && one.sha256 == other.sha256);
         findings.sort_by_key(|finding| finding.severity);

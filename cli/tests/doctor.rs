@@ -167,18 +167,18 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         |front| front.ecds = front.ecds.replace("FAIL_RELOAD", "FAIL_OPEN"),
-        &["error fail_open - -"],
+        &["error fail_open ingress 0"],
         JUDGED,
     ),
     (
         // Refused before it was ever served.
         |front| front.ecds = front.ecds.replace("\"keys\"", "\"kees\""),
-        &["error no_policy - -", "error update_refused - -"],
+        &["error no_policy ingress 0", "error update_refused ingress 0"],
         NOT_DELIVERED,
     ),
     (
         |front| front.ecds = "resources: []\nversion_info: \"1\"\n".to_owned(),
-        &["error not_delivered - -"],
+        &["error not_delivered ingress 0"],
         NOT_DELIVERED,
     ),
     (

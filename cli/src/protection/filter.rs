@@ -171,9 +171,10 @@ impl Latchkey<'_> {
             Err(findings) => {
                 let mut errors =
                     findings.iter().filter(|finding| finding.severity == latchkey::Severity::Error);
-                let first = errors
-                    .next()
-                    .map(|finding| format!("{} (at {})", finding.message, finding.pointer));
+                let first = errors.next().map(|finding| match &*finding.pointer {
+                    "" => finding.message.clone(),
+                    pointer => format!("{} (at {pointer})", finding.message),
+                });
                 let first = first.unwrap_or_default();
                 policy.mistake =
                     Some(format!("its configuration is not a policy that it takes: {first}"));

@@ -136,17 +136,29 @@ fn a_sidecar_of_istio_is_judged_by_what_comes_in() {
             "error guard_before_latchkey virtualInbound 0.0.0.0_8080",
         ),
         // Not there yet, and replaced since the module cannot be had.
-        (both.to_vec(), &json!([]), "error not_delivered - -"),
-        (both.to_vec(), &json!([extension(&guard()["typed_config"])]), "error not_delivered - -"),
-        (both.to_vec(), &json!([extension(&plugin(""))]), "error no_policy - -"),
-        (both.to_vec(), &json!([extension(&plugin("{\"keys\": []}"))]), "error no_policy - -"),
+        (both.to_vec(), &json!([]), "error not_delivered virtualInbound 0.0.0.0_8080"),
+        (
+            both.to_vec(),
+            &json!([extension(&guard()["typed_config"])]),
+            "error not_delivered virtualInbound 0.0.0.0_8080",
+        ),
+        (
+            both.to_vec(),
+            &json!([extension(&plugin(""))]),
+            "error no_policy virtualInbound 0.0.0.0_8080",
+        ),
+        (
+            both.to_vec(),
+            &json!([extension(&plugin("{\"keys\": []}"))]),
+            "error no_policy virtualInbound 0.0.0.0_8080",
+        ),
         (
             both.to_vec(),
             &json!([extension(
                 &json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
                     "config": {"failure_policy": "FAIL_RELOAD"}})
             )]),
-            "error no_policy - -",
+            "error no_policy virtualInbound 0.0.0.0_8080",
         ),
     ] {
         assert_eq!(findings(&sidecar(&filters, extensions)), (of(&[error, TCP]), false));
@@ -155,7 +167,7 @@ fn a_sidecar_of_istio_is_judged_by_what_comes_in() {
     refused[0]["error_state"] = json!({"details": "no such file"});
     assert_eq!(
         findings(&sidecar(&both, &refused)),
-        (of(&["error update_refused - -", TCP]), false)
+        (of(&["error update_refused virtualInbound 0.0.0.0_8080", TCP]), false)
     );
 }
 
@@ -229,10 +241,42 @@ fn latchkey_is_known_by_what_it_is() {
     closing["config"].as_object_mut().unwrap().remove("failure_policy");
     assert_eq!(
         gateway(&[named("a", closing.clone()), guard()]),
-        (of(&["note no_reload - -"]), true)
+        (of(&["note no_reload http 0"]), true)
     );
     closing["config"]["fail_open"] = json!(true);
-    assert_eq!(gateway(&[named("a", closing), guard()]), (of(&["error fail_open - -"]), false));
+    assert_eq!(gateway(&[named("a", closing), guard()]), (of(&["error fail_open http 0"]), false));
+}
+
+/// Two chains with one filter, by discovery: each has its findings and its status.
+#[test]
+fn what_is_wrong_with_a_policy_is_told_for_each_chain_that_runs_it() {
+    let mut broken = plugin("{");
+    broken["config"]["failure_policy"] = json!("FAIL_OPEN");
+    let served = json!([extension(&broken)]);
+    let filters = [discovered(), guard()];
+    let chains = [chain("a", "http.8080", &filters), chain("b", "http.8080", &filters)];
+    let listener = json!({"name": "http", "filter_chains": chains});
+    let directory = Directory::new();
+    directory.write("dump.json", &istio("router", &[listener], &served).to_string());
+    let printed = TestCommand::new(&directory, "doctor dump.json").everything();
+    for chain in ["a", "b"] {
+        let of = format!("listener `http`, chain `{chain}`: error");
+        let mistake = "its configuration is not a policy that it takes: not JSON: EOF while parsing an object at line 1 \
+                       column 1\n";
+        for told in [
+            format!("{of}[no_policy]: filter `{PLUGIN}`: {mistake}"),
+            format!("{of}[fail_open]: filter `{PLUGIN}`: `FAIL_OPEN` lets"),
+        ] {
+            assert!(printed.contains(&told), "{told} in {printed}");
+        }
+    }
+    assert!(printed.ends_with("\nnot protected: 0 of 2 HTTP filter chains\n"), "{printed}");
+    let printed = TestCommand::new(&directory, "doctor dump.json --format json").everything();
+    let report: Value = serde_json::from_str(&printed).unwrap();
+    let chains = report["proxies"][0]["chains"].as_array().unwrap();
+    let statuses: Vec<_> = chains.iter().filter(|chain| chain["listener"] == "http").collect();
+    assert!(statuses.iter().all(|chain| chain["status"] == "not_protected"), "{printed}");
+    assert_eq!(statuses.len(), 2);
 }
 
 /// Its listeners are marked as outbound.
