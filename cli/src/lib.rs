@@ -34,6 +34,10 @@ pub use exit::Exit;
 
 /// Runs `latchkey` with `arguments`, the program's name first, on standard output and error.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match command::explain::curl::spread(arguments.into_iter().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => return failed(&error),
+    };
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -45,15 +49,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match run(&arguments.command) {
         Ok(exit) => exit,
         Err(error) if is_closed_pipe(&error) => Exit::Failed,
-        Err(error) => {
-            let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {error:#}");
-            let Some(usage) = error.downcast_ref::<exit::Usage>() else { return Exit::Failed };
-            for line in usage.help.lines() {
-                let _ = writeln!(anstream::stderr(), "  {line}");
-            }
-            Exit::Usage
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> Exit {
+    let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {error:#}");
+    let Some(usage) = error.downcast_ref::<exit::Usage>() else { return Exit::Failed };
+    for line in usage.help.lines() {
+        let _ = writeln!(anstream::stderr(), "  {line}");
+    }
+    Exit::Usage
 }
 
 fn run(command: &Command) -> anyhow::Result<Exit> {

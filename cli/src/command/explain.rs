@@ -1,5 +1,6 @@
 //! `latchkey explain`: what becomes of one request, step by step.
 
+pub(crate) mod curl;
 mod redaction;
 mod request;
 mod steps;
@@ -43,6 +44,11 @@ pub struct Arguments {
     /// A claim of the session that a filter before Latchkey has verified, such as `sub=u1`
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Claim)>,
+    /// A whole command for curl, in quotes or word by word, with or without the word `curl`
+    ///
+    /// In quotes it is split as a shell does, with what browsers write in it. The words are read as if they stood there.
+    #[arg(long = "curl", value_name = "COMMAND")]
+    _curl: Option<String>, // [`curl::spread`] has put its words here
     #[command(flatten)]
     request: request::RequestArguments,
 }
@@ -61,6 +67,7 @@ Examples:
   latchkey explain policy.yaml -X POST -H 'authorization: Bearer TOKEN' https://api.example.com/v1/events
   latchkey explain policy.yaml --keys keys.yaml -H @headers.txt https://api.example.com/v1/reports
   latchkey explain policy.yaml --keys keys.yaml --key reporting curl 'https://api.example.com/v1/reports' -d '{}'
+  latchkey explain policy.yaml --keys keys.yaml --key reporting --curl \"$(pbpaste)\"
 
 --key takes no token: a random one takes the key's place in a copy of the policy, and stands in the request where the policy
 looks for one first. What else is asked of the key, such as its end, its origins and its addresses, stays as it is.

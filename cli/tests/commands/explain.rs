@@ -497,8 +497,45 @@ fn a_command_of_curl_is_taken_as_it_was_copied() {
     TestCommand::new(&directory, "").arguments(&whole).prints(
         1,
         "",
-        "error: a URL has no spaces: paste a command as it is, without quotes around all of it\n",
+        "error: a URL has no spaces: a whole command in quotes stands behind `--curl`\n",
     );
+    let text = "curl 'https://a.org/x' \\\n  -X 'PUT' \\\n  -H 'authorization: Bearer demo-token' \\\n  \
+                --data-raw $'{\"a\":\"it\\'s\\u0021\\n\"}'";
+    let bare = text.strip_prefix("curl ").unwrap();
+    let words =
+        ["-X", "PUT", "-H", "authorization: Bearer demo-token", "-d", "{}", "https://a.org/x"];
+    let as_key = "curl -X PUT https://a.org/x";
+    for arguments in [
+        &["--curl", text][..],
+        &["--curl", bare],
+        &["--curl=-X PUT --oauth2-bearer demo-token https://a.org/x"],
+        &[&["--curl", "curl"], &words[..]].concat(),
+        &[&["--curl"], &words[..]].concat(),
+        &["--key", "a", "--curl", as_key],
+        &["--curl", as_key, "--key", "a"],
+    ] {
+        let arguments = [&explain[..], arguments].concat();
+        let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+        assert!(output.starts_with("PUT https://a.org/x\n"), "{output}");
+        assert!(output.contains("deny insufficient_scope key:a\n"), "{output}");
+        assert!(!output.contains("demo-token"), "{output}");
+    }
+    for (text, message) in [
+        ("curl -H 'authorization: Bearer secret", "`--curl`: a quote in the command is not closed"),
+        ("curl -X PUT", "there is no URL"),
+        ("curl a.org b.org", "there is more than one URL: one request is explained"),
+    ] {
+        let arguments = [&explain[..], &["--curl", text]].concat();
+        let error = format!("error: {message}\n");
+        TestCommand::new(&directory, "").arguments(&arguments).prints(1, "", &error);
+    }
+    for (text, message) in
+        [(None, "a value is required for '--curl <COMMAND>'"), (Some(""), "<URL>")]
+    {
+        let arguments = explain.into_iter().chain(["--curl"]).chain(text).collect::<Vec<_>>();
+        let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+        assert!(output.contains(message), "{output}");
+    }
     let upload = [&explain[..], &["-T", "body", "https://a.org/x"]].concat();
     let output = TestCommand::new(&directory, "").arguments(&upload).everything();
     assert!(output.contains("PUT https://a.org/x\n"), "{output}");

@@ -98,7 +98,7 @@ impl RequestArguments {
         }
         ensure!(
             !without_prompt(&self.urls).iter().any(|word| word.contains(char::is_whitespace)),
-            "a URL has no spaces: paste a command as it is, without quotes around all of it"
+            "a URL has no spaces: a whole command in quotes stands behind `--curl`"
         );
         let (authority, path) = split_url(&url)?;
         let mut request = CaseRequest {
