@@ -233,6 +233,22 @@ fn a_table_has_any_field_of_a_key() {
          source:5: error: 2 columns where the first line names 4\n2 errors; nothing was written\n"
     );
     assert_eq!(code, 1);
+    // Wherever a line ends, and however many are empty.
+    let spaced = "\nid;token;name\n\n\na;x y;\"1\n\n2\"\n\ng;x;\n\n\nc\nd;x y;\n\"e\n\n\";x;f\n";
+    for text in [spaced.to_owned(), spaced.replace('\n', "\r\n")] {
+        assert_eq!(
+            import(&directory, &text, "csv", "").1,
+            "\
+source:5: error: a token is 1 to 512 visible ASCII characters
+source:12: error: 1 columns where the first line names 3
+source:13: error: a token is 1 to 512 visible ASCII characters
+source:14: error: the same token stands on line 9
+4 errors; nothing was written
+"
+        );
+        let told = import(&directory, &text, "csv", "--map token=secret").1;
+        assert_eq!(told, "error: source:2: there is no column `secret`\n");
+    }
     for (map, told) in [
         ("--map token=nothing", "error: source:1: there is no column `nothing`\n"),
         (

@@ -92,7 +92,7 @@ impl Map {
 
 /// Reads a table whose first line names its columns.
 pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
-    let head = text.lines().next().unwrap_or_default();
+    let head = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
     let delimiter = b",;\t".iter().copied().max_by_key(|delimiter| {
         // Of equals the last one counts, and a comma is the likeliest.
         (head.bytes().filter(|byte| byte == delimiter).count(), *delimiter == b',')
@@ -101,14 +101,16 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
         .delimiter(delimiter.unwrap_or(b','))
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
+    let mut lines = Lines { text, byte: 0, line: 1 };
     let columns = match reader.headers() {
         Ok(columns) => columns.clone(),
         Err(_) => bail!("{}:1: the first line does not name the columns", file.display()),
     };
+    let head = format!("{}:{}", file.display(), lines.of(columns.position()));
     let mut fields: Vec<(Field, usize)> = Vec::new();
     for (field, name) in &map.0 {
         let Some(index) = columns.iter().position(|column| column == name) else {
-            bail!("{}:1: there is no column `{name}`", file.display());
+            bail!("{head}: there is no column `{name}`");
         };
         fields.push((field.clone(), index));
     }
@@ -120,14 +122,13 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
         }
     }
     if !fields.iter().any(|(field, _)| matches!(field, Field::Hash | Field::Token)) {
-        bail!("{}:1: no column has the token (name it with `--map token=COLUMN`)", file.display());
+        bail!("{head}: no column has the token (name it with `--map token=COLUMN`)");
     }
     let mut found = Found::default();
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
-                let line = usize::try_from(line).unwrap_or(usize::MAX);
+                let line = lines.of(record.position());
                 let values = fields.iter().filter_map(|(field, index)| {
                     let value = record.get(*index).filter(|value| !value.is_empty())?;
                     Some((field, Document::String(value.to_owned())))
@@ -135,21 +136,43 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
                 found.row(line, values);
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
-                let line = usize::try_from(line).unwrap_or(usize::MAX);
-                found.mistake(
-                    line,
-                    match error.kind() {
-                        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                            format!("{len} columns where the first line names {expected_len}")
-                        }
-                        _ => "it cannot be read as a line of a table".to_owned(),
-                    },
-                );
+                let message = match error.kind() {
+                    csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                        format!("{len} columns where the first line names {expected_len}")
+                    }
+                    _ => "it cannot be read as a line of a table".to_owned(),
+                };
+                found.mistake(lines.of(error.position()), message);
             }
         }
     }
     Ok(found)
+}
+
+/// The lines of a table that is read from its beginning to its end.
+struct Lines<'t> {
+    text: &'t str,
+    /// Up to here they are counted,
+    byte: usize,
+    /// and this is the line there, from 1.
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of a record. Its position, and the line of that, may be before line ends that are no part of it: of
+    /// `\r\n` the second byte, and empty lines.
+    fn of(&mut self, position: Option<&csv::Position>) -> usize {
+        let byte = position.and_then(|position| usize::try_from(position.byte()).ok());
+        let rest = |byte| self.text.get(byte..);
+        let Some((byte, rest)) = byte.and_then(|byte| Some((byte, rest(byte)?))) else {
+            return self.line;
+        };
+        let start = byte + rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        let passed = self.text.get(self.byte..start).unwrap_or_default();
+        self.line += passed.bytes().filter(|byte| *byte == b'\n').count();
+        self.byte = start;
+        self.line
+    }
 }
 
 /// Reads a JSON object on each line.
