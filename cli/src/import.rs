@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use latchkey::limits;
 
 use crate::document::Document;
+use crate::token;
 
 pub(crate) use rows::Map;
 
@@ -81,9 +82,11 @@ impl Secret {
     /// # Errors
     /// That cannot be a token; the message does not have it.
     fn token(text: &str) -> Result<Secret, String> {
-        let most = limits::TOKEN_BYTES;
-        if !(1..=most).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("a token is 1 to {most} visible ASCII characters"));
+        if !token::is_possible(text) {
+            return Err(format!(
+                "a token is 1 to {} visible ASCII characters",
+                limits::TOKEN_BYTES
+            ));
         }
         Ok(Secret::Token(text.to_owned()))
     }

@@ -137,13 +137,19 @@ pub(crate) fn prefix_of_hint(hint: &str) -> Option<&str> {
     (!prefix.is_empty() && matches!(tail.len(), 0 | TAIL)).then_some(prefix)
 }
 
-/// Whether a text ends in random characters and their checksum, whatever stands before them.
-pub(crate) fn has_checksum(text: &str) -> bool {
-    let shaped = text.len().checked_sub(RANDOM + CHECKSUM).and_then(|start| text.get(start..));
-    let parts = shaped.and_then(|shaped| shaped.split_at_checked(RANDOM));
-    parts.is_some_and(|(random, sum)| {
-        random.bytes().all(|byte| BASE62.contains(&byte)) && checksum(random) == sum
-    })
+/// Whether a text can be a token at all, whoever made it: whether requests with it are looked at.
+pub(crate) fn is_possible(text: &str) -> bool {
+    (1..=limits::TOKEN_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What stands before the random characters and their checksum that a text ends in; none if it does not.
+pub(crate) fn before_checksum(text: &str) -> Option<&str> {
+    let start = text.len().checked_sub(RANDOM + CHECKSUM)?;
+    let (before, shaped) = text.split_at_checked(start)?;
+    let (random, sum) = shaped.split_at_checked(RANDOM)?;
+    let fits = random.bytes().all(|byte| BASE62.contains(&byte)) && checksum(random) == sum;
+    fits.then_some(before)
 }
 
 /// The CRC-32 of `random` as base62.
@@ -196,14 +202,14 @@ mod tests {
         assert!(rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         let (random, sum) = rest.split_at(30);
         assert_eq!((checksum(random).as_str(), sum.len()), (sum, 6));
-        assert!(has_checksum(rest) && has_checksum(&token));
+        assert_eq!((before_checksum(rest), before_checksum(&token)), (Some(""), Some("flk_live_")));
         let (_, shorter) = rest.split_at(1);
         for wrong in [shorter, random, "", "é", &rest.replace(random, &"_".repeat(30))] {
-            assert!(!has_checksum(wrong), "{wrong}");
+            assert_eq!(before_checksum(wrong), None, "{wrong}");
         }
         // CRC-32 tells any two texts apart that differ in one byte.
         let other = if rest.starts_with('a') { "b" } else { "a" };
-        assert!(!has_checksum(&format!("{other}{shorter}")));
+        assert_eq!(before_checksum(&format!("{other}{shorter}")), None);
     }
 
     #[test]

@@ -57,17 +57,31 @@ fn a_token_is_known_by_prefix_and_checksum() {
     let other = "one of ours: it has the prefix of the type `other`, and its checksum fits\n";
     let format =
         "one of ours: it has prefix and format of the type `formatted`, which has no checksum\n";
+    let none = "not one of ours: it cannot be a token\n";
+    let no_prefix = "not one of ours: its checksum fits, but what stands before it is no prefix\n";
     let no_checksum = "not one of ours: its checksum does not fit\n";
     for (more, input, code, told) in [
         ("", REST.to_owned(), 0, "one of ours: its checksum fits\n"),
         ("", format!("any_{REST}\r\n"), 0, "one of ours: its checksum fits\n"),
-        ("", format!("{REST} "), 1, no_checksum),
+        ("", format!("any.{REST}"), 0, "one of ours: its checksum fits\n"),
+        ("", format!("any{REST}"), 1, no_prefix),
+        ("", format!("{REST}{REST}"), 1, no_prefix),
+        ("", format!("{REST} "), 1, none),
+        ("", format!(" {REST}"), 1, none),
+        ("", format!("Authorization: Bearer {REST}"), 1, none),
+        ("", format!("foo bar\n{REST}"), 1, none),
+        ("", format!("{REST}\n{REST}"), 1, none),
+        ("", format!("{REST}\n\n"), 1, none),
+        ("", format!("\x01{REST}"), 1, none),
+        ("", format!("é_{REST}"), 1, none),
         ("", REST.replace('z', "y"), 1, no_checksum),
-        ("", String::new(), 1, no_checksum),
-        ("", "x".repeat(5000), 1, "not one of ours: it cannot be a token\n"),
+        ("", String::new(), 1, none),
+        ("", "x".repeat(5000), 1, none),
         (with, format!("flk_live_{REST}\n"), 0, live),
         (with, format!("flk_live_ci_{REST}\n"), 0, live),
         (with, format!("flk_{REST}\n"), 0, other),
+        (with, format!("flk_live_x y {REST}"), 1, none),
+        (with, format!("flk_live_Z{REST}"), 1, no_prefix),
         (with, format!("flk_live_{}\n", REST.to_lowercase()), 1, no_checksum),
         (with, format!("ghp_{REST}\n"), 1, "not one of ours: no key type has its prefix\n"),
         (with, "flz_0123456789abcdef\n".to_owned(), 0, format),
@@ -163,7 +177,14 @@ fn the_documented_checksum_is_the_one_of_ours() {
         TestCommand::new(&directory, "key new --keys keys.yaml --id a --prefix p_").output();
     let token = token.trim_end();
     let script = format!(
-        "{code}\nassert is_ours('flk_live_{REST}') and is_ours('{token}')\nassert not is_ours('{token}'[:-1] + '-')\n"
+        "{code}
+assert all(map(is_ours, ['flk_live_{REST}', '{REST}', '{token}']))
+assert not is_ours('{token}'[:-1] + '-')
+for before in ['any', '{REST}', ' ', 'Authorization: Bearer ', '{REST}\\n', '\\x01', 'é_', 'a b_']:
+    assert not is_ours(before + '{REST}'), before
+for other in ['', '{REST} ', '{REST}\\n', '{REST}'[1:]]:
+    assert not is_ours(other), other
+"
     );
     let ran = Command::new("python3").args(["-c", &script]).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));

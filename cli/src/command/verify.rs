@@ -14,8 +14,9 @@ use crate::{Exit, finding, policy, time, token};
 /// Tell whether a string is one of our tokens, offline
 ///
 /// Reads one string from standard input, so that it stands in no history and no list of processes, and
-/// never prints it. It is ours if its last six characters are the checksum of the thirty before; with
-/// a policy, if it has the prefix of a key type as well, or prefix and format where a type has a format.
+/// never prints it. It is ours if its last six characters are the checksum of the thirty before, and a
+/// prefix that ends in `_`, `-` or `.` stands before those, or nothing; with a policy, if it has the prefix
+/// of a key type as well, or prefix and format where a type has a format.
 /// Whether there is such a key this tells with `--keys` alone: which one, and whether it is a good one. A
 /// key that came from elsewhere has no checksum, and is known by its hash.
 #[derive(Args, Debug)]
@@ -99,14 +100,10 @@ fn key_of<'k>(input: &[u8], keys: &'k KeyFile) -> Result<Option<Key<'k>>> {
 
 /// By what a string is ours, or why it is not.
 fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
-    let text =
-        std::str::from_utf8(input).ok().filter(|text| text.len() <= latchkey::limits::TOKEN_BYTES);
+    let text = std::str::from_utf8(input).ok().filter(|text| token::is_possible(text));
     let text = text.ok_or("it cannot be a token")?;
     if types.is_empty() {
-        return match token::has_checksum(text) {
-            true => Ok("its checksum fits".to_owned()),
-            false => Err(NO_CHECKSUM),
-        };
+        return has_checksum(text).map(|()| "its checksum fits".to_owned());
     }
     let mut fitting: Vec<&KeyType> =
         types.iter().filter(|key_type| text.starts_with(key_type.prefix())).collect();
@@ -115,6 +112,7 @@ fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
     }
     // The longest prefix says most.
     fitting.sort_by_key(|key_type| std::cmp::Reverse(key_type.prefix().len()));
+    let mut otherwise = None;
     for key_type in &fitting {
         let name = key_type.name();
         match key_type.format() {
@@ -124,24 +122,31 @@ fn ours(input: &[u8], types: &[KeyType]) -> Result<String, &'static str> {
                 ));
             }
             Some(_) => {}
-            None => {
-                let rest = text.strip_prefix(key_type.prefix()).unwrap_or(text);
-                if token::has_checksum(rest) {
-                    return Ok(match key_type.prefix() {
-                        "" => "its checksum fits".to_owned(),
-                        _ => {
-                            format!("it has the prefix of the type `{name}`, and its checksum fits")
-                        }
-                    });
+            None => match has_checksum(text.strip_prefix(key_type.prefix()).unwrap_or(text)) {
+                Err(why) => otherwise = Some(why),
+                Ok(()) if key_type.prefix().is_empty() => {
+                    return Ok("its checksum fits".to_owned());
                 }
-            }
+                Ok(()) => {
+                    return Ok(format!(
+                        "it has the prefix of the type `{name}`, and its checksum fits"
+                    ));
+                }
+            },
         }
     }
-    Err(if fitting.iter().all(|key_type| key_type.format().is_some()) {
-        "it has another format"
-    } else {
-        NO_CHECKSUM
-    })
+    Err(otherwise.unwrap_or("it has another format"))
 }
 
-const NO_CHECKSUM: &str = "its checksum does not fit";
+/// Whether a text, behind the prefix of its type where that is known, is a token that was minted here.
+///
+/// # Errors
+/// Why it is none.
+fn has_checksum(text: &str) -> Result<(), &'static str> {
+    match token::before_checksum(text) {
+        None => Err("its checksum does not fit"),
+        // Before it may stand what `--prefix` said. A prefix that ends otherwise is known by its type alone.
+        Some(before) if before.is_empty() || before.ends_with(['_', '-', '.']) => Ok(()),
+        Some(_) => Err("its checksum fits, but what stands before it is no prefix"),
+    }
+}
