@@ -88,6 +88,12 @@ impl Secret {
                 limits::TOKEN_BYTES
             ));
         }
+        // As Envoy's admin interface tells whatever is a secret.
+        if text == "[redacted]" {
+            return Err("`[redacted]` stands in the token's place, as in Envoy's `/config_dump`: import the \
+                        configuration that Envoy was given"
+                .to_owned());
+        }
         Ok(Secret::Token(text.to_owned()))
     }
 

@@ -432,6 +432,19 @@ fn envoys_filter_has_credentials_wherever_it_stands() {
     let json = format!("{{\"credentials\": [\n{{\"key\": \"{ONE}\", \"client\": \"again\"}}]}}");
     let (_, told) = import(&directory, &json, "envoy", "");
     assert!(told.starts_with("source:2: error: its token is that of the key `one`"), "{told}");
+
+    // What Envoy tells of itself has no keys in it.
+    let before = keys(&directory);
+    let dump = r#"{"configs": [{"dynamic_listeners": [{"credentials": [
+        {"key": "[redacted]", "client": "one"},
+        {"key": "[redacted]", "client": "two"}
+    ]}]}]}"#;
+    let error = "error: `[redacted]` stands in the token's place, as in Envoy's `/config_dump`: import the \
+                 configuration that Envoy was given\n";
+    let expected = format!("source:2: {error}source:3: {error}2 errors; nothing was written\n");
+    assert_eq!(import(&directory, dump, "envoy", ""), (1, expected.clone()));
+    assert_eq!(import(&directory, dump, "envoy", "--apply").1, expected);
+    assert_eq!(keys(&directory), before);
 }
 
 #[test]
