@@ -16,7 +16,7 @@ const IMAGES: [&str; 3] =
     ["registry.example.com/latchkey:1", "oci://r/l:1", "https://example.com/l.wasm"];
 
 const WORKLOADS: [&str; 4] =
-    ["ingress:istio=front,a.b/c=d", "sidecar:app=orders", "gateway/web", "waypoint/w"];
+    ["ingress:istio=front,a.b/c=d", "sidecar:app=orders,on=1,y=null", "gateway/web", "waypoint/w"];
 
 const ATTACHMENTS: [&str; 3] = ["gateway/eg", "gateway/eg/http", "route/orders"];
 
@@ -152,6 +152,21 @@ fn the_chart_says_what_it_lacks() {
         (&keys, "--to istio --wasm r/l:1", "target is ingress:"),
         (&keys, "--to envoy-gateway --wasm r/l:1", "target is gateway/NAME"),
         (&keys, "--to istio --target gateway/web", "image is needed"),
+        (&keys, "--to istio --target gateway/Web --wasm r/l:1", "target names \"Web\""),
+        (&keys, "--to istio --target sidecar:app --wasm r/l:1", "is LABEL=VALUE"),
+        (&keys, "--to istio --target sidecar:app= --wasm r/l:1", "is LABEL=VALUE"),
+        (&keys, "--to istio --target sidecar:-a=b --wasm r/l:1", "is LABEL=VALUE"),
+        (&keys, "--to istio --target sidecar:A.b/c=d --wasm r/l:1", "is LABEL=VALUE"),
+        (
+            &keys,
+            "--to istio --target sidecar:a=b,c=d,a=e --wasm r/l:1",
+            "target names the label \"a\" twice",
+        ),
+        (
+            &keys,
+            "--to envoy-gateway --target gateway/eg/Http --wasm r/l:1",
+            "target names \"Http\"",
+        ),
         (
             &keys,
             "--to istio --target waypoint/w --wasm r/l:1 --mesh-version 1.23",

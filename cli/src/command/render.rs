@@ -4,6 +4,7 @@ mod code;
 mod envoy;
 mod envoy_gateway;
 mod istio;
+mod kubernetes;
 mod module;
 mod session;
 mod target;
@@ -337,7 +338,7 @@ fn write_start(
     namespace: &str,
     output: &mut dyn Write,
 ) -> Result<()> {
-    let namespace = quoted(namespace)?;
+    let (name, namespace) = (quoted(name)?, quoted(namespace)?);
     writeln!(output, "apiVersion: {version}\nkind: {kind}")?;
     writeln!(output, "metadata:\n  name: {name}\n  namespace: {namespace}\nspec:")?;
     Ok(())

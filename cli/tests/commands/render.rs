@@ -548,6 +548,13 @@ fn what_is_protected_has_to_be_said() {
             "route/a/b",
             "ingress:=b",
             "gateway/a b",
+            "gateway/A",
+            "gateway/a..b",
+            "sidecar:-a=b",
+            "sidecar:a=b.",
+            "sidecar:A.b/c=d",
+            "sidecar:a/b/c=d",
+            "sidecar:a=b c",
         ] {
             let directory = directory();
             TestCommand::new(&directory, "")
@@ -566,6 +573,13 @@ fn what_is_protected_has_to_be_said() {
                 .prints_error(2, &format!("error: `--target {target}` is not a target\n{list}"));
         }
     }
+    let long = "a".repeat(64);
+    for target in [format!("sidecar:{long}=b"), format!("sidecar:b={long}")] {
+        let error = render(&format!("--to istio --target {target} --wasm x/y")).complaint(2);
+        assert!(error.starts_with("error: `--target sidecar:"), "{error}");
+    }
+    let error = render("--to istio --target sidecar:app=a,b=c,app=d --wasm x/y").complaint(2);
+    assert_eq!(error, "error: `--target sidecar:app=a,b=c,app=d` names the label `app` twice\n");
     let error = render("--to envoy-gateway --target class/eg --wasm x/y").complaint(2);
     assert!(error.starts_with("error: `--target class/eg` is not possible: "), "{error}");
     for (option, instead) in
@@ -580,6 +594,51 @@ fn what_is_protected_has_to_be_said() {
     let error =
         render(&format!("--to istio --target gateway/a --guard patch --wasm {IMAGE}")).complaint(2);
     assert_eq!(error, "error: `--guard` is for `--to envoy-gateway`\n");
+}
+
+/// Words that a reader of YAML takes for something else, such as `on` and `1`, are texts.
+#[test]
+fn whatever_names_a_resource_or_a_workload_is_a_text() {
+    let image = format!("--wasm {IMAGE}");
+    let to = "--to istio --target sidecar:on=1,null=2,y=0x1 --name 123 --namespace null";
+    let text = render(&format!("{to} {image}")).output();
+    for line in [
+        r#"      "on": "1""#,
+        r#"      "null": "2""#,
+        r#"      "y": "0x1""#,
+        r#"  name: "123""#,
+        r#"  namespace: "null""#,
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} in {text}");
+    }
+    let to = "--to envoy-gateway --target gateway/1/2 --name 1e3 --namespace 7";
+    let text = render(&format!("{to} {image}")).output();
+    for line in [
+        r#"  name: "1e3""#,
+        r#"  namespace: "7""#,
+        r#"    name: "1""#,
+        r#"    sectionName: "2""#,
+        r#"  name: "1e3-guard""#,
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} in {text}");
+    }
+    let long = "a".repeat(64);
+    for to in ["istio", "envoy-gateway"] {
+        for option in ["--name", "--namespace"] {
+            for text in ["a: b", "Foo Bar", "", "a.b", "-a", "a-", "A", &long] {
+                let given = format!("{option}={text}");
+                let target = ["--target", "gateway/a", "--wasm", IMAGE, &given];
+                let command = [&["render", "policy.yaml", "--to", to][..], &target].concat();
+                TestCommand::new(&directory(), "").arguments(&command).prints_error(
+                    2,
+                    &format!(
+                        "error: `{option}` must be up to 63 lower-case letters, digits and `-`, with a letter or a digit \
+                         at both ends, not `{text}`\n"
+                    ),
+                );
+            }
+        }
+    }
 }
 
 /// flowyte, with what says who issues its sessions.

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Result, bail, ensure};
 
 use super::code::warn_of_unversioned;
+use super::kubernetes::dns_label;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks, PREFIXES};
 use super::target::Attachment;
@@ -50,8 +51,8 @@ pub(super) fn write(
         return Err(Usage { message, help: String::new() }.into());
     }
     let place = Place {
-        namespace: arguments.namespace.as_deref().unwrap_or("default"),
-        name: &arguments.name,
+        namespace: dns_label("--namespace", arguments.namespace.as_deref().unwrap_or("default"))?,
+        name: dns_label("--name", &arguments.name)?,
         target: target(&attachment)?,
     };
     let native = arguments.module.as_deref().map(Native::new).transpose()?;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 
+use super::kubernetes::dns_label;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks};
 use super::target::Workload;
@@ -35,7 +36,7 @@ pub(super) fn write(
     }
     let version = arguments.mesh_version.unwrap_or(NEWEST);
     let selection = Selection::new(&workload, version)?;
-    let names = Names::new(arguments, &workload);
+    let names = Names::new(arguments, &workload)?;
     write_plugin(policy, arguments, issuer.is_some(), &selection, &names, version, output)?;
     write!(
         output,
@@ -66,13 +67,16 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn new<'a>(arguments: &'a Arguments, workload: &Workload) -> Names<'a> {
+    fn new<'a>(arguments: &'a Arguments, workload: &Workload) -> Result<Names<'a>, Usage> {
         let default = match workload {
             Workload::Ingress(_) => "istio-system",
             Workload::Gateway(_) | Workload::Sidecar(_) | Workload::Waypoint(_) => "default",
         };
         let namespace = arguments.namespace.as_deref().unwrap_or(default);
-        Names { namespace, name: &arguments.name }
+        Ok(Names {
+            namespace: dns_label("--namespace", namespace)?,
+            name: dns_label("--name", &arguments.name)?,
+        })
     }
 }
 
@@ -123,12 +127,8 @@ const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 fn by_labels(labels: &[(String, String)]) -> Result<(String, String)> {
     let lines = labels.iter().map(|(label, value)| {
-        let value = quoted(value)?;
-        Ok(if label.contains('/') {
-            format!("      {}: {value}\n", quoted(label)?)
-        } else {
-            format!("      {label}: {value}\n")
-        })
+        // Unquoted, `on` is true and `1` a number to a reader of YAML.
+        Ok(format!("      {}: {}\n", quoted(label)?, quoted(value)?))
     });
     let lines = lines.collect::<Result<String>>()?;
     Ok((

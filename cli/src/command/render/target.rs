@@ -1,5 +1,6 @@
 //! `--target`: the workload of a mesh that is protected.
 
+use super::kubernetes::{is_dns_subdomain, is_label_name, is_label_value};
 use crate::exit::Usage;
 
 /// A workload of Istio.
@@ -24,7 +25,7 @@ pub(super) enum Attachment {
     Route(String),
 }
 
-/// Names and values, in the order given.
+/// Names, each another, and values, in the order given.
 pub(super) type Labels = Vec<(String, String)>;
 
 impl Workload {
@@ -33,8 +34,8 @@ impl Workload {
     pub(super) fn parse(target: Option<&str>) -> Result<Workload, Usage> {
         let target = target.ok_or_else(|| missing("istio", WORKLOADS))?;
         let parsed = match (target.split_once(':'), target.split_once('/')) {
-            (Some(("ingress", rest)), _) => labels(rest).map(Workload::Ingress),
-            (Some(("sidecar", rest)), _) => labels(rest).map(Workload::Sidecar),
+            (Some(("ingress", rest)), _) => labels(target, rest)?.map(Workload::Ingress),
+            (Some(("sidecar", rest)), _) => labels(target, rest)?.map(Workload::Sidecar),
             (_, Some(("gateway", rest))) => name(rest).map(Workload::Gateway),
             (_, Some(("waypoint", rest))) => name(rest).map(Workload::Waypoint),
             _ => None,
@@ -55,7 +56,7 @@ impl Attachment {
                     None => (rest, None),
                 };
                 name(gateway)
-                    .filter(|_| listener.is_none_or(is_name))
+                    .filter(|_| listener.is_none_or(is_dns_subdomain))
                     .map(|name| Attachment::Gateway { name, listener: listener.map(str::to_owned) })
             }
             Some(("route", rest)) => name(rest).map(Attachment::Route),
@@ -100,22 +101,28 @@ fn unknown(target: &str, help: &str) -> Usage {
     Usage { message: format!("`--target {target}` is not a target"), help: help.to_owned() }
 }
 
-/// `LABEL=VALUE`, divided by commas.
-fn labels(text: &str) -> Option<Labels> {
-    let label = |item: &str| {
-        let (label, value) = item.split_once('=')?;
-        let is_valid = !label.is_empty() && label.split('/').all(is_name) && is_name(value);
-        is_valid.then(|| (label.to_owned(), value.to_owned()))
-    };
-    text.split(',').map(label).collect()
+/// `LABEL=VALUE`, divided by commas; `None` if it is not that.
+///
+/// # Errors
+/// Wrong usage: of a label named twice only one value would count.
+fn labels(target: &str, text: &str) -> Result<Option<Labels>, Usage> {
+    let mut labels = Labels::new();
+    for item in text.split(',') {
+        let label = item.split_once('=');
+        let Some((label, value)) =
+            label.filter(|(label, value)| is_label_name(label) && is_label_value(value))
+        else {
+            return Ok(None);
+        };
+        if labels.iter().any(|(known, _)| known == label) {
+            let message = format!("`--target {target}` names the label `{label}` twice");
+            return Err(Usage { message, help: String::new() });
+        }
+        labels.push((label.to_owned(), value.to_owned()));
+    }
+    Ok(Some(labels))
 }
 
 fn name(text: &str) -> Option<String> {
-    is_name(text).then(|| text.to_owned())
-}
-
-/// The characters of Kubernetes' names, labels and their values.
-fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    is_dns_subdomain(text).then(|| text.to_owned())
 }

@@ -51,8 +51,17 @@
 {{- if semverCompare (printf ">=%s" (index . 2)) (regexFind "[0-9]+[.][0-9]+" $version) }}yes{{ end }}
 {{- end -}}
 
+{{- /* A DNS subdomain, as resources are called. */ -}}
+{{- define "latchkey.subdomain" -}}
+[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*
+{{- end -}}
+
 {{- /* The only item of targetRefs. */ -}}
 {{- define "latchkey.reference" -}}
+{{- $pattern := printf "^%s$" (include "latchkey.subdomain" .) }}
+{{- range list .name (.listener | default "a") }}
+{{- if not (regexMatch $pattern .) }}{{ fail (printf "target names %s, and no resource is called so" (quote .)) }}{{ end }}
+{{- end }}
 - group: gateway.networking.k8s.io
   kind: {{ .kind }}
   name: {{ .name | quote }}
@@ -62,9 +71,15 @@
 {{- end -}}
 
 {{- define "latchkey.labels" -}}
+{{- $value := "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?" }}
+{{- $pattern := printf "^(%s/)?%s=%s$" (include "latchkey.subdomain" .) $value $value }}
+{{- $names := list }}
 {{- range splitList "," . }}
+{{- if not (regexMatch $pattern .) }}{{ fail "a label of target is LABEL=VALUE" }}{{ end }}
 {{- $label := splitn "=" 2 . }}
-{{ $label._0 | quote }}: {{ required "a label of target is LABEL=VALUE" $label._1 | quote }}
+{{- if has $label._0 $names }}{{ fail (printf "target names the label %s twice" (quote $label._0)) }}{{ end }}
+{{- $names = append $names $label._0 }}
+{{ $label._0 | quote }}: {{ $label._1 | quote }}
 {{- end }}
 {{- end -}}
 
