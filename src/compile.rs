@@ -120,6 +120,8 @@ struct Known {
     attributes: Option<BTreeSet<Box<str>>>,
     /// Where a token may stand, in the order in which the policy lists it.
     sources: Vec<NamedSource>,
+    /// Whether the whole policy only observes.
+    is_observed: bool,
 }
 
 fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Option<Engine> {
@@ -150,7 +152,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let memory = Memory { text: json.len(), work: SLACK, policy: rest };
 
     let name = name(&policy);
-    let is_observed = is_observed(&policy, "nothing is refused: the policy only observes");
+    let mode = policy.word("mode");
+    let is_observed = is_observed(mode, &policy, "nothing is refused: the policy only observes");
     let realm = realm(&policy);
     let named_sources = credentials::credentials(&policy);
     let forward_credential = policy.field("forward_credential");
@@ -160,7 +163,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         !types.is_empty() && types.iter().all(|key_type| key_type.prefix.is_some());
     let keys::Keys { ring, every_key_has_a_type, attributes, mut memory } =
         keys::keys(&policy, types, environment, memory)?;
-    let known = Known { methods, attributes, sources: named_sources };
+    let known = Known { methods, attributes, sources: named_sources, is_observed };
     let conditions = known.conditions(&policy, &[]);
     let mut query_names = QueryNames::default();
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
@@ -329,9 +332,9 @@ fn sessions(policy: &Object<'_, '_>) -> Option<Sessions> {
     Some(Sessions { payload: payload?, id: id?, account, scopes })
 }
 
-/// Whether a policy or a rule is observed only, of which `message` warns.
-fn is_observed(object: &Object<'_, '_>, message: &'static str) -> bool {
-    let is_observed = object.word("mode") == Some(RawMode::Observe);
+/// Whether a policy or a rule is observed only by its `mode`, of which `message` warns.
+fn is_observed(mode: Option<RawMode>, object: &Object<'_, '_>, message: &'static str) -> bool {
+    let is_observed = mode == Some(RawMode::Observe);
     if is_observed {
         let place = object.place.field("mode");
         place

@@ -620,8 +620,19 @@ fn what_is_only_observed_is_warned_of() {
         "warning not_enforced /rules/0/mode: whatever this rule asks of a good key, it only \
          observes {HELP}"
     );
-    assert_eq!(findings(&with(r#""mode": "observe""#)), [of_policy]);
+    assert_eq!(findings(&with(r#""mode": "observe""#)), [&*of_policy]);
     assert_eq!(findings(&rule(r#""mode": "observe", "access": "deny""#)), [of_rule]);
+    let both =
+        r#""mode": "observe", "rules": [{"paths": ["/a"]}, {"paths": ["/b"], "mode": "enforce"}]"#;
+    assert_eq!(
+        findings(&with(both)),
+        [
+            of_policy,
+            "contradiction /rules/1/mode: `mode: enforce` has no meaning beside the policy's `mode: observe` (leave \
+             the policy's `mode` out, and write `mode: observe` into each rule that is only to be observed)"
+                .to_owned()
+        ]
+    );
     check(&[(r#""mode": "enforce""#, &[])], with);
     check(
         &[(

@@ -378,17 +378,17 @@ fn a_policy_that_only_observes_protects_nothing() {
     let policy = |mode: &str, of_rule: &str| {
         format!(
             r#"{{"mode": "{mode}", "credentials": [{{"header": "x-key"}}], "keys": [],
-                "rules": [{{"paths": ["/a"], "mode": "{of_rule}"}}]}}"#
+                "rules": [{{"paths": ["/a"]{of_rule}}}]}}"#
         )
     };
-    let running = Front::of(&policy("observe", "enforce"), None).start();
+    let running = Front::of(&policy("observe", ""), None).start();
     assert_eq!(running.findings(), ["error only_observed ingress 0"]);
     assert_eq!(running.status("/"), LET_THROUGH);
     let (printed, code) = running.run(&[]);
     assert!(printed.contains("error[only_observed]: the policy only observes"), "{printed}");
     assert_eq!(code, Some(1), "{printed}");
     drop(running);
-    let running = Front::of(&policy("enforce", "observe"), None).start();
+    let running = Front::of(&policy("enforce", r#", "mode": "observe""#), None).start();
     assert_eq!(running.findings(), ["warning rule_only_observed ingress 0"]);
     assert_eq!(running.status("/"), JUDGED);
     assert_eq!(running.run(&[]).1, Some(0));

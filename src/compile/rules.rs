@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::keys::header_text;
 use super::responses::rule_wording;
 use super::{Known, check_method, is_observed, quoted, scope, template_of};
-use crate::config::{Node, Object, RawAccess, RawHold, Whole};
+use crate::config::{Node, Object, RawAccess, RawHold, RawMode, Whole};
 use crate::finding::{Code, Place};
 use crate::graphql;
 use crate::host::is_host;
@@ -85,6 +85,14 @@ impl Known {
             RawAccess::Optional => RuleAccess::Optional(says_what.then_some(requirement)),
             RawAccess::Public => RuleAccess::Public,
         };
+        let mode = fields.word("mode");
+        if self.is_observed && mode == Some(RawMode::Enforce) {
+            let message = "`mode: enforce` has no meaning beside the policy's `mode: observe`";
+            let place = node.place.field("mode");
+            place.error(Code::Contradiction, message).help(
+                "leave the policy's `mode` out, and write `mode: observe` into each rule that is only to be observed",
+            );
+        }
         let query_names = names_read(&query, &conditions, &access, graphql.as_ref())
             .map(|name| names.add(name))
             .collect();
@@ -100,6 +108,7 @@ impl Known {
             access,
             credentials: self.counting(&fields),
             is_observed: is_observed(
+                mode,
                 &fields,
                 "whatever this rule asks of a good key, it only observes",
             ),
