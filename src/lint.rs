@@ -11,6 +11,7 @@ mod rules;
 mod scopes;
 
 use crate::engine::Engine;
+use crate::rule::Rule;
 
 /// One thing that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +26,24 @@ pub struct Remark {
     pub help: &'static str,
 }
 
+/// What remarks about a rule call another one.
+type Label<'a> = &'a dyn Fn(&Rule) -> String;
+
 /// Looks through a policy at the time `now`, in Unix seconds. `created` tells when the key at a place among
-/// the configuration's keys was made, if that is known: it is for people, and an engine does not keep it.
-pub fn lint(engine: &Engine, now: i64, created: impl Fn(usize) -> Option<i64>) -> Vec<Remark> {
+/// the configuration's keys was made, if that is known: it is for people, and an engine does not keep it. `label`
+/// is what remarks about a rule call another one, where people find it.
+pub fn lint(
+    engine: &Engine,
+    now: i64,
+    created: impl Fn(usize) -> Option<i64>,
+    label: impl Fn(&Rule) -> String,
+) -> Vec<Remark> {
     let mut remarks = Vec::new();
-    rules::look(engine.rules(), &mut remarks);
-    parameters::look(engine, &mut remarks);
+    rules::look(engine.rules(), &label, &mut remarks);
+    parameters::look(engine, &label, &mut remarks);
     keys::look(engine, now, created, &mut remarks);
     paths::look(engine.rules(), &mut remarks);
-    readings::look(engine, &mut remarks);
+    readings::look(engine, &label, &mut remarks);
     scopes::look(engine, &mut remarks);
     conditions::look(engine, &mut remarks);
     remarks
@@ -72,7 +82,10 @@ mod tests {
         let now = parse_timestamp("2026-06-01T00:00:00Z").unwrap();
         let told =
             |remark: Remark| format!("{} {}: {}", remark.pointer, remark.code, remark.message);
-        lint(&engine, now, |index| created[index]).into_iter().map(told).collect()
+        lint(&engine, now, |index| created[index], |rule| rule.name().to_owned())
+            .into_iter()
+            .map(told)
+            .collect()
     }
 
     /// The places of those of a code.

@@ -227,6 +227,9 @@ pub(crate) struct Malformed {
     pub(crate) message: String,
 }
 
+/// The code of a file that cannot be read.
+pub(crate) const UNREADABLE: &str = "missing_file";
+
 impl Malformed {
     /// A document that parses, with something else at `pointer` than there should be.
     pub(crate) fn wrong_type(file: &Path, pointer: &str, message: &str) -> Malformed {

@@ -2,11 +2,12 @@
 
 mod rules;
 
+use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
 use clap::Args;
-use latchkey::{Engine, Environment, Remark, Severity};
+use latchkey::{Engine, Environment, Remark, Rule, Severity};
 
 use crate::document::{self, Document, Fields, Malformed};
 use crate::finding::Finding;
@@ -84,9 +85,20 @@ impl Policy {
     /// A file cannot be read or is neither YAML nor JSON, a field stands twice in an object, or
     /// there is no list to join to: one line with the file and, where there is one, the place.
     pub fn load(file: &Path, keys: Option<&Path>) -> Result<Policy> {
-        let document = document::load(file)?;
-        let keys = keys.map(|keys| Ok::<_, Error>((keys, keys_of(keys, document::load(keys)?)?)));
-        Policy::of(file, document, keys.transpose()?)
+        whole(Policy::read(file, keys))
+    }
+
+    /// Loads the policy as [`Policy::load`] does, as far as it can be had, with all that is wrong with its files. What
+    /// is missing then are rules or keys.
+    pub(crate) fn read(file: &Path, keys: Option<&Path>) -> (Option<Policy>, Vec<Mistake>) {
+        let mut mistakes = Vec::new();
+        let policy = noted(file, document::load(file), &mut mistakes);
+        let keys = keys.map(|file| {
+            let keys = document::load(file).and_then(|document| keys_of(file, document));
+            (file, noted(file, keys, &mut mistakes).unwrap_or_default())
+        });
+        let policy = policy.and_then(|policy| Policy::joined(file, policy, keys, &mut mistakes));
+        (policy, mistakes)
     }
 
     /// The policy `document`, which came from `file`, with the rules of the files that it names; the keys of a
@@ -99,13 +111,25 @@ impl Policy {
         document: Document,
         keys: Option<(&Path, Vec<Document>)>,
     ) -> Result<Policy> {
-        let mut document = document;
-        let rules = RuleFiles::join(file, &mut document)?;
+        let mut mistakes = Vec::new();
+        let policy = Policy::joined(file, document, keys, &mut mistakes);
+        whole((policy, mistakes))
+    }
+
+    fn joined(
+        file: &Path,
+        mut document: Document,
+        keys: Option<(&Path, Vec<Document>)>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Policy> {
+        let mut malformed = Vec::new();
+        let rules = RuleFiles::join(file, &mut document, &mut malformed);
+        mistakes.extend(malformed.into_iter().map(Mistake::from));
         let mut policy = Policy { file: file.to_owned(), document, joined: None, rules };
-        if let Some((file, keys)) = keys {
-            policy.join(file, keys)?;
+        if let Some((of_keys, keys)) = keys {
+            noted(file, policy.join(of_keys, keys), mistakes)?;
         }
-        Ok(policy)
+        Some(policy)
     }
 
     /// The whole policy, in the order in which it was written.
@@ -166,7 +190,17 @@ impl Policy {
             _ => &[],
         };
         let created = |index: usize| keys.get(index)?.field("created")?.instant();
-        self.locate_remarks(latchkey::lint(engine, now, created))
+        // Rules of other files have other numbers than people count there.
+        let places = LazyCell::new(|| self.rules.places());
+        let label = |rule: &Rule| {
+            let pointer = rule.pointer();
+            let own = self.document.pointer(&pointer).and_then(|rule| rule.field("name"));
+            let index = pointer.rsplit('/').next().and_then(|index| index.parse::<usize>().ok());
+            let place = || places.get(index?).cloned();
+            let place = if own.is_none() { place() } else { None };
+            place.unwrap_or_else(|| rule.name().to_owned())
+        };
+        self.locate_remarks(latchkey::lint(engine, now, created, label))
     }
 
     /// Remarks with the files that they are about.
@@ -240,6 +274,44 @@ impl Policy {
             }
         };
         findings.into_iter().map(locate).collect()
+    }
+}
+
+/// Why a file does not give its part of a policy.
+#[derive(Debug)]
+pub(crate) struct Mistake {
+    file: PathBuf,
+    /// A [`Malformed`], or that the file cannot be read.
+    error: Error,
+}
+
+impl From<Malformed> for Mistake {
+    fn from(malformed: Malformed) -> Mistake {
+        Mistake { file: malformed.file.clone(), error: malformed.into() }
+    }
+}
+
+impl From<Mistake> for Finding {
+    fn from(Mistake { file, error }: Mistake) -> Finding {
+        let unreadable = |error: Error| {
+            let (code, message) = (document::UNREADABLE, format!("{error:#}"));
+            Malformed { file, place: None, pointer: String::new(), code, message }
+        };
+        error.downcast().unwrap_or_else(unreadable).into()
+    }
+}
+
+/// What there is; a mistake of `file` is kept.
+fn noted<T>(file: &Path, found: Result<T>, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    found.map_err(|error| mistakes.push(Mistake { file: file.to_owned(), error })).ok()
+}
+
+/// A policy with which nothing is wrong, or the first mistake.
+fn whole((policy, mistakes): (Option<Policy>, Vec<Mistake>)) -> Result<Policy> {
+    match (policy, mistakes.into_iter().next()) {
+        (_, Some(mistake)) => Err(mistake.error),
+        (Some(policy), None) => Ok(policy),
+        (None, None) => bail!("there is no policy"),
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Remark;
+use super::{Label, Remark};
 use crate::engine::Engine;
 use crate::path::{PathTemplate, Segment};
 use crate::query::QueryNames;
 use crate::rule::{HostPattern, Rule};
 
-pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
+pub(super) fn look(engine: &Engine, label: Label<'_>, remarks: &mut Vec<Remark>) {
     let names = &engine.query_names;
     let pairs = pairs(names);
     let mut readers: BTreeMap<usize, Vec<&Rule>> = BTreeMap::new();
@@ -26,7 +26,7 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
             } else {
                 let reader = readers.get(&other)?.iter().find(|reader| can_meet(reader, rule))?;
                 let is_own = reader.pointer() == rule.pointer();
-                if is_own { "it".to_owned() } else { format!("`{}`", reader.name()) }
+                if is_own { "it".to_owned() } else { format!("`{}`", label(reader)) }
             };
             Some((names.name(name)?, reader, names.name(other)?))
         });
@@ -116,7 +116,7 @@ mod tests {
     fn clashes(policy: &serde_json::Value) -> Vec<String> {
         let engine = Engine::compile(policy.to_string().as_bytes(), &Environment::default());
         let mut remarks = Vec::new();
-        look(&engine.unwrap(), &mut remarks);
+        look(&engine.unwrap(), &|rule| rule.name().to_owned(), &mut remarks);
         let told = |remark: &Remark| {
             let (told, _) = remark.message.split_once(':').unwrap();
             format!("{} {}", remark.pointer, told.replace("this rule reads ", ""))

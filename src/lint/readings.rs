@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Remark;
 use super::parameters::share_requests;
+use super::{Label, Remark};
 use crate::engine::Engine;
 use crate::path::{Part, PathTemplate, Segment};
 use crate::rule::Rule;
@@ -12,12 +12,12 @@ use crate::upstream::{Letters, Readings, Suffix};
 const HELP: &str = "if the upstream does not, name its framework in `upstream`, or write `exact`; else let both ask the \
                     same";
 
-pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
+pub(super) fn look(engine: &Engine, label: Label<'_>, remarks: &mut Vec<Remark>) {
     let readings = engine.upstream;
     if readings.letters == Letters::None && readings.suffix == Suffix::None && !readings.parts {
         return;
     }
-    let known = Known::new(engine.rules(), readings);
+    let known = Known::new(engine.rules(), readings, label);
     for rule in engine.rules() {
         for (place, path) in rule.paths.iter().enumerate() {
             let message =
@@ -35,18 +35,19 @@ pub(super) fn look(engine: &Engine, remarks: &mut Vec<Remark>) {
 /// The paths of all rules, by what they are in one letter case, each with its rule.
 struct Known<'e> {
     readings: Readings,
+    label: Label<'e>,
     paths: HashMap<String, Vec<(&'e Rule, &'e PathTemplate)>>,
 }
 
 impl<'e> Known<'e> {
-    fn new(rules: &'e [Rule], readings: Readings) -> Known<'e> {
+    fn new(rules: &'e [Rule], readings: Readings, label: Label<'e>) -> Known<'e> {
         let mut paths: HashMap<String, Vec<_>> = HashMap::new();
         for rule in rules {
             for path in &rule.paths {
                 paths.entry(key(&path.segments, readings.letters)).or_default().push((rule, path));
             }
         }
-        Known { readings, paths }
+        Known { readings, label, paths }
     }
 
     /// Those of rules that may decide about the same requests otherwise, the first first.
@@ -73,7 +74,7 @@ impl<'e> Known<'e> {
              who asks for either must be let in by both",
             path.text,
             of_other.text,
-            other.name()
+            (self.label)(other)
         ))
     }
 
@@ -96,7 +97,7 @@ impl<'e> Known<'e> {
                     "`{written}` is `{head}/{shown}` to an upstream that {upstream}, and must be let in by `{}` \
                      of `{}` as well",
                     of_other.text,
-                    other.name()
+                    (self.label)(other)
                 )),
                 None if matches!(last, Segment::Literal(_)) || !rule.access.is_open() => None,
                 None => Some(format!(

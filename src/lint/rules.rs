@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::Remark;
+use super::{Label, Remark};
 use crate::path::{PathTemplate, Segment};
 use crate::pattern::Pattern;
 use crate::rule::{HostPattern, Rule};
 
-pub(super) fn look(rules: &[Rule], remarks: &mut Vec<Remark>) {
+pub(super) fn look(rules: &[Rule], label: Label<'_>, remarks: &mut Vec<Remark>) {
     let mut earlier = Earlier { rules, by_first_segment: HashMap::new() };
     for (index, rule) in rules.iter().enumerate() {
         if let Some(covering) = earlier.covering(rule) {
-            let names = covering.iter().filter_map(|index| rules.get(*index)).map(Rule::name);
-            let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+            let covering = covering.iter().filter_map(|index| rules.get(*index));
+            let names: Vec<String> = covering.map(|rule| format!("`{}`", label(rule))).collect();
             remarks.push(Remark {
                 code: "unreachable_rule",
                 pointer: rule.pointer(),
@@ -189,7 +189,7 @@ mod tests {
             )
         };
         let mut remarks = Vec::new();
-        look(engine.rules(), &mut remarks);
+        look(engine.rules(), &|rule| rule.name().to_owned(), &mut remarks);
         remarks.into_iter().map(told).collect()
     }
 

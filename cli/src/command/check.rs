@@ -11,7 +11,6 @@ use latchkey::{Engine, Rule, Severity};
 
 use crate::Exit;
 use crate::command::render::Code;
-use crate::document::Malformed;
 use crate::filter;
 use crate::finding::{self, Finding, Format};
 use crate::policy::Policy;
@@ -21,7 +20,8 @@ use crate::{plaintext, time};
 /// Find what is wrong with a policy
 ///
 /// Prints every finding with its file, line and column, code, message and help. Errors refuse the
-/// policy, in the filter as well; warnings do not. A file that does not parse is one finding.
+/// policy, in the filter as well; warnings do not. A file that cannot be read or does not parse is one
+/// finding, and the others are checked all the same.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
@@ -95,8 +95,9 @@ The JSON is a list of objects, in the order of files and places:
   line      from 1, or null where the file could not be read again
   column    from 1, in characters, or null
   severity  \"error\" or \"warning\"
-  code      stable name of the kind of finding; \"invalid_json\", \"invalid_yaml\" and \"duplicate\" tell
-            of a file that does not parse or has a field twice, and nothing else is told of it
+  code      stable name of the kind of finding; \"missing_file\" tells of a file that cannot be read,
+            \"invalid_json\", \"invalid_yaml\" and \"duplicate\" of one that does not parse or has a
+            field twice, and nothing else is told of it
   pointer   JSON pointer (RFC 6901) into the file; \"\" is the whole of it, or a file that does not parse
   message   what is wrong, one line
   help      what to do about it, or null";
@@ -104,7 +105,7 @@ The JSON is a list of objects, in the order of files and places:
 /// Prints the findings; an error among them ends with [`Exit::Findings`].
 ///
 /// # Errors
-/// A file cannot be read, or the output cannot be written.
+/// The filter cannot be read or is none, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let code = Code::new(arguments.wasm.as_deref(), arguments.module.as_deref())?;
     let mut needs = Vec::new();
@@ -225,29 +226,26 @@ fn findings_of(
     each: &mut impl FnMut(&Path, &Engine),
 ) -> Result<Vec<Finding>> {
     progress.step("reading the policy");
-    let policy = match Policy::load(file, arguments.keys.as_deref()) {
-        Ok(policy) => policy,
-        Err(error) => {
-            let mut findings = vec![error.downcast::<Malformed>()?.into()];
-            finding::locate(&mut findings);
-            return Ok(findings);
+    let (policy, mistakes) = Policy::read(file, arguments.keys.as_deref());
+    let is_whole = mistakes.is_empty();
+    let mut findings: Vec<Finding> = mistakes.into_iter().map(Finding::from).collect();
+    if let Some(policy) = policy {
+        progress.step("checking the policy");
+        let compiled = policy.compile()?;
+        progress.step("looking for what is doubtful");
+        match compiled {
+            Ok(engine) if is_whole => {
+                each(file, &engine);
+                findings.extend(policy.warnings(&engine));
+                let now = arguments.now.unwrap_or_else(time::now);
+                findings.extend(policy.remarks(&engine, now));
+            }
+            // What is doubtful depends on what is missing.
+            Ok(_) => {}
+            Err(errors) => findings.extend(errors),
         }
-    };
-    progress.step("checking the policy");
-    let compiled = policy.compile()?;
-    progress.step("looking for what is doubtful");
-    let mut findings = match compiled {
-        Ok(engine) => {
-            each(file, &engine);
-            let mut warnings = policy.warnings(&engine);
-            let now = arguments.now.unwrap_or_else(time::now);
-            warnings.extend(policy.remarks(&engine, now));
-            warnings
-        }
-        Err(errors) => errors,
-    };
-    findings.extend(policy.locate_remarks(plaintext::find(policy.document())));
-    drop(policy);
+        findings.extend(policy.locate_remarks(plaintext::find(policy.document())));
+    }
     progress.step("finding the lines");
     finding::locate(&mut findings);
     Ok(findings)

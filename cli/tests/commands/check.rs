@@ -55,7 +55,14 @@ fn a_file_that_does_not_parse_is_a_finding() {
             "illegal placement of ':' indicator",
         ),
         ("d.json", "{\"realm\": }", "invalid_json", 1, 11, "expected value"),
-        ("e.yaml", "keys: {}\n", "wrong_type", 1, 1, "`keys` must be a list"),
+        (
+            "e.yaml",
+            "keys: {}\ncredentials: [{header: x-key}]\n",
+            "wrong_type",
+            1,
+            1,
+            "`keys` must be a list",
+        ),
     ] {
         directory.write(name, text);
         let pointer = if name == "e.yaml" { "/keys" } else { "" };
@@ -89,10 +96,72 @@ fn a_file_that_does_not_parse_is_a_finding() {
             "",
         );
     }
-    TestCommand::new(&directory, "check none.yaml --format json").prints(
-        1,
+}
+
+/// What is wrong with the others is told all the same, in each format.
+#[test]
+fn a_file_that_cannot_be_read_is_a_finding() {
+    const UNREADABLE: &str = "No such file or directory (os error 2)";
+    let directory = directory();
+    let missing =
+        format!("none.yaml: error[missing_file]: cannot read `none.yaml`: {UNREADABLE}\n");
+    let broken = BROKEN.replace("1 error,", "2 errors,");
+    TestCommand::new(&directory, "check policy.yaml none.yaml broken.yaml").prints(
+        3,
+        &format!("{missing}{broken}"),
         "",
-        "error: cannot read `none.yaml`: No such file or directory (os error 2)\n",
+    );
+    let places = |format: &str| {
+        let command = format!("check none.yaml broken.yaml --format {format}");
+        let printed = TestCommand::new(&directory, &command).everything();
+        serde_json::from_str::<serde_json::Value>(&printed).unwrap()
+    };
+    assert_eq!(
+        places("json")[0],
+        serde_json::json!({
+            "file": "none.yaml", "line": null, "column": null, "severity": "error", "code": "missing_file",
+            "pointer": "", "message": format!("cannot read `none.yaml`: {UNREADABLE}"), "help": null,
+        })
+    );
+    assert_eq!(places("json")[1]["file"], "broken.yaml");
+    let results = &places("sarif")["runs"][0]["results"];
+    let rules: Vec<_> =
+        results.as_array().unwrap().iter().map(|result| &result["ruleId"]).collect();
+    assert_eq!(rules, ["missing_file", "unknown_field"]);
+    let missing = missing.replace("none.yaml", "keys.json");
+    TestCommand::new(&directory, "check policy.yaml broken.yaml --keys keys.json").prints(
+        3,
+        &format!("{missing}{broken}"),
+        "",
+    );
+}
+
+#[test]
+fn all_that_is_wrong_with_files_of_rules_is_told() {
+    let directory = directory();
+    directory.write(
+        "policy.yaml",
+        "credentials: [{header: x-key}]\nmode: bad\nkeys: []\nrules_from: [none.yaml, text.yaml, own.yaml, gone.yaml]\n",
+    );
+    directory.write("text.yaml", "rules: all\n");
+    directory.write("own.yaml", "rules:\n- {acess: deny}\n");
+    let missing = |column: usize, name: &str, index: usize| {
+        format!(
+            "policy.yaml:4:{column}: error[missing_file]: cannot read `{name}`: No such file or directory (os error 2) \
+             (at /rules_from/{index})\n"
+        )
+    };
+    TestCommand::new(&directory, "check policy.yaml").prints(
+        3,
+        &format!(
+            "policy.yaml:2:1: error[invalid_value]: `bad` is not one of `enforce`, `observe` (at /mode)\n{}{}\
+             text.yaml:1:1: error[wrong_type]: `rules` must be a list (at /rules)\n\
+             own.yaml:2:4: error[unknown_field]: unknown field `acess` (at /rules/0/acess)\n  \
+             help: did you mean `access`?\n5 errors, 0 warnings\n",
+            missing(14, "none.yaml", 0),
+            missing(46, "gone.yaml", 3)
+        ),
+        "",
     );
 }
 
@@ -137,7 +206,15 @@ fn check_names_the_file_that_a_rule_came_from() {
     TestCommand::new(&directory, "check policy.yaml").prints(
         0,
         "own.yaml:2:3: warning[unreachable_rule]: this rule never matches: all that it would match is taken by \
-         `rules[1]` before it (at /rules/0)\n  \
+         `generated.yaml:3` before it (at /rules/0)\n  \
+         help: the first rule that matches decides; move the narrower one up\n0 errors, 1 warning\n",
+        "",
+    );
+    directory.write("own.yaml", "rules:\n- {paths: [/b/**], name: b}\n- {paths: [/b/c]}\n");
+    TestCommand::new(&directory, "check policy.yaml").prints(
+        0,
+        "own.yaml:3:3: warning[unreachable_rule]: this rule never matches: all that it would match is taken by \
+         `b` before it (at /rules/1)\n  \
          help: the first rule that matches decides; move the narrower one up\n0 errors, 1 warning\n",
         "",
     );

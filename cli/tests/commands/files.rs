@@ -130,6 +130,13 @@ fn a_file_that_is_none_is_told_in_its_place() {
         ("policy.yaml/x", "Not a directory (os error 20)"),
     ] {
         TestCommand::new(&directory, &format!("check {name}")).prints(
+            3,
+            &format!(
+                "{name}: error[missing_file]: cannot read `{name}`: {cause}\n1 error, 0 warnings\n"
+            ),
+            "",
+        );
+        TestCommand::new(&directory, &format!("render {name} --to json")).prints(
             1,
             "",
             &format!("error: cannot read `{name}`: {cause}\n"),

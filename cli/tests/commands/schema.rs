@@ -132,6 +132,7 @@ fn the_schema_refuses_what_the_core_refuses() {
         rule(json!({"deny": {"status": 500}})),
         rule(json!({"path": ["/"]})),
         json!({"rules_from": []}),
+        json!({"rules": [], "rules_from": ["a.yaml"]}),
         rule(json!({"graphql": {}})),
         rule(json!({"graphql": {"require": "{field}:read", "introspection": "a b"}})),
         json!({"sessions": {"payload": "s"}}),
