@@ -51,6 +51,17 @@ pub(crate) struct Entry {
     pub(crate) fields: KeyFields,
 }
 
+impl Entry {
+    /// Whether in a list of `ID TOKEN` they may stand the other way round: then the token would be kept and told as the id.
+    pub(crate) fn may_be_swapped(&self) -> bool {
+        const LONG: usize = 16;
+        match (&self.id, &self.secret) {
+            (Id::Exact(id), Secret::Token(token)) => id.len() > LONG && id.len() > token.len(),
+            _ => false,
+        }
+    }
+}
+
 /// Fields of a key as a policy names them.
 pub(crate) type KeyFields = Vec<(&'static str, Document)>;
 

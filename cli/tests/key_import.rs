@@ -156,11 +156,39 @@ source:7: error: an id has 1 to 64 letters, digits, `_`, `.` and `-`
 #[test]
 fn a_token_in_the_place_of_an_id_is_not_taken() {
     let directory = directory();
-    let (code, told) = import(&directory, &format!("{ONE} partner\n"), "tokens", "");
-    assert_eq!(code, 1);
-    assert!(
-        told.starts_with("source:1: error: the id is longer than the token: expected `ID TOKEN`\n")
+    let (code, told) = import(
+        &directory,
+        &format!("a {TWO}\n{ONE} partner\nreporting-eu-west {THREE}\n"),
+        "tokens",
+        "",
     );
+    assert_eq!(
+        told,
+        "\
+ID                 TYPE  ACCOUNT  SCOPES  HINT
+a                  -     -        -       ...8e77
+(line 2)           -     -        -       ...
+reporting-eu-west  -     -        -       ...4gYe
+warning: source:2: the id is longer than the token: see that it is `ID TOKEN`, since ids stand in the file and in logs
+warning: 1 token is shorter than 20 characters: whoever has the file can find them by trying (set LATCHKEY_PEPPER, here and in the proxy)
+3 keys would be imported into keys.yaml; nothing was written (`--apply` does)
+"
+    );
+    assert_eq!(code, 0);
+    // It may be so.
+    let ids = "reporting-for-eu-west-1 shorter-token-1234567\nreporting-for-eu-west-2 shorter-token-1234568\n";
+    let (_, told) = import(&directory, ids, "tokens", "--apply");
+    assert!(
+        told.starts_with(
+            "warning: source:1: the id is longer than the token, as on 1 line more: see"
+        ),
+        "{told}"
+    );
+    assert!(keys(&directory).contains("  - id: reporting-for-eu-west-2\n"));
+    // A character that no id has.
+    let (code, told) = import(&directory, "c2VjcmV0LXRva2VuLW9m+w== partner\n", "tokens", "");
+    assert_eq!(code, 1);
+    assert!(told.starts_with("source:1: error: an id has 1 to 64 letters, "), "{told}");
     let (_, told) = import(&directory, &format!("a\n{TWO} {}\n", "x".repeat(513)), "tokens", "");
     assert!(
         told.contains("source:2: error: a token is 1 to 512 visible ASCII characters\n"),
@@ -274,7 +302,13 @@ fn json_lines_have_any_field_of_a_key() {
          {{\"user\": {{\"name\": \"b\"}}, \"token\": \"{TWO}\", \"expires_at\": null}}\n"
     );
     let (_, told) = import(&directory, &jsonl, "jsonl", "--apply");
-    assert!(told.starts_with("2 keys imported"), "{told}");
+    assert!(
+        told.starts_with(
+            "source: `other`, `user` left out: no field of a key has such a name (`--map` tells which is which)\n\
+             2 keys imported"
+        ),
+        "{told}"
+    );
     let file = keys(&directory);
     assert!(
         file.contains("- id: \"7\"\n") && file.contains("attributes: {seats: \"5\"}\n"),
@@ -290,6 +324,68 @@ fn json_lines_have_any_field_of_a_key() {
         told,
         "source:2: error: it is not a JSON object\nsource:3: error: it is not a JSON object\n\
          2 errors; nothing was written\n"
+    );
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    let directory = directory();
+    let jsonl = format!(
+        "{{\"id\": \"a\", \"token\": \"{ONE}\", \"scope\": \"read\", \"enabled\": true, \"team\": null}}\n\
+         {{\"id\": \"b\", \"token\": \"{TWO}\", \"expires\": 1, \"scope\": \"read\", \"owner\": {{\"name\": \"x\"}}}}\n"
+    );
+    let left_out = "left out: no field of a key has such a name (`--map` tells which is which)\n";
+    let note = format!("source: `enabled`, `expires`, `owner`, `scope` {left_out}");
+    let (code, told) = import(&directory, &jsonl, "jsonl", "");
+    assert!(code == 0 && told.contains(&note), "{told}");
+    // A map names all that is read, and each of it must be somewhere.
+    let map = "--map id=id,token=token,account=owner.name";
+    let (_, told) = import(&directory, &jsonl, "jsonl", map);
+    assert!(!told.contains("left out") && told.contains("\nb   -     x "), "{told}");
+    let error = "error: source: no object has `nosuch`\n".to_owned();
+    for text in [jsonl.clone(), format!("{jsonl}{{\n")] {
+        assert_eq!(
+            import(&directory, &text, "jsonl", "--map token=token,account=nosuch"),
+            (1, error.clone())
+        );
+    }
+    let (_, told) = import(&directory, "{\n", "jsonl", "--map token=token");
+    assert!(told.starts_with("source:1: error: it is not a JSON object\n"), "{told}");
+
+    let names: Vec<String> = (10..22).map(|number| format!("column-{number}")).collect();
+    let csv = format!("token,{},\n{ONE},{}\n", names.join(","), ",".repeat(12));
+    let (_, told) = import(&directory, &csv, "csv", "");
+    assert!(told.contains("`column-18`, `column-19` and 2 more left out: "), "{told}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let directory = directory();
+    let rows = format!(
+        "{{\"id\": \"a\", \"token\": \"{ONE}\", \"scopes\": [\"my group\"]}}\n{{\n\
+         {{\"id\": \"b\", \"token\": \"{TWO}\"}}\n{{\"id\": \"b\", \"token\": \"{TWO}\"}}\n\
+         {{\"id\": \"c\", \"token\": \"{THREE}\", \"type\": \"nothing\"}}\n"
+    );
+    let expected = "\
+source:1: error: a scope holds `*` or characters of `A-Za-z0-9_.-` on each side of its colon (its scopes/0)
+source:2: error: it is not a JSON object
+source:4: error: the same token stands on line 3
+source:4: error: the id `b` stands on line 3 already
+source:5: error: key type `nothing` is not defined in `key_types` (its type)
+5 errors; nothing was written
+";
+    assert_eq!(
+        import(&directory, &rows, "jsonl", "--policy policy.yaml"),
+        (1, expected.to_owned())
+    );
+    // Where what is there already is wrong, that is told, too.
+    directory.write("keys.yaml", "keys: [{id: old, hash: 1}]\n");
+    let (code, told) = import(&directory, &rows, "jsonl", "");
+    assert_eq!(code, 1);
+    assert!(told.starts_with("keys.yaml:1:18: error"), "{told}");
+    assert!(
+        told.contains("\nsource:1: error: a scope") && told.contains("\nsource:4: error"),
+        "{told}"
     );
 }
 
@@ -557,12 +653,13 @@ fn a_hundred_thousand_keys_come_at_once() {
     assert_eq!(keys(&directory).matches("- id: ").count(), 100_000);
     // One broken line in the middle, and the file is as it was.
     let length = keys(&directory).len();
-    let csv = csv.replace("user-", "u-").replace(&format!("{ONE}050000"), "");
+    let csv: String = csv.lines().take(1001).map(|line| format!("{line}\n")).collect();
+    let csv = csv.replace("user-", "u-").replace(&format!("{ONE}000500"), "");
     let csv = csv.replace(ONE, TWO);
     let (_, told) = import(&directory, &csv, "csv", "--apply");
     assert_eq!(
         told,
-        "source:50002: error: it has neither token nor hash\n1 error; nothing was written\n"
+        "source:502: error: it has neither token nor hash\n1 error; nothing was written\n"
     );
     assert_eq!(keys(&directory).len(), length);
 }

@@ -6,10 +6,6 @@ use super::{Entry, Found, Id, Secret};
 pub(super) fn tokens(text: &str) -> Found {
     each_line(text, |words| match words {
         [token] => Ok((Id::Numbered, Secret::token(token)?)),
-        // The other way round, the token would stand in the file as the id.
-        [id, token] if id.len() > token.len() && id.len() > 16 => {
-            Err("the id is longer than the token: expected `ID TOKEN`".to_owned())
-        }
         [id, token] => Ok((Id::Exact((*id).to_owned()), Secret::token(token)?)),
         _ => Err("expected `TOKEN` or `ID TOKEN`".to_owned()),
     })

@@ -1,5 +1,6 @@
 //! Tables: CSV with a head, and JSON objects, one on each line.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -114,10 +115,12 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
         };
         fields.push((field.clone(), index));
     }
+    let mut unknown = Names::default();
     if map.is_empty() {
         for (index, name) in columns.iter().enumerate() {
-            if let Some(field) = Field::parse(name) {
-                fields.push((field, index));
+            match Field::parse(name) {
+                Some(field) => fields.push((field, index)),
+                None => unknown.add(name),
             }
         }
     }
@@ -146,7 +149,35 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
             }
         }
     }
+    found.notes.extend(unknown.note());
     Ok(found)
+}
+
+/// Columns, or members of objects, that no field of a key has the name of.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn add(&mut self, name: &str) {
+        if !name.is_empty() && !self.0.contains(name) {
+            self.0.insert(name.to_owned());
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        /// So many are named.
+        const SHOWN: usize = 10;
+        let names: Vec<String> =
+            self.0.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+        let more = match self.0.len().checked_sub(SHOWN) {
+            None | Some(0) => String::new(),
+            Some(number) => format!(" and {number} more"),
+        };
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("{names}{more} left out: no field of a key has such a name (`--map` tells which is which)")
+        })
+    }
 }
 
 /// The lines of a table that is read from its beginning to its end.
@@ -178,6 +209,10 @@ impl Lines<'_> {
 /// Reads a JSON object on each line.
 pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
     let mut found = Found::default();
+    let mut unknown = Names::default();
+    // Those of the map that no object has had yet.
+    let mut missing: Vec<&str> = map.0.iter().map(|(_, path)| path.as_str()).collect();
+    let mut objects = 0;
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
@@ -186,8 +221,10 @@ pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
             found.mistake(index + 1, "it is not a JSON object");
             continue;
         };
+        objects += 1;
+        missing.retain(|path| at(&object, path).is_none());
         let values: Vec<(Field, Document)> = if map.is_empty() {
-            own_fields(&object)
+            own_fields(&object, &mut unknown)
         } else {
             let value = |(field, path): &(Field, String)| {
                 let value = at(&object, path)?;
@@ -201,6 +238,10 @@ pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
     if found.entries.is_empty() && found.mistakes.is_empty() {
         bail!("{}: there is no JSON object in it", file.display());
     }
+    if let Some(path) = missing.first().filter(|_| objects > 0) {
+        bail!("{}: no object has `{path}`", file.display());
+    }
+    found.notes.extend(unknown.note());
     Ok(found)
 }
 
@@ -210,7 +251,7 @@ fn at<'d>(object: &'d Document, path: &str) -> Option<&'d Document> {
     object.field(path).or_else(steps)
 }
 
-fn own_fields(object: &Document) -> Vec<(Field, Document)> {
+fn own_fields(object: &Document, unknown: &mut Names) -> Vec<(Field, Document)> {
     let Document::Object(Fields(fields)) = object else { return Vec::new() };
     let mut values = Vec::new();
     for (name, value) in fields {
@@ -221,7 +262,11 @@ fn own_fields(object: &Document) -> Vec<(Field, Document)> {
                     attributes.map(|(name, value)| (Field::Attribute(name.clone()), value.clone())),
                 );
             }
-            (name, value) => values.extend(Field::parse(name).map(|field| (field, value.clone()))),
+            (_, value) if is_nothing(value) => {}
+            (name, value) => match Field::parse(name) {
+                Some(field) => values.push((field, value.clone())),
+                None => unknown.add(name),
+            },
         }
     }
     values

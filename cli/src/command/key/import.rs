@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::{Result, bail};
@@ -81,39 +81,54 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     let secrets = keys.secrets(&mut found, arguments.skip_existing)?;
     let taken: Vec<&str> = file.keys().map(|key| key.id()).collect();
     let ids = import::name(&mut found, &taken, &files.keys);
+    // Of an entry whose id or token is wrong no more can be told, but of all others.
+    let whole = found
+        .entries
+        .iter()
+        .zip(ids.iter().zip(&secrets))
+        .filter(|(_, (id, secret))| !id.is_empty() && secret.is_new);
+    let (entries, documents): (Vec<&Entry>, Vec<Fields<Document>>) =
+        whole.map(|(entry, (id, secret))| (entry, keys.fields(entry, id, secret))).unzip();
+    let changes: Vec<Change> = documents.iter().cloned().map(Change::Add).collect();
+    let checked = match changes.is_empty() {
+        true => None,
+        false => match file.change(&changes)?.check(files.policy.as_deref())? {
+            Ok(checked) => Some(checked),
+            Err(errors) => {
+                return broken(source, &entries, taken.len(), errors, found.mistakes);
+            }
+        },
+    };
     if !found.mistakes.is_empty() {
         return mistakes(source, found.mistakes);
     }
     for note in &found.notes {
         tell(format_args!("{}: {note}", source.display()));
     }
-    if found.entries.is_empty() {
+    let Some(checked) = checked else {
         tell(format_args!("no key is new; {} is unchanged", files.keys.display()));
         return Ok(Exit::Fine);
-    }
-    let documents: Vec<Fields<Document>> = found
-        .entries
-        .iter()
-        .zip(ids.iter().zip(&secrets))
-        .map(|(entry, (id, secret))| keys.fields(entry, id, secret))
-        .collect();
-    let changes: Vec<Change> = documents.iter().cloned().map(Change::Add).collect();
-    let checked = match file.change(&changes)?.check(files.policy.as_deref())? {
-        Ok(checked) => checked,
-        Err(errors) => return broken(source, &found.entries, taken.len(), errors),
     };
+    let swapped: Vec<usize> = match from {
+        Format::Tokens => {
+            let swapped = entries.iter().filter(|entry| entry.may_be_swapped());
+            swapped.map(|entry| entry.line).collect()
+        }
+        _ => Vec::new(),
+    };
+    warn_of_swapped(source, &swapped);
     if let Some(engine) = checked.engine() {
-        warn_of_shapes(&found.entries, |token| engine.is_token_shaped(token));
+        warn_of_shapes(&entries, |token| engine.is_token_shaped(token));
     }
-    keys.warn_of_short(&found.entries);
+    keys.warn_of_short(&entries);
     warn_of_broad_scopes(&documents);
-    let number = count(found.entries.len(), "key");
+    let number = count(entries.len(), "key");
     if arguments.apply {
         files.replace(&file, checked)?;
         tell(format_args!("{number} imported into {}", files.keys.display()));
         tell(format_args!("proxies accept them once they are pushed (`latchkey push`)"));
     } else {
-        preview(&documents, output)?;
+        preview(&entries, &documents, &swapped, output)?;
         tell(format_args!(
             "{number} would be imported into {}; nothing was written (`--apply` does)",
             files.keys.display()
@@ -134,6 +149,8 @@ fn types(file: &KeyFile, files: &Files) -> Result<Result<Vec<KeyType>, Vec<Findi
 struct Kept {
     hash: String,
     hint: Option<String>,
+    /// Whether nothing before it has the same.
+    is_new: bool,
 }
 
 struct Keys<'a> {
@@ -156,16 +173,19 @@ impl Keys<'_> {
         let (mut mistakes, mut skipped) = (Vec::new(), 0);
         for entry in std::mem::take(&mut found.entries) {
             // By whichever hash the file knows it.
-            let (kept, plain) = match &entry.secret {
-                Secret::Hash(hash) => (Kept { hash: hash.clone(), hint: None }, hash.clone()),
+            let (mut kept, plain) = match &entry.secret {
+                Secret::Hash(hash) => {
+                    (Kept { hash: hash.clone(), hint: None, is_new: true }, hash.clone())
+                }
                 Secret::Token(token) => {
                     let token = Token::of(token, self.prefix(&entry));
                     let plain = token.hash(None)?;
                     let hash = token.hash(self.pepper.as_deref())?;
-                    (Kept { hash, hint: Some(token.hint()) }, plain)
+                    (Kept { hash, hint: Some(token.hint()), is_new: true }, plain)
                 }
             };
             let known = existing.get(&kept.hash).or_else(|| existing.get(&plain));
+            kept.is_new = known.is_none() && !lines.contains_key(&kept.hash);
             match (known, lines.get(&kept.hash)) {
                 (Some(_), _) if skip => {
                     skipped += 1;
@@ -235,9 +255,9 @@ impl Keys<'_> {
         Fields(fields)
     }
 
-    fn warn_of_short(&self, entries: &[Entry]) {
+    fn warn_of_short(&self, entries: &[&Entry]) {
         let is_short =
-            |entry: &&Entry| matches!(&entry.secret, Secret::Token(token) if token.len() < SHORT);
+            |entry: &&&Entry| matches!(&entry.secret, Secret::Token(token) if token.len() < SHORT);
         let short = entries.iter().filter(is_short).count();
         if short > 0 && self.pepper.is_none() {
             warn(format_args!(
@@ -254,7 +274,21 @@ fn are(number: usize, noun: &str) -> String {
     format!("{} {}", count(number, noun), if number == 1 { "is" } else { "are" })
 }
 
-fn warn_of_shapes(entries: &[Entry], fits: impl Fn(&[u8]) -> bool) {
+/// The lines are told, and not their ids.
+fn warn_of_swapped(source: &Path, lines: &[usize]) {
+    let Some(first) = lines.first() else { return };
+    warn(format_args!(
+        "{}:{first}: the id is longer than the token{}: see that it is `ID TOKEN`, since ids stand in the file and in \
+         logs",
+        source.display(),
+        match lines.len() {
+            1 => String::new(),
+            number => format!(", as on {} more", count(number - 1, "line")),
+        }
+    ));
+}
+
+fn warn_of_shapes(entries: &[&Entry], fits: impl Fn(&[u8]) -> bool) {
     let tokens = entries.iter().filter_map(|entry| match &entry.secret {
         Secret::Hash(_) => None,
         Secret::Token(token) => Some(token.as_bytes()),
@@ -295,7 +329,13 @@ fn warn_of_broad_scopes(keys: &[Fields<Document>]) {
     }
 }
 
-fn preview(keys: &[Fields<Document>], output: &mut dyn Write) -> Result<()> {
+/// Prints the first keys; the id of a line of `swapped` is not told.
+fn preview(
+    entries: &[&Entry],
+    keys: &[Fields<Document>],
+    swapped: &[usize],
+    output: &mut dyn Write,
+) -> Result<()> {
     let cell = |key: &Fields<Document>, name: &str| match key.value(name) {
         Some(Document::String(text)) => text.clone(),
         Some(Document::Array(items)) if !items.is_empty() => {
@@ -305,9 +345,13 @@ fn preview(keys: &[Fields<Document>], output: &mut dyn Write) -> Result<()> {
     };
     let columns = ["id", "type", "account", "scopes", "hint"];
     let mut rows = vec![(Style::new(), columns.map(str::to_uppercase))];
-    rows.extend(
-        keys.iter().take(SHOWN_KEYS).map(|key| (Style::new(), columns.map(|name| cell(key, name)))),
-    );
+    for (entry, key) in entries.iter().zip(keys).take(SHOWN_KEYS) {
+        let cells = columns.map(|name| match name {
+            "id" if swapped.contains(&entry.line) => format!("(line {})", entry.line),
+            name => cell(key, name),
+        });
+        rows.push((Style::new(), cells));
+    }
     table::write(&rows, columns.len(), output)?;
     if keys.len() > SHOWN_KEYS {
         writeln!(output, "and {} more", keys.len() - SHOWN_KEYS)?;
@@ -318,7 +362,7 @@ fn preview(keys: &[Fields<Document>], output: &mut dyn Write) -> Result<()> {
 }
 
 /// Prints what is wrong with the keys' source, line by line.
-fn mistakes(source: &std::path::Path, mut mistakes: Vec<Mistake>) -> Result<Exit> {
+fn mistakes(source: &Path, mut mistakes: Vec<Mistake>) -> Result<Exit> {
     mistakes.sort_by_key(|mistake| mistake.line);
     let mut stderr = anstream::stderr().lock();
     for Mistake { line, message } in mistakes.iter().take(SHOWN_MISTAKES) {
@@ -332,15 +376,15 @@ fn mistakes(source: &std::path::Path, mut mistakes: Vec<Mistake>) -> Result<Exit
     Ok(Exit::Failed)
 }
 
-/// Prints what the core has against the keys, by the lines that they came from; they stand in the file behind
-/// `before` others.
+/// Prints what the core has against the keys, by the lines that they came from, among what is wrong with others; they
+/// stand in the file behind `before` others.
 fn broken(
-    source: &std::path::Path,
-    entries: &[Entry],
+    source: &Path,
+    entries: &[&Entry],
     before: usize,
     errors: Vec<Finding>,
+    mut unfit: Vec<Mistake>,
 ) -> Result<Exit> {
-    let mut unfit = Vec::new();
     let mut others = Vec::new();
     for error in errors {
         let (index, field) = match error.pointer.strip_prefix("/keys/") {
@@ -363,5 +407,9 @@ fn broken(
         return mistakes(source, unfit);
     }
     finding::locate(&mut others);
-    refused(&others)
+    if unfit.is_empty() {
+        return refused(&others);
+    }
+    finding::print(&others, &mut anstream::stderr())?;
+    mistakes(source, unfit)
 }
