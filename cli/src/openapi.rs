@@ -22,7 +22,7 @@ pub(crate) struct Operation {
     /// The file that it stands in, and its place there, as a JSON pointer.
     pub(crate) file: PathBuf,
     pub(crate) pointer: String,
-    /// The `operationId`, if it has one.
+    /// The `operationId`, if it has one, in one line.
     pub(crate) id: Option<String>,
     /// In upper case, but for a method that is not one of OpenAPI's own.
     pub(crate) method: String,
@@ -38,10 +38,18 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// `GET /users/{id}`.
+    /// `GET /users/{id}`, in one line.
     pub(crate) fn title(&self) -> String {
-        format!("{} {}", self.method, self.path)
+        one_line(&format!("{} {}", self.method, self.path))
     }
+}
+
+/// A text as a rule's name and a comment may have it: without line ends and other control characters, and without spaces
+/// around it.
+fn one_line(text: &str) -> String {
+    let is_space =
+        |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    text.replace(is_space, " ").trim().to_owned()
 }
 
 /// A security scheme, as an operation asks for it.
@@ -156,10 +164,11 @@ fn operation(path: &str, method: &str, node: &Node<'_>, defaults: &Defaults) -> 
         Some(Document::Array(tags)) => tags.first().and_then(Document::as_str).map(str::to_owned),
         _ => None,
     };
+    let id = node.value.field("operationId").and_then(Document::as_str);
     Ok(Operation {
         file: node.file.to_owned(),
         pointer: node.pointer.clone(),
-        id: node.value.field("operationId").and_then(Document::as_str).map(str::to_owned),
+        id: id.map(one_line).filter(|id| !id.is_empty()),
         method: method.to_owned(),
         path: path.to_owned(),
         tag,

@@ -273,6 +273,51 @@ a.yaml:7:18: warning[whole_segment]: `{x}...{y}` of `GET /d/{x}...{y}` is taken 
 }
 
 #[test]
+fn a_problem_is_told_once_at_however_many_places() {
+    let directory = Directory::new();
+    let text = "openapi: 3.0.0
+servers: [{url: 'https://a.org/v1'}, {url: 'https://b.org/v2'}]
+security: [{key: []}]
+paths:
+  /a/{x}...{y}: {get: {}}
+  /b/{x}: {get: {}}
+  /b/{y}: {get: {security: []}}
+";
+    directory.write("a.yaml", text);
+    let found = "\
+a.yaml:5:18: warning[whole_segment]: `{x}...{y}` of `GET /a/{x}...{y}` is taken as any segment, `*` (at /paths/~1a~1{x}...{y}/get)
+  help: a segment of a rule has one parameter
+a.yaml:7:12: error[ambiguous_path]: `GET /b/{y}` matches the same requests as `GET /b/{x}`, and asks for something else (at /paths/~1b~1{y}/get)
+1 error, 1 warning
+";
+    TestCommand::new(&directory, "rules --from a.yaml").prints_error(3, found);
+}
+
+/// Whatever an `operationId` holds, the policy takes the rule.
+#[test]
+fn a_name_is_one_line() {
+    let directory = Directory::new();
+    let text = r#"openapi: 3.0.0
+security: [{key: ["a:b"]}]
+paths:
+  /a: {get: {operationId: "  x "}}
+  /b: {post: {operationId: "x\r\n\ty\u2028z"}}
+  /c: {put: {operationId: ""}}
+  /d: {delete: {operationId: " \n"}}
+  /e: {delete: {operationId: ""}}
+"#;
+    directory.write("a.yaml", text);
+    let rules = TestCommand::new(&directory, "rules --from a.yaml").output();
+    let names: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix("- name: ")).collect();
+    assert_eq!(names, ["x", "x   y z", "PUT /c", "\"DELETE a:b\""], "{rules}");
+    assert!(rules.contains("      - /d  # DELETE /d\n      - /e  # DELETE /e\n"), "{rules}");
+    let policy = format!("credentials: [{{header: x-key}}]\nkeys: []\n{rules}");
+    directory.write("policy.yaml", &policy);
+    TestCommand::new(&directory, "check policy.yaml").output();
+}
+
+#[test]
 fn drift_is_what_a_policy_and_a_document_do_not_have_in_common() {
     let directory = Directory::new();
     directory.write("shop.yaml", SHOP);

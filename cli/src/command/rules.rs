@@ -169,6 +169,7 @@ fn hold_against(
 }
 
 /// What a rule cannot say of an operation, or not exactly.
+#[derive(PartialEq, Eq)]
 struct Problem {
     is_error: bool,
     code: &'static str,
@@ -181,14 +182,14 @@ impl Problem {
         Problem { is_error: true, code, message, help: None }
     }
 
-    fn at(self, operation: &Operation) -> Finding {
+    fn at(&self, operation: &Operation) -> Finding {
         Finding {
             file: operation.file.clone(),
             place: None,
             pointer: operation.pointer.clone(),
             code: self.code,
             severity: if self.is_error { Severity::Error } else { Severity::Warning },
-            message: self.message,
+            message: self.message.clone(),
             help: self.help.map(str::to_owned),
         }
     }
@@ -222,7 +223,12 @@ fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<
             };
             problems.extend(add(entry, &mut entries).map(|other| contradiction(operation, &other)));
         }
-        findings.extend(problems.into_iter().map(|problem| problem.at(operation)));
+        // Once, at however many places it is served.
+        for (index, problem) in problems.iter().enumerate() {
+            if !problems.iter().take(index).any(|earlier| earlier == problem) {
+                findings.push(problem.at(operation));
+            }
+        }
     }
     // Whoever serves GET serves HEAD (RFC 9110 section 9.1).
     let has_head = |entry: &Entry| {

@@ -13,7 +13,7 @@ pub(super) struct Entry {
     pub(super) methods: Vec<String>,
     pub(super) path: RulePath,
     pub(super) access: Access,
-    /// What its operations are called.
+    /// What its operations are called, each in one line.
     pub(super) names: Vec<String>,
 }
 

@@ -29,8 +29,7 @@ pub(super) fn print(rules: &[Rule]) -> String {
                 text.push_str("    paths:\n");
                 for entry in entries {
                     let path = scalar(&entry.path.text);
-                    let names: Vec<String> = entry.names.iter().map(|name| comment(name)).collect();
-                    _ = writeln!(text, "      - {path}  # {}", names.join(", "));
+                    _ = writeln!(text, "      - {path}  # {}", entry.names.join(", "));
                 }
             }
         }
@@ -108,9 +107,4 @@ fn is_word(value: &str) -> bool {
 
 fn quoted(value: &str) -> String {
     json_for_yaml(&serde_json::Value::from(value).to_string())
-}
-
-/// A name behind a `#`.
-fn comment(name: &str) -> String {
-    name.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
