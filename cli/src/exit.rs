@@ -39,6 +39,13 @@ pub(crate) struct Usage {
     pub(crate) help: String,
 }
 
+impl Usage {
+    /// One with nothing more to say.
+    pub(crate) fn new(message: impl Into<String>) -> Usage {
+        Usage { message: message.into(), help: String::new() }
+    }
+}
+
 impl Error for Usage {}
 
 impl fmt::Display for Usage {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use latchkey::{Engine, Rule, Severity};
 
 use crate::Exit;
@@ -32,10 +33,15 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// The filter that is to serve them: whether it is whole, and of which version; another than this is `other_version`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     wasm: Option<String>,
     /// The same of the native module
-    #[arg(long, value_name = "FILE", conflicts_with = "wasm")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "wasm",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
     module: Option<String>,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use self::discovery::{Discovery, Outcome};
 use self::target::Target;
@@ -41,13 +42,18 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     ecds: PathBuf,
     /// Where Envoy finds the filter; default where the file that is replaced says
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     wasm: Option<String>,
     /// The same for the native module
-    #[arg(long, value_name = "PATH", conflicts_with = "wasm")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with = "wasm",
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
     module: Option<String>,
     /// What the filter is called in Envoy, where several have policies of their own
-    #[arg(long, default_value = render::FILTER)]
+    #[arg(long, default_value = render::FILTER, value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// Address of Envoy's admin port: wait until Envoy serves the policy
     #[arg(long, value_name = "URL")]

@@ -6,6 +6,7 @@ mod envoy_gateway;
 mod istio;
 mod kubernetes;
 mod module;
+mod options;
 mod session;
 mod target;
 
@@ -14,7 +15,9 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
+use ureq::http::HeaderName;
 
 use crate::Exit;
 use crate::document::{Document, Fields, json_for_yaml};
@@ -40,10 +43,15 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     to: Form,
     /// Where the proxy finds the filter: a path; for istio and envoy-gateway also an image or an https:// URL
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     wasm: Option<String>,
     /// In place of `--wasm` where the proxy finds the native module; not for istio
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["wasm", "sha256"])]
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["wasm", "sha256"],
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
     module: Option<String>,
     /// SHA-256 of the filter, or of the image's manifest, where it is fetched
     #[arg(long, value_name = "HEX")]
@@ -54,9 +62,9 @@ pub struct Arguments {
     /// Kubernetes namespace of the target; default istio-system for `ingress:`, else default
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// What the rendered resources are called; ecds: what the filter is called in Envoy
-    #[arg(long, default_value = FILTER)]
-    name: String,
+    /// What the rendered resources are called; ecds: what the filter is called in Envoy; default latchkey
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
     /// Version of Istio or Envoy Gateway, such as `1.27`; default the newest that was tested
     #[arg(long, value_name = "VERSION")]
     mesh_version: Option<MeshVersion>,
@@ -64,19 +72,19 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     guard: Option<Guard>,
     /// envoy-gateway with `--guard patch`: the listener's port
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// With `sessions`: who issues them, the claim `iss`
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     issuer: Option<String>,
     /// With `sessions`: the issuer's public keys, a file of which the content is taken, or where the proxy fetches them
-    #[arg(long, value_name = "FILE_OR_URL")]
+    #[arg(long, value_name = "FILE_OR_URL", value_parser = NonEmptyStringValueParser::new())]
     jwks: Option<String>,
     /// With `sessions`: for whom they must be, the claim `aud`
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     audience: Option<String>,
     /// With `sessions`: the header with the token, after `Bearer `; default authorization
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = header_name)]
     session_header: Option<String>,
     #[arg(long, hide = true, value_parser = |_: &str| gone("--target ingress:istio=NAME` or `--target gateway/NAME"))]
     gateway: Option<String>,
@@ -168,10 +176,16 @@ fn gone(instead: &str) -> Result<String, String> {
     Err(format!("this option no longer exists: write `{instead}`"))
 }
 
+/// A header's name in lower case.
+fn header_name(text: &str) -> Result<String, &'static str> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| "not the name of a header")?;
+    Ok(name.as_str().to_owned())
+}
+
 impl Arguments {
-    /// An option that was given and means nothing to Istio.
-    fn only_for_envoy_gateway(&self) -> Option<&'static str> {
-        self.guard.map(|_| "--guard").or(self.port.map(|_| "--port"))
+    /// What the resources, or the filter, are called.
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(FILTER)
     }
 }
 
@@ -181,6 +195,7 @@ impl Arguments {
 /// A file cannot be read or parsed, the filter is not where that form can take it from, or the
 /// output cannot be written; or it was called in a way that makes no sense.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    options::check(arguments)?;
     let progress = Progress::start();
     progress.step("reading the policy");
     let policy = arguments.files.load()?;
@@ -195,9 +210,6 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             return Ok(Exit::Findings);
         }
     };
-    if arguments.to == Form::Istio && arguments.module.is_some() {
-        bail!("Istio has no resource for a native module: write `--wasm`");
-    }
     if matches!(arguments.to, Form::Istio | Form::EnvoyGateway)
         && arguments.module.is_none()
         && let Some(rule) = engine.rules().iter().find(|rule| rule.holds_headers())
@@ -222,7 +234,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
             writeln!(output)?;
         }
         Form::Ecds => {
-            drop(write_ecds(&policy, Code::of(arguments)?, &arguments.name, &mut output)?);
+            drop(write_ecds(&policy, Code::of(arguments)?, arguments.name(), &mut output)?);
         }
         Form::Envoy => {
             let code = Code::of(arguments)?;

@@ -219,16 +219,18 @@ fn what_is_here_and_is_not_the_filter_replaces_nothing() {
         ("nothing.wasm", "`nothing.wasm` is a WebAssembly module, but not Latchkey's filter"),
         ("other.wasm", "`other.wasm` is a WebAssembly module, but not Latchkey's filter"),
         ("folder", "`folder` is a folder, not the filter"),
-        (
-            "https://example.com/latchkey.wasm",
-            "Envoy opens the filter as a file: `--wasm` must be a path, not \
-             `https://example.com/latchkey.wasm`",
-        ),
     ] {
         let command = format!("{PUSH} --wasm {path}");
         TestCommand::new(&directory, &command).prints(1, "", &format!("error: {message}\n"));
         assert_eq!(fs::read(directory.path().join("ecds.yaml")).unwrap(), old);
     }
+    let url = "https://example.com/latchkey.wasm";
+    TestCommand::new(&directory, &format!("{PUSH} --wasm {url}")).prints(
+        2,
+        "",
+        &format!("error: Envoy opens the filter as a file: `--wasm` must be a path, not `{url}`\n"),
+    );
+    assert_eq!(fs::read(directory.path().join("ecds.yaml")).unwrap(), old);
 }
 
 /// It may be in Envoy's container only.

@@ -226,7 +226,7 @@ fn the_native_module_is_rendered_by_its_path() {
         ),
         (
             "--to istio --target gateway/a --module /x-1.so".to_owned(),
-            "Istio has no resource for a native module: write `--wasm`",
+            "`--module` is for `--to envoy`, `--to ecds` and `--to envoy-gateway`, not for `--to istio`",
         ),
         (
             "--to envoy-gateway --target gateway/a --module x-1.so".to_owned(),
@@ -237,7 +237,7 @@ fn the_native_module_is_rendered_by_its_path() {
             "Envoy Gateway has native modules from 1.8 on, not in 1.7: write `--wasm`",
         ),
     ] {
-        render(&arguments).prints_error(1, &format!("error: {message}\n"));
+        render(&arguments).prints_error(2, &format!("error: {message}\n"));
     }
     let unversioned = render("--to ecds --module /x/latchkey.so").complaint(0);
     assert!(unversioned.contains("the name of `/x/latchkey.so` has no version"), "{unversioned}");
@@ -405,7 +405,7 @@ fn an_older_istio_gets_what_it_knows() {
     assert_eq!(plugin["spec"]["selector"]["matchLabels"], labels);
     assert_eq!(filter["spec"]["workloadSelector"]["labels"], labels);
     render(&format!("--to istio --target waypoint/web --mesh-version 1.23 --wasm {IMAGE}"))
-        .prints_error(1, "error: a waypoint takes the guard from Istio 1.24 on, not in 1.23\n");
+        .prints_error(2, "error: a waypoint takes the guard from Istio 1.24 on, not in 1.23\n");
 }
 
 #[test]
@@ -494,30 +494,26 @@ fn the_guard_of_envoy_gateway_can_be_a_patch_or_a_rule() {
     assert_eq!(documents(resource).len(), 1);
     let rule = rule.replace("# ", "");
     assert_eq!(yaml_serde::from_str::<Value>(&rule).unwrap()["authorization"], expression());
-    for (arguments, code, message) in [
+    for (arguments, message) in [
         (
             "--guard patch --target gateway/eg --port 80",
-            2,
             "`--guard patch` needs the listener: `--target gateway/NAME/LISTENER`",
         ),
         (
             "--guard patch --target gateway/eg/a",
-            2,
             "`--guard patch` needs `--port`, the listener's, by which newer versions name it",
         ),
-        ("--target gateway/eg/a --port 80", 2, "`--port` is for `--guard patch`"),
+        ("--target gateway/eg/a --port 80", "`--port` is for `--guard patch`"),
         (
             "--mesh-version 1.8 --guard policy --target gateway/eg",
-            1,
             "a rule of a SecurityPolicy is an expression from Envoy Gateway 1.9 on, not in 1.8: `--guard patch`",
         ),
         (
             "--mesh-version 1.8 --target route/a",
-            1,
             "`--guard patch` stands in a whole listener and would refuse what belongs to other routes: protect a Gateway's listener, or use Envoy Gateway 1.9",
         ),
     ] {
-        let error = render(&format!("--to envoy-gateway {arguments} {image}")).complaint(code);
+        let error = render(&format!("--to envoy-gateway {arguments} {image}")).complaint(2);
         assert_eq!(error.lines().next(), Some(&*format!("error: {message}")));
     }
 }
@@ -591,9 +587,52 @@ fn what_is_protected_has_to_be_said() {
             "{error}"
         );
     }
-    let error =
-        render(&format!("--to istio --target gateway/a --guard patch --wasm {IMAGE}")).complaint(2);
-    assert_eq!(error, "error: `--guard` is for `--to envoy-gateway`\n");
+}
+
+#[test]
+fn an_option_that_means_nothing_to_a_form_is_wrong_usage() {
+    const MESHES: &str = "`--to istio` and `--to envoy-gateway`";
+    const VERIFYING: &str = "`--to envoy`, `--to istio` and `--to envoy-gateway`";
+    for (form, options, forms) in [
+        ("json", "--wasm x", "`--to envoy`, `--to ecds`, `--to istio` and `--to envoy-gateway`"),
+        ("json", "--name x", "`--to ecds`, `--to istio` and `--to envoy-gateway`"),
+        ("json", "--target foo", MESHES),
+        ("json", "--issuer i --jwks nofile", VERIFYING),
+        ("ecds", "--session-header x", VERIFYING),
+        ("envoy", "--target gateway/a --mesh-version 1.2 --guard patch", MESHES),
+        ("envoy", "--name x", "`--to ecds`, `--to istio` and `--to envoy-gateway`"),
+        ("ecds", "--sha256 x", MESHES),
+        ("istio", "--guard patch", "`--to envoy-gateway`"),
+        ("istio", "--port 80", "`--to envoy-gateway`"),
+    ] {
+        let option = options.split(' ').next().unwrap();
+        let wasm = if form == "json" { "" } else { " --wasm /x" };
+        render(&format!("--to {form}{wasm} {options}"))
+            .prints_error(2, &format!("error: `{option}` is for {forms}, not for `--to {form}`\n"));
+    }
+}
+
+#[test]
+fn an_option_without_a_value_is_wrong_usage() {
+    for given in [
+        "--wasm=",
+        "--module=",
+        "--name=",
+        "--issuer=",
+        "--jwks=",
+        "--audience=",
+        "--session-header=",
+        "--port=0",
+    ] {
+        let command = ["render", "policy.yaml", "--to", "envoy-gateway", given];
+        let error = TestCommand::new(&directory(), "").arguments(&command).complaint(2);
+        let (option, _) = given.split_once('=').unwrap();
+        assert!(error.contains(&format!("'{option} <")), "{error}");
+    }
+    let error = render("--to istio --target gateway/a --wasm oci://").complaint(2);
+    assert_eq!(error, "error: `--wasm oci://` names nothing\n");
+    let error = with_sessions(&format!("--to envoy{SESSIONS} --session-header a:b")).complaint(2);
+    assert!(error.contains("not the name of a header"), "{error}");
 }
 
 /// Words that a reader of YAML takes for something else, such as `on` and `1`, are texts.
@@ -625,7 +664,7 @@ fn whatever_names_a_resource_or_a_workload_is_a_text() {
     let long = "a".repeat(64);
     for to in ["istio", "envoy-gateway"] {
         for option in ["--name", "--namespace"] {
-            for text in ["a: b", "Foo Bar", "", "a.b", "-a", "a-", "A", &long] {
+            for text in ["a: b", "Foo Bar", "a.b", "-a", "a-", "A", &long] {
                 let given = format!("{option}={text}");
                 let target = ["--target", "gateway/a", "--wasm", IMAGE, &given];
                 let command = [&["render", "policy.yaml", "--to", to][..], &target].concat();
@@ -663,13 +702,13 @@ fn sessions_need_their_issuer() {
                  --issuer https://auth.example.com --jwks jwks.json, or --jwks https://auth.example.com/.well-known/jwks.json\n",
             );
         }
-        for (jwks, message) in [
-            ("none.json", "cannot read `none.json`: No such file or directory (os error 2)"),
-            ("policy.yaml", "`policy.yaml` is not JSON: "),
-            ("ftp://x/y", "`--jwks` is a file or an https:// URL, not `ftp://x/y`"),
+        for (jwks, code, message) in [
+            ("none.json", 1, "cannot read `none.json`: No such file or directory (os error 2)"),
+            ("policy.yaml", 1, "`policy.yaml` is not JSON: "),
+            ("ftp://x/y", 2, "`--jwks` is a file or an https:// URL, not `ftp://x/y`"),
         ] {
             let error = with_sessions(&format!("{to} --issuer https://a.example --jwks {jwks}"))
-                .complaint(1);
+                .complaint(code);
             assert!(error.starts_with(&format!("error: {message}")), "{error}");
         }
     }
@@ -781,16 +820,16 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "the digest of `--wasm` must be 64 hex digits, not `DIGEST`",
         ),
         (
-            "--to istio --target gateway/a --wasm dist/x.wasm",
-            "`--wasm` is a path in the proxy's container: it must be absolute, not `dist/x.wasm`",
+            "--to istio --target gateway/a --wasm ./x.wasm",
+            "`--wasm` is a path in the proxy's container: it must be absolute, not `./x.wasm`",
         ),
     ] {
-        render(arguments).prints_error(1, &format!("error: {message}\n"));
+        render(arguments).prints_error(2, &format!("error: {message}\n"));
     }
     let digest = "0".repeat(64);
     render(&format!("--to istio --target gateway/a --wasm /x.wasm --sha256 {digest}"))
         .prints_error(
-            1,
+            2,
             "error: `--sha256` is for what is fetched: Istio does not compare it with a file\n",
         );
     for wasm in ["https://x/y", "x.example:5000/y:1"] {
@@ -804,6 +843,8 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
         ("file:///x.wasm", "file:///x.wasm"),
         ("x.example:5000/y:1", "oci://x.example:5000/y:1"),
         ("latchkey", "oci://latchkey"),
+        // Whatever its name ends in.
+        ("reg.example.com/plugins/latchkey.wasm", "oci://reg.example.com/plugins/latchkey.wasm"),
     ] {
         let yaml = render(&format!("--to istio --target gateway/a --wasm {wasm}")).output();
         assert_eq!(documents(&yaml)[0]["spec"]["url"], url);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use super::Arguments;
 use crate::exit::Usage;
@@ -21,15 +21,17 @@ impl<'a> Code<'a> {
     /// What the options say; `None` if neither is given.
     ///
     /// # Errors
-    /// It is not a path.
+    /// Wrong usage: it is not a path.
     pub(crate) fn new(wasm: Option<&'a str>, module: Option<&'a str>) -> Result<Option<Code<'a>>> {
         let code = wasm.map(Code::Wasm).or(module.map(Code::Module));
         if let Some(code) = code {
             let (path, option) = (code.path(), code.option());
-            ensure!(!path.is_empty(), "`{option}` is empty");
-            if path.contains("://") {
-                bail!("Envoy opens the filter as a file: `{option}` must be a path, not `{path}`");
-            }
+            ensure!(
+                !path.contains("://"),
+                Usage::new(format!(
+                    "Envoy opens the filter as a file: `{option}` must be a path, not `{path}`"
+                ))
+            );
         }
         if let Some(Code::Module(path)) = code {
             warn_of_unversioned(path);
@@ -61,7 +63,7 @@ impl<'a> Code<'a> {
 /// An option that a form needs is not there.
 pub(super) fn missing(option: &str) -> anyhow::Error {
     let message = format!("this form needs `{option}`, where the proxy finds the filter");
-    Usage { message, help: String::new() }.into()
+    Usage::new(message).into()
 }
 
 /// Envoy loads a module once for each path, and one that is overwritten while it is loaded ends Envoy.

@@ -40,26 +40,29 @@ pub(super) fn write(
     let guard = arguments.guard.unwrap_or(default);
     ensure!(
         guard == Guard::Patch || version >= CEL,
-        "a rule of a SecurityPolicy is an expression from Envoy Gateway {CEL} on, not in {version}: `--guard patch`"
+        Usage::new(format!(
+            "a rule of a SecurityPolicy is an expression from Envoy Gateway {CEL} on, not in {version}: `--guard patch`"
+        ))
     );
     ensure!(
         issuer.is_none() || version >= CEL,
         "a key and a session in one proxy need `jwt.failOpen`, which Envoy Gateway has from {CEL} on, and {version} lacks"
     );
     if arguments.port.is_some() && guard != Guard::Patch {
-        let message = "`--port` is for `--guard patch`".to_owned();
-        return Err(Usage { message, help: String::new() }.into());
+        bail!(Usage::new("`--port` is for `--guard patch`"));
     }
     let place = Place {
         namespace: dns_label("--namespace", arguments.namespace.as_deref().unwrap_or("default"))?,
-        name: dns_label("--name", &arguments.name)?,
+        name: dns_label("--name", arguments.name())?,
         target: target(&attachment)?,
     };
     let native = arguments.module.as_deref().map(Native::new).transpose()?;
     if let Some(native) = &native {
         ensure!(
             version >= MODULES,
-            "Envoy Gateway has native modules from {MODULES} on, not in {version}: write `--wasm`"
+            Usage::new(format!(
+                "Envoy Gateway has native modules from {MODULES} on, not in {version}: write `--wasm`"
+            ))
         );
         ensure!(
             issuer.is_none(),
@@ -120,7 +123,9 @@ impl Native {
     fn new(path: &str) -> Result<Native> {
         ensure!(
             path.starts_with('/'),
-            "`--module` is a path in the proxy's container: it must be absolute, not `{path}`"
+            Usage::new(format!(
+                "`--module` is a path in the proxy's container: it must be absolute, not `{path}`"
+            ))
         );
         warn_of_unversioned(path);
         let file = path.rsplit('/').next().unwrap_or_default();
@@ -129,7 +134,7 @@ impl Native {
         let name = name
             .replace(|character: char| !character.is_ascii_alphanumeric() && character != '.', "-");
         let name = name.trim_matches(['-', '.']).to_owned();
-        ensure!(!name.is_empty(), "`--module {path}` names no file");
+        ensure!(!name.is_empty(), Usage::new(format!("`--module {path}` names no file")));
         Ok(Native { path: path.to_owned(), name })
     }
 
@@ -199,10 +204,10 @@ fn write_extension(
     }
     let module = Module::new(arguments)?;
     let (kind, field) = match module.source {
-        Source::File => bail!(
+        Source::File => bail!(Usage::new(format!(
             "Envoy Gateway fetches the filter: `--wasm` must be an image or an https:// URL, not `{}`",
             module.url
-        ),
+        ))),
         Source::Image => ("Image", "image"),
         Source::Web => ("HTTP", "http"),
     };
@@ -282,16 +287,15 @@ fn write_patch(
             let help = "Envoy Gateway patches listeners one by one: render once for each, with a `--name` of its own\n";
             return Err(Usage { message, help: help.to_owned() }.into());
         }
-        Attachment::Route(_) => bail!(
+        Attachment::Route(_) => bail!(Usage::new(format!(
             "`--guard patch` stands in a whole listener and would refuse what belongs to other routes: \
              protect a Gateway's listener, or use Envoy Gateway {CEL}"
-        ),
+        ))),
     };
     let Some(port) = arguments.port else {
-        let message =
+        bail!(Usage::new(
             "`--guard patch` needs `--port`, the listener's, by which newer versions name it"
-                .to_owned();
-        return Err(Usage { message, help: String::new() }.into());
+        ));
     };
     output.write_all(
         b"---

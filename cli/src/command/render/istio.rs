@@ -30,10 +30,6 @@ pub(super) fn write(
     output: &mut dyn Write,
 ) -> Result<()> {
     let workload = Workload::parse(arguments.target.as_deref())?;
-    if let Some(option) = arguments.only_for_envoy_gateway() {
-        let message = format!("`{option}` is for `--to envoy-gateway`");
-        return Err(Usage { message, help: String::new() }.into());
-    }
     let version = arguments.mesh_version.unwrap_or(NEWEST);
     let selection = Selection::new(&workload, version)?;
     let names = Names::new(arguments, &workload)?;
@@ -75,7 +71,7 @@ impl Names<'_> {
         let namespace = arguments.namespace.as_deref().unwrap_or(default);
         Ok(Names {
             namespace: dns_label("--namespace", namespace)?,
-            name: dns_label("--name", &arguments.name)?,
+            name: dns_label("--name", arguments.name())?,
         })
     }
 }
@@ -102,7 +98,9 @@ impl Selection {
             Workload::Gateway(name) | Workload::Waypoint(name) => {
                 ensure!(
                     version >= TARGET_REFS,
-                    "a waypoint takes the guard from Istio {TARGET_REFS} on, not in {version}"
+                    Usage::new(format!(
+                        "a waypoint takes the guard from Istio {TARGET_REFS} on, not in {version}"
+                    ))
                 );
                 let reference = format!(
                     "  targetRefs:\n  - group: gateway.networking.k8s.io\n    kind: Gateway\n    name: {}\n",
@@ -168,12 +166,16 @@ fn write_plugin(
         Source::File => {
             ensure!(
                 module.url.starts_with('/'),
-                "`--wasm` is a path in the proxy's container: it must be absolute, not `{}`",
-                module.url
+                Usage::new(format!(
+                    "`--wasm` is a path in the proxy's container: it must be absolute, not `{}`",
+                    module.url
+                ))
             );
             ensure!(
                 module.sha256.is_none(),
-                "`--sha256` is for what is fetched: Istio does not compare it with a file"
+                Usage::new(
+                    "`--sha256` is for what is fetched: Istio does not compare it with a file"
+                )
             );
             format!("file://{}", module.url)
         }

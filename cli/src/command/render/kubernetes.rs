@@ -49,5 +49,5 @@ pub(super) fn dns_label<'a>(option: &str, text: &'a str) -> Result<&'a str, Usag
     let message = format!(
         "`{option}` must be up to 63 lower-case letters, digits and `-`, with a letter or a digit at both ends, not `{text}`"
     );
-    Err(Usage { message, help: String::new() })
+    Err(Usage::new(message))
 }

@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::Arguments;
 use super::code::missing;
+use crate::exit::Usage;
 use crate::style::warn;
 
 /// Where a control plane gets the filter from, and what it must hash to.
@@ -24,6 +25,10 @@ pub(super) enum Source {
 }
 
 impl Module {
+    /// What the options say. Without a scheme, what begins with `/` or `.` is a path, and anything else an image.
+    ///
+    /// # Errors
+    /// Wrong usage: they name none of these, or a digest that is none.
     pub(super) fn new(arguments: &Arguments) -> Result<Module> {
         let wasm = arguments.wasm.as_deref().ok_or_else(|| missing("--wasm"))?;
         let (source, url) = match wasm.split_once("://") {
@@ -31,22 +36,25 @@ impl Module {
             Some(("oci", image)) => (Source::Image, image),
             Some(("http" | "https", _)) => (Source::Web, wasm),
             Some(_) => {
-                bail!("`--wasm` is a path, an image or an https:// URL, not `{wasm}`")
+                let message =
+                    format!("`--wasm` is a path, an image or an https:// URL, not `{wasm}`");
+                bail!(Usage::new(message))
             }
-            None if wasm.starts_with(['/', '.']) || wasm.ends_with(".wasm") => (Source::File, wasm),
+            // An image may be called whatever a file is called.
+            None if wasm.starts_with(['/', '.']) => (Source::File, wasm),
             None => (Source::Image, wasm),
         };
-        ensure!(!url.is_empty(), "`--wasm` is empty");
+        ensure!(!url.is_empty(), Usage::new(format!("`--wasm {wasm}` names nothing")));
         let sha256 = arguments.sha256.as_deref();
         if let Some(digits) = sha256 {
-            ensure!(is_hash(digits), "`--sha256` must be 64 hex digits, not `{digits}`");
+            let message = || format!("`--sha256` must be 64 hex digits, not `{digits}`");
+            ensure!(is_hash(digits), Usage::new(message()));
         }
         let pinned = matches!(source, Source::Image).then(|| url.split_once("@sha256:")).flatten();
         if let Some((_, digits)) = pinned {
-            ensure!(
-                is_hash(digits),
-                "the digest of `--wasm` must be 64 hex digits, not `{digits}`"
-            );
+            let message =
+                || format!("the digest of `--wasm` must be 64 hex digits, not `{digits}`");
+            ensure!(is_hash(digits), Usage::new(message()));
         }
         let is_fetched = !matches!(source, Source::File);
         if is_fetched && sha256.is_none() && pinned.is_none() {

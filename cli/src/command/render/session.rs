@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use ureq::http::Uri;
 
@@ -55,7 +55,7 @@ impl Issuer {
             if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
                 let message =
                     format!("`{option}` is for a policy with `sessions`, and this has none");
-                return Err(Usage { message, help: String::new() }.into());
+                bail!(Usage::new(message));
             }
             return Ok(None);
         };
@@ -72,7 +72,7 @@ impl Issuer {
             audience: arguments.audience.clone(),
             jwks: Jwks::load(jwks)?,
             payload: payload.to_owned(),
-            header: header.to_ascii_lowercase(),
+            header: header.to_owned(),
         }))
     }
 
@@ -216,12 +216,15 @@ impl Jwks {
 }
 
 impl Remote {
+    /// # Errors
+    /// Wrong usage: it is no address of the web.
     fn parse(url: &str) -> Result<Remote> {
-        let uri: Uri = url.parse().with_context(|| format!("`--jwks {url}` is not a URL"))?;
+        let wrong = || Usage::new(format!("`--jwks` is a file or an https:// URL, not `{url}`"));
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
         let scheme = uri.scheme_str().unwrap_or_default();
         let host = uri.host().unwrap_or_default().to_owned();
         let is_web = matches!(scheme, "http" | "https") && !host.is_empty();
-        ensure!(is_web, "`--jwks` is a file or an https:// URL, not `{url}`");
+        ensure!(is_web, wrong());
         let is_encrypted = scheme == "https";
         let port = uri.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
         Ok(Remote { url: url.to_owned(), host, port, is_encrypted })

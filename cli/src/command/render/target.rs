@@ -116,7 +116,7 @@ fn labels(target: &str, text: &str) -> Result<Option<Labels>, Usage> {
         };
         if labels.iter().any(|(known, _)| known == label) {
             let message = format!("`--target {target}` names the label `{label}` twice");
-            return Err(Usage { message, help: String::new() });
+            return Err(Usage::new(message));
         }
         labels.push((label.to_owned(), value.to_owned()));
     }
