@@ -132,11 +132,19 @@ impl Fields<'_> {
         Some(())
     }
 
-    /// Adds the members of an object.
+    /// Adds the members of an object, or of each where there are several: some upstreams read the first only.
     fn add_json(&mut self, body: &[u8]) -> Option<()> {
         let body = std::str::from_utf8(body).ok()?;
-        let Json::Object(members) = serde_json::from_str(body).ok()? else { return Some(()) };
-        for (name, value) in &members {
+        for value in serde_json::Deserializer::from_str(body).into_iter() {
+            if let Json::Object(members) = value.ok()? {
+                self.add_members(&members);
+            }
+        }
+        Some(())
+    }
+
+    fn add_members(&mut self, members: &[(String, Json)]) {
+        for (name, value) in members {
             // Go reads these letters as ASCII ones, and others do not.
             let letter = |letter| match letter {
                 '\u{17f}' => 'S',
@@ -148,7 +156,6 @@ impl Fields<'_> {
                 self.add_value(&name, value, 0);
             }
         }
-        Some(())
     }
 
     /// Adds a value in each way in which upstreams make a text of it.
@@ -322,6 +329,7 @@ mod tests {
             (r#"{"a": [[[[[[[[[1]]]]]]]]]}"#, &["a[][][][][][][][][.]="]),
             ("{\"\u{17f}\": 1, \"\u{212a}\": 2}", &["S=1", "K=2"]),
             (r#"[{"a": 1}]"#, &[]),
+            ("{\"a\": 1}\n3\n{\"b\": 2}{\"a\": 3}\n", &["a=1", "b=2", "a=3"]),
             ("3", &[]),
         ] {
             assert_eq!(read("application/vnd.api+json", body).unwrap(), expected, "{body}");
@@ -334,7 +342,7 @@ mod tests {
             "{",
             "{a: 1}",
             r#"{"a": 1, "a": 2}"#,
-            "{\"a\": 1}\n{\"b\": 2}",
+            "{\"a\": 1}\n{",
             "\u{feff}{}",
             r#"{"a": 1,}"#,
             r#"{"a": "\ud800"}"#,

@@ -152,7 +152,8 @@ impl<'a> Path<'a> {
         let semicolons = self.others.iter().map(|other| &other.segments);
         for segments in iter::once(&self.segments).chain(semicolons) {
             let Some((last, before)) = segments.split_last() else { continue };
-            for (by, tail) in readings.tails(last) {
+            let was_encoded = matches!(last, Cow::Owned(_));
+            for (by, tail) in readings.tails(last, was_encoded) {
                 if added.len() == limits::PATHS {
                     return Err(MalformedPath);
                 }

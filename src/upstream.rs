@@ -229,9 +229,14 @@ impl Readings {
     }
 
     /// The other texts that a path's last segment may be taken for: parts of it, and these without their suffix.
-    pub(crate) fn tails(self, last: &str) -> Vec<(Deviation, &str)> {
+    pub(crate) fn tails(self, last: &str, was_encoded: bool) -> Vec<(Deviation, &str)> {
         let mut tails = Vec::new();
-        if let Some(name) = self.suffix.cut(last) {
+        if self.suffix == Suffix::Any && was_encoded {
+            // Rails parts them before it decodes, so of the dots here any may be the last to it.
+            let names = last.match_indices('.').filter_map(|(at, _)| last.get(..at));
+            let names = names.filter(|name| !name.is_empty());
+            tails.extend(names.map(|name| (Deviation::Suffix, name)));
+        } else if let Some(name) = self.suffix.cut(last) {
             tails.push((Deviation::Suffix, name));
         }
         if self.parts && last.bytes().any(|byte| byte == b',') {

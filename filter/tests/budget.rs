@@ -255,6 +255,26 @@ fn measured() -> Costs {
         fields.extend(change.as_object().unwrap().clone());
         configured(&policy.to_string())
     };
+    for upstream in ["exact", "cautious"] {
+        let mut host = changed(json!({"upstream": upstream, "rules": [
+            {"paths": ["/items/{item}"], "methods": ["DELETE"], "require": ["items:delete"]},
+            {"paths": ["/items/{item}"], "require": ["orders:{action}"]},
+        ]}));
+        let plain = post("/items/7", &good);
+        note(&format!("allow, one reading, {upstream}"), "allow key:", &warm(&mut host, &plain));
+        let path = post("/items/Seven.json", &good);
+        note(
+            &format!("allow, readings of a path, {upstream}"),
+            "allow key:",
+            &warm(&mut host, &path),
+        );
+        let mut form = plain;
+        form.push(("content-type".to_owned(), b"application/x-www-form-urlencoded".to_vec()));
+        let body: &[&[u8]] = &[b"name=a&tags[]=b&amount=1"];
+        host.exchange_with_body(&form, body);
+        let exchange = host.exchange_with_body(&form, body);
+        note(&format!("allow, a form, {upstream}"), "allow key:", &exchange);
+    }
     let mut host = changed(json!({"rules": [{"paths": ["/"], "access": "public"}]}));
     note("public", "allow public", &warm(&mut host, &get("/", "", 0)));
     let mut host = changed(json!({"sessions": {"payload": "session", "id": "sub"}}));

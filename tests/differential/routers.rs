@@ -85,6 +85,10 @@ const CAUTIOUS: &str = "cautious";
 /// Under which nothing is read otherwise: what runs there shows what the others are for.
 const EXACT: &str = "exact";
 
+/// Of suffixes [`CAUTIOUS`] knows the usual ones, and `_method` in JSON it leaves alone, so that no JSON is waited for where
+/// no rule reads the query: who needs more names the framework.
+const BEYOND_CAUTIOUS: [&str; 2] = ["suffix", "`_method` in JSON"];
+
 /// How many failures of a server are shown.
 const SHOWN: usize = 5;
 
@@ -140,17 +144,17 @@ struct Tally {
     ran: usize,
     /// What ran under [`EXACT`] alone, though it is forbidden, by the reading that made it run.
     otherwise: BTreeMap<&'static str, usize>,
-    /// What ran under [`CAUTIOUS`] with a suffix that is not a usual one.
-    suffixes: usize,
+    /// What ran under [`CAUTIOUS`] by what only a framework's name has: see [`BEYOND_CAUTIOUS`].
+    beyond: usize,
 }
 
 impl Tally {
     fn text(&self) -> String {
-        let Tally { ordinary, generated, refused, ran, otherwise, suffixes } = self;
+        let Tally { ordinary, generated, refused, ran, otherwise, beyond } = self;
         let otherwise: String =
             otherwise.iter().map(|(kind, count)| format!(", {count} by {kind}")).collect();
         format!(
-            "{ordinary} ordinary requests; {generated} generated, as they stand {refused} refused, {ran} ran{otherwise}; {suffixes} by a rare suffix under cautious"
+            "{ordinary} ordinary requests; {generated} generated, as they stand {refused} refused, {ran} ran{otherwise}; {beyond} under cautious by what only its name has"
         )
     }
 }
@@ -196,11 +200,12 @@ fn run(
             if !fails(upstream, &attempt) {
                 continue;
             }
-            // Of suffixes `cautious` knows the usual ones; who needs more names the framework.
-            let is_suffix =
-                || readings::kind(&attempt, |attempt| fails(upstream, attempt)) == Some("suffix");
-            if *upstream == CAUTIOUS && policies.len() > 1 && is_suffix() {
-                tally.suffixes += 1;
+            let is_beyond = || {
+                let kind = readings::kind(&attempt, |attempt| fails(upstream, attempt));
+                kind.is_some_and(|kind| BEYOND_CAUTIOUS.contains(&kind))
+            };
+            if *upstream == CAUTIOUS && policies.len() > 1 && is_beyond() {
+                tally.beyond += 1;
                 continue;
             }
             let small = attempt.shrunk(|attempt| fails(upstream, attempt));

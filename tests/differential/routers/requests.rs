@@ -141,11 +141,63 @@ const KEYS: [&str; 5] = ["reader", "writer", "searcher", "foreign", "admin"];
 /// A request that may be spelled in one of many ways.
 pub(crate) fn attempt(random: &mut Random) -> Attempt {
     loop {
-        let attempt = one(random);
+        let attempt = if random.once_in(4) { usual(random) } else { one(random) };
         if attempt.can_be_sent() {
             return attempt;
         }
     }
+}
+
+/// One that only a framework's own reading makes forbidden, spelled as its clients spell it.
+fn usual(random: &mut Random) -> Attempt {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const PARTS: &str = "multipart/form-data; boundary=x";
+    let part = |name: &str, value: &str| {
+        format!(
+            "--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--x--\r\n"
+        )
+    };
+    let search = "/search?type%5B%5D=product";
+    let searched = random.word(&["POST", "GET"]);
+    let deleted = random.word(&["DELETE", "delete"]);
+    let (method, target, key, kind, body) = match random.below(14) {
+        0 => ("POST", "/docs/5", "writer", FORM, format!("_method={deleted}")),
+        1 => ("POST", "/docs/5", "writer", PARTS, part("_method", deleted)),
+        2 => {
+            let body = format!(r#"{{"_method":"{deleted}"}}"#);
+            ("POST", "/docs/5", "writer", "application/json", body)
+        }
+        3 => ("POST", "/docs/5?_method=DELETE", "writer", "", String::new()),
+        4 => (searched, search, "searcher", FORM, "q=a&hydrate=1".to_owned()),
+        5 => (searched, search, "searcher", PARTS, part("hydrate", "1")),
+        6 => (searched, search, "searcher", "application/json", r#"{"hydrate":"1"}"#.to_owned()),
+        7 => {
+            let body = "<a><Hydrate>1</Hydrate><hydrate>1</hydrate></a>".to_owned();
+            (searched, search, "searcher", "application/xml", body)
+        }
+        8 | 9 => (searched, search, "searcher", "", String::new()),
+        10 => ("GET", random.word(&["/ADMIN/users", "/Admin/Users"]), "reader", "", String::new()),
+        11 => ("GET", random.word(&["/typed.json", "/typed.xml"]), "reader", "", String::new()),
+        12 => {
+            let target = "/trpc/post.list,admin.wipe?batch=1";
+            (random.word(&["GET", "POST"]), target, "reader", "", String::new())
+        }
+        _ => ("GET", "/admin/users.json", "reader", "", String::new()),
+    };
+    let mut attempt = Attempt::default();
+    attempt.request.method = method.to_owned();
+    attempt.request.path = Some(target.to_owned());
+    header(&mut attempt, "authorization", &Key::new(key).bearer());
+    if !kind.is_empty() {
+        header(&mut attempt, "content-type", kind);
+        attempt.request.body = Some(body);
+    } else if target == search {
+        match random.below(2) {
+            0 => header(&mut attempt, random.word(&["hydrate", "Hydrate"]), "1"),
+            _ => header(&mut attempt, "cookie", "a=b; hydrate=1"),
+        }
+    }
+    attempt
 }
 
 fn one(random: &mut Random) -> Attempt {
