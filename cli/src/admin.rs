@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::exit::Usage;
+
 /// The admin port of a running Envoy.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -21,11 +23,13 @@ impl Admin {
     /// The admin port at `url`, such as `http://127.0.0.1:9901`.
     ///
     /// # Errors
-    /// That is not such an address.
+    /// Wrong usage: that is not such an address.
     pub(crate) fn new(url: &str) -> Result<Admin> {
         ensure!(
             url.starts_with("http://"),
-            "`--admin` is an address such as `http://127.0.0.1:9901`, not `{url}`"
+            Usage::new(format!(
+                "`--admin` is an address such as `http://127.0.0.1:9901`, not `{url}`"
+            ))
         );
         // An admin port is reached directly or not at all.
         let agent = ureq::Agent::config_builder().proxy(None).build().new_agent();

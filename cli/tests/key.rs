@@ -727,7 +727,7 @@ fn what_would_not_be_valid_is_not_written() {
     assert!(ran.error.starts_with("keys.yaml: error[missing_origins]: "), "{}", ran.error);
     run(&directory, &format!("{new} --expires 2020-01-01T00:00:00Z"));
     run(&directory, &format!("{new} --attribute plan=pro --attribute plan=free"))
-        .fails(1, "error: the attribute `plan` is given twice\n");
+        .fails(2, "error: the attribute `plan` is given twice\n");
     for wrong in [
         "--expires soon",
         "--expires 90",

@@ -289,8 +289,8 @@ source:14: error: the same token stands on line 9
     let wrong = import(&directory, &csv, "csv", "--map key=id").1;
     assert!(wrong.contains("`key` is not a field of a key"), "{wrong}");
     assert_eq!(
-        import(&directory, "x", "tokens", "--map id=id").1,
-        "error: `--map` is for `csv` and `jsonl`\n"
+        import(&directory, "x", "tokens", "--map id=id"),
+        (2, "error: `--map` is for `csv` and `jsonl`\n".to_owned())
     );
 }
 

@@ -227,7 +227,7 @@ fn an_edit_that_makes_no_sense_changes_nothing() {
         ("edit ci --remove-attribute x", 1, "error: the key `ci` has no attribute `x`\n"),
         (
             "edit ci --name x --unset name",
-            1,
+            2,
             "error: `--unset` takes away what another option sets: the name\n",
         ),
         // A key for pages of its own would become one for any caller.

@@ -151,7 +151,7 @@ nothing is counted per key: the policy needs `metrics: {per_key: true}`
 fn what_is_no_envoy_is_named() {
     let directory = keys();
     TestCommand::new(&directory, "usage --admin 127.0.0.1:9901").prints(
-        1,
+        2,
         "",
         "error: `--admin` is an address such as `http://127.0.0.1:9901`, not `127.0.0.1:9901`\n",
     );

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use super::{Expiry, Files, keys, parse_attribute, parse_expiry, tell, text, texts};
 use crate::Exit;
 use crate::document::{Document, Fields};
+use crate::exit::Usage;
 use crate::keyfile::{Change, Key, KeyFile, State};
 use crate::time;
 
@@ -172,7 +173,10 @@ impl Edits {
                 .iter()
                 .any(|change| matches!(change, Change::Set(_, field, _) if *field == name))
             {
-                bail!("`--unset` takes away what another option sets: the {}", field.name());
+                bail!(Usage::new(format!(
+                    "`--unset` takes away what another option sets: the {}",
+                    field.name()
+                )));
             }
             if key.field(name).is_some() {
                 changes.push(Change::Unset(key.index(), name));

@@ -11,6 +11,7 @@ use latchkey::KeyType;
 
 use super::{Files, parse_id, refused, tell, text};
 use crate::document::{self, Document, Fields};
+use crate::exit::Usage;
 use crate::finding::{self, Finding, count};
 use crate::import::{self, Entry, Format, Found, Map, Mistake, Secret};
 use crate::keyfile::{Change, KeyFile};
@@ -65,7 +66,7 @@ const SHORT: usize = 20;
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let Arguments { from, file: source, files, map, key_type, .. } = arguments;
     if map.is_some() && !matches!(from, Format::Csv | Format::Jsonl) {
-        bail!("`--map` is for `csv` and `jsonl`");
+        bail!(Usage::new("`--map` is for `csv` and `jsonl`"));
     }
     let map = map.clone().unwrap_or_default();
     let mut found = import::read(*from, source, &document::read(source)?, &map)?;

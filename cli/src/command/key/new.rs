@@ -11,6 +11,7 @@ use super::{
 };
 use crate::Exit;
 use crate::document::{Document, Fields};
+use crate::exit::Usage;
 use crate::keyfile::{Change, KeyFile};
 use crate::time;
 
@@ -122,7 +123,7 @@ impl Arguments {
         let mut attributes: Vec<(String, Document)> = Vec::new();
         for (name, value) in &self.attributes {
             if attributes.iter().any(|(known, _)| known == name) {
-                bail!("the attribute `{name}` is given twice");
+                bail!(Usage::new(format!("the attribute `{name}` is given twice")));
             }
             attributes.push((name.clone(), text(value)));
         }
