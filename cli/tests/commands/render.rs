@@ -650,31 +650,32 @@ fn whatever_names_a_resource_or_a_workload_is_a_text() {
     ] {
         assert!(text.lines().any(|other| other == line), "{line} in {text}");
     }
-    let to = "--to envoy-gateway --target gateway/1/2 --name 1e3 --namespace 7";
+    let to = "--to envoy-gateway --target gateway/1/2 --name 1e3.a --namespace 7";
     let text = render(&format!("{to} {image}")).output();
     for line in [
-        r#"  name: "1e3""#,
+        r#"  name: "1e3.a""#,
         r#"  namespace: "7""#,
         r#"    name: "1""#,
         r#"    sectionName: "2""#,
-        r#"  name: "1e3-guard""#,
+        r#"  name: "1e3.a-guard""#,
     ] {
         assert!(text.lines().any(|other| other == line), "{line} in {text}");
     }
     let long = "a".repeat(64);
     for to in ["istio", "envoy-gateway"] {
-        for option in ["--name", "--namespace"] {
-            for text in ["a: b", "Foo Bar", "a.b", "-a", "a-", "A", &long] {
+        let word = "up to 63 lower-case letters, digits and `-`";
+        let namespace = format!("{word}, with a letter or a digit at both ends");
+        let name = format!(
+            "words of {word}, each with a letter or a digit at both ends, with `.` between"
+        );
+        for (option, told, other) in [("--name", name, "a..b"), ("--namespace", namespace, "a.b")] {
+            for text in ["a: b", "Foo Bar", other, "-a", "a-", "A", &long] {
                 let given = format!("{option}={text}");
                 let target = ["--target", "gateway/a", "--wasm", IMAGE, &given];
                 let command = [&["render", "policy.yaml", "--to", to][..], &target].concat();
-                TestCommand::new(&directory(), "").arguments(&command).prints_error(
-                    2,
-                    &format!(
-                        "error: `{option}` must be up to 63 lower-case letters, digits and `-`, with a letter or a digit \
-                         at both ends, not `{text}`\n"
-                    ),
-                );
+                TestCommand::new(&directory(), "")
+                    .arguments(&command)
+                    .prints_error(2, &format!("error: `{option}` must be {told}, not `{text}`\n"));
             }
         }
     }

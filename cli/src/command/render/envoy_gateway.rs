@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Result, bail, ensure};
 
 use super::code::warn_of_unversioned;
-use super::kubernetes::dns_label;
+use super::kubernetes;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks, PREFIXES};
 use super::target::Attachment;
@@ -52,8 +52,8 @@ pub(super) fn write(
         bail!(Usage::new("`--port` is for `--guard patch`"));
     }
     let place = Place {
-        namespace: dns_label("--namespace", arguments.namespace.as_deref().unwrap_or("default"))?,
-        name: dns_label("--name", arguments.name())?,
+        namespace: kubernetes::namespace(arguments.namespace.as_deref().unwrap_or("default"))?,
+        name: kubernetes::name(arguments.name())?,
         target: target(&attachment)?,
     };
     let native = arguments.module.as_deref().map(Native::new).transpose()?;

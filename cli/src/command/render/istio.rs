@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 
-use super::kubernetes::dns_label;
+use super::kubernetes;
 use super::module::{Module, Source};
 use super::session::{Issuer, Jwks};
 use super::target::Workload;
@@ -70,8 +70,8 @@ impl Names<'_> {
         };
         let namespace = arguments.namespace.as_deref().unwrap_or(default);
         Ok(Names {
-            namespace: dns_label("--namespace", namespace)?,
-            name: dns_label("--name", arguments.name())?,
+            namespace: kubernetes::namespace(namespace)?,
+            name: kubernetes::name(arguments.name())?,
         })
     }
 }

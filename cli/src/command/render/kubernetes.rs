@@ -38,16 +38,24 @@ fn is_word(text: &str, is_inner: impl Fn(u8) -> bool) -> bool {
         && is_end(bytes.last())
 }
 
-/// An option's value where that must be a label of DNS.
+/// The value of `--namespace`.
 ///
 /// # Errors
-/// Wrong usage: it is something else.
-pub(super) fn dns_label<'a>(option: &str, text: &'a str) -> Result<&'a str, Usage> {
-    if is_dns_label(text) {
-        return Ok(text);
-    }
-    let message = format!(
-        "`{option}` must be up to 63 lower-case letters, digits and `-`, with a letter or a digit at both ends, not `{text}`"
-    );
-    Err(Usage::new(message))
+/// Wrong usage: it is no label of DNS.
+pub(super) fn namespace(text: &str) -> Result<&str, Usage> {
+    let told = "up to 63 lower-case letters, digits and `-`, with a letter or a digit at both ends";
+    if is_dns_label(text) { Ok(text) } else { Err(wrong("--namespace", told, text)) }
+}
+
+/// The value of `--name`, which begins the names of all that is rendered.
+///
+/// # Errors
+/// Wrong usage: it is no name of a resource.
+pub(super) fn name(text: &str) -> Result<&str, Usage> {
+    let told = "words of up to 63 lower-case letters, digits and `-`, each with a letter or a digit at both ends, with `.` between";
+    if is_dns_subdomain(text) { Ok(text) } else { Err(wrong("--name", told, text)) }
+}
+
+fn wrong(option: &str, told: &str, text: &str) -> Usage {
+    Usage::new(format!("`{option}` must be {told}, not `{text}`"))
 }
