@@ -309,8 +309,16 @@ impl<'e> Match<'e, '_> {
     /// read otherwise counts where some rule names it, and does so more closely than one that is for the path as it
     /// stands and for all else, and comes after the rule that decides about that.
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
-        let by_path =
-            matches!(self.by, Some(Deviation::Letters | Deviation::Part | Deviation::Suffix));
+        let by_path = matches!(
+            self.by,
+            Some(
+                Deviation::Letters
+                    | Deviation::Part
+                    | Deviation::Script
+                    | Deviation::Shorter
+                    | Deviation::Suffix
+            )
+        );
         let Some(rule) = self.rule else { return by_path && !self.counts_unnamed(others) };
         let is_same = |other: &Match<'_, '_>| {
             other.method == self.method

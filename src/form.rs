@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use crate::charset;
 use crate::config::Json;
 use crate::limits;
+use crate::method;
 use crate::reading::Reading;
 
 /// Upstreams could read the body in more than one way, or it goes beyond a limit.
@@ -80,6 +81,10 @@ impl Kinds {
         }
         let mut fields = Fields { text: Vec::new(), may_be_read };
         match (self.urlencoded, self.multipart, self.json, self.markup) {
+            // Express takes what a body may begin with to say that it is UTF-8 out of the first name.
+            (true, false, false, false) if body.starts_with(b"\xef\xbb\xbf") => {
+                return Err(AmbiguousBody);
+            }
             (true, false, false, false) => return Ok(body.to_vec()),
             (false, true, false, false) => {
                 let content_type = reading.value("content-type").unwrap_or_default();
@@ -117,16 +122,22 @@ impl Fields<'_> {
     fn add_multipart(&mut self, content_type: &[u8], body: &[u8]) -> Option<()> {
         let delimiter = [b"--", boundary(content_type)?].concat();
         let mut rest = body.strip_prefix(&*delimiter)?;
-        while !matches!(rest, b"--" | b"--\r\n") {
+        while !matches!(rest, b"--" | b"--\r\n" | b"--\r\n\r\n") {
             let part;
             (part, rest) = parted(rest, &delimiter)?;
             let part = part.strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
             let (head, value) = parted(part, b"\r\n\r\n")?;
             let (name, is_file) = field(head)?;
+            // Some take a part for a file whose name is empty, and some do not.
+            if is_file && method::is_parameter(name) {
+                return None;
+            }
             match std::str::from_utf8(name).ok()? {
                 name if !(self.may_be_read)(name.as_bytes()) => {}
                 name if is_file => self.add_other(name),
-                name => self.add(name, value),
+                // In each character set that forms are sent in, these are themselves.
+                name if value.is_ascii() || !names_charset(head) => self.add(name, value),
+                _ => return None,
             }
         }
         Some(())
@@ -145,15 +156,8 @@ impl Fields<'_> {
 
     fn add_members(&mut self, members: &[(String, Json)]) {
         for (name, value) in members {
-            // Go reads these letters as ASCII ones, and others do not.
-            let letter = |letter| match letter {
-                '\u{17f}' => 'S',
-                '\u{212a}' => 'K',
-                letter => letter,
-            };
-            let name: String = name.chars().map(letter).collect();
             if (self.may_be_read)(name.as_bytes()) {
-                self.add_value(&name, value, 0);
+                self.add_value(name, value, 0);
             }
         }
     }
@@ -202,22 +206,38 @@ fn parted<'t>(text: &'t [u8], at: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     Some((before, rest.strip_prefix(at)?))
 }
 
-/// The boundary that a content type names (RFC 2046 section 5.1.1).
+/// The boundary that a content type names (RFC 2046 section 5.1.1), where nobody finds another: PHP looks for the word
+/// wherever it stands first, Go and Tomcat take `boundary*` (RFC 2231) before it.
 fn boundary(content_type: &[u8]) -> Option<&[u8]> {
-    let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(byte);
-    let parameters = content_type.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
-    let mut values = parameters.filter_map(|parameter| {
-        let (name, value) = parameter.split_at_checked(b"boundary=".len())?;
-        name.eq_ignore_ascii_case(b"boundary=").then_some(value)
-    });
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=?".contains(byte);
+    let names_one = |piece: &&[u8]| {
+        let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
+        holds(name, b"boundary")
+    };
+    let mut pieces = content_type.split(|byte| *byte == b';').filter(names_one);
+    let (Some(piece), None) = (pieces.next(), pieces.next()) else { return None };
+    let (name, value) = piece.trim_ascii().split_at_checked(b"boundary=".len())?;
     let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let value = unquoted.unwrap_or(value);
-    ((1..=70).contains(&value.len()) && value.iter().all(is_one)).then_some(value)
+    // Tomcat decodes what RFC 2047 encodes so.
+    let is_good =
+        (1..=70).contains(&value.len()) && value.iter().all(is_one) && !holds(value, b"=?");
+    (name.eq_ignore_ascii_case(b"boundary=") && is_good).then_some(value)
+}
+
+/// Whether a part's head names a character set.
+fn names_charset(head: &[u8]) -> bool {
+    holds(head, b"charset")
 }
 
 /// The name of a part's field, and whether it is a file.
 fn field(mut head: &[u8]) -> Option<(&[u8], bool)> {
+    // Rack takes the first, even in another header.
+    const DISPOSITION: &[u8] = b"content-disposition";
+    let words = head.windows(DISPOSITION.len());
+    if words.filter(|word| word.eq_ignore_ascii_case(DISPOSITION)).nth(1).is_some() {
+        return None;
+    }
     let mut found = None;
     while !head.is_empty() {
         let line;
@@ -231,15 +251,28 @@ fn field(mut head: &[u8]) -> Option<(&[u8], bool)> {
             return None;
         }
         match &*name.to_ascii_lowercase() {
-            b"content-disposition" if found.is_none() => found = Some(disposition(value)?),
-            b"content-disposition" | b"content-transfer-encoding" => return None,
-            b"content-type" if charset::names_another(value) || holds(value, b"multipart") => {
+            DISPOSITION => found = Some(disposition(value)?),
+            // These three change nothing (RFC 7578 section 4.7).
+            b"content-transfer-encoding" => {
+                let plain: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
+                plain.iter().find(|plain| value.eq_ignore_ascii_case(plain))?;
+            }
+            b"content-type" if is_in_another_charset(value) || holds(value, b"multipart") => {
                 return None;
             }
             _ => {}
         }
     }
     found
+}
+
+/// Whether a part is in a character set in which ASCII may be something else.
+fn is_in_another_charset(content_type: &[u8]) -> bool {
+    let usual: [&[u8]; 3] = [b"charset=iso-8859-1", b"charset=us-ascii", b"charset=windows-1252"];
+    let piece = content_type.rsplit(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let rest = content_type.get(..content_type.len().saturating_sub(piece.len()));
+    let is_usual = usual.iter().any(|usual| piece.eq_ignore_ascii_case(usual));
+    charset::names_another(if is_usual { rest.unwrap_or_default() } else { content_type })
 }
 
 /// The same of its `content-disposition` (RFC 7578 section 4.2).
@@ -257,8 +290,9 @@ fn disposition(value: &[u8]) -> Option<(&[u8], bool)> {
             }
         };
         rest = rest.trim_ascii();
-        // What escapes a quotation mark to one does not to another.
-        if text.ends_with(b"\\") {
+        // What escapes a quotation mark to one does not to another. PHP takes single ones for such marks as well, and Tomcat
+        // decodes what RFC 2047 encodes.
+        if text.ends_with(b"\\") || text.starts_with(b"'") || holds(text, b"=?") {
             return None;
         }
         match key.trim_ascii() {
@@ -313,6 +347,23 @@ mod tests {
         ]);
         assert_eq!(read(MULTIPART, &body).unwrap(), ["a b=1\r\n2", "c[.]="]);
         assert_eq!(read("multipart/form-data; boundary=\"x\"", "--x--").unwrap(), [""; 0]);
+        // As clients for Java, Ruby and browsers write them.
+        let body = multipart(&[(
+            "Content-Disposition: form-data; name=\"a\"\r\nContent-Type: text/plain; charset=ISO-8859-1\r\n\
+             Content-Transfer-Encoding: 8bit",
+            "1",
+        )]);
+        assert_eq!(read(MULTIPART, &(body.clone() + "\r\n")).unwrap(), ["a=1"]);
+        let boundary = "----WebKitFormBoundary7MA4YWxk";
+        let body = body.replace("--x", &format!("--{boundary}"));
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        assert_eq!(read(&content_type, &body).unwrap(), ["a=1"]);
+        let latin = multipart(&[(
+            "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/csv; charset=iso-8859-1",
+            "\u{e9}",
+        )]);
+        assert_eq!(read(MULTIPART, &latin), Err(AmbiguousBody));
+        assert_eq!(read(MULTIPART, &latin.replace("\"a\"", "\"unread\"")).unwrap(), [""; 0]);
     }
 
     #[test]
@@ -327,7 +378,7 @@ mod tests {
             (r#"{"a": ["x", ["y"]], "b": [], "c": {}}"#, &["a[]=x", "a[][]=y", "b[.]=", "c[.]="]),
             (r#"{"a": {"b": {"c": 1}}}"#, &["a[b][c]=1"]),
             (r#"{"a": [[[[[[[[[1]]]]]]]]]}"#, &["a[][][][][][][][][.]="]),
-            ("{\"\u{17f}\": 1, \"\u{212a}\": 2}", &["S=1", "K=2"]),
+            ("{\"\u{17f}\": 1}", &["\u{17f}=1"]),
             (r#"[{"a": 1}]"#, &[]),
             ("{\"a\": 1}\n3\n{\"b\": 2}{\"a\": 3}\n", &["a=1", "b=2", "a=3"]),
             ("3", &[]),
@@ -363,7 +414,13 @@ mod tests {
             "content-disposition: form-data;\r\n name=\"a\"",
             "content-disposition: form-data; name=\"a\"\ncontent-type: x",
             "content-disposition: form-data; name=\"a\"\r\ncontent-disposition: form-data; name=\"b\"",
+            "x: content-disposition: form-data; name=\"b\"\r\ncontent-disposition: form-data; name=\"a\"",
+            "content-disposition: form-data; name='a'",
+            "content-disposition: form-data; name=\"=?utf-8?Q?a?=\"",
+            "content-disposition: form-data; name=\"_method\"; filename=\"\"",
+            "content-disposition: form-data; name=\"_method\"; filename*=utf-8''x",
             "content-disposition: form-data; name=\"a\"\r\ncontent-transfer-encoding: base64",
+            "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/plain; charset=utf-7; charset=us-ascii",
             "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/plain; charset=utf-7",
         ] {
             assert_eq!(read(MULTIPART, &multipart(&[(head, "1")])), Err(AmbiguousBody), "{head}");
@@ -384,11 +441,17 @@ mod tests {
             "multipart/form-data",
             "multipart/form-data; boundary=x; boundary=y",
             "multipart/form-data; boundary=\"x",
+            "multipart/form-data; xboundary=y; boundary=x",
+            "multipart/form-data; boundary=x; Boundary*=utf-8''y",
+            "multipart/boundary; boundary=x; boundary =y",
+            "multipart/form-data; boundary=x,y",
+            "multipart/form-data; boundary==?x",
             "multipart/form-data; boundary=x, application/json",
             "multipart/form-data; charset=utf-16; boundary=x",
         ] {
             assert_eq!(read(content_type, &body), Err(AmbiguousBody), "{content_type}");
         }
+        assert_eq!(read("", "\u{feff}a=1"), Err(AmbiguousBody));
         let long = "a".repeat(limits::BODY_BYTES + 1);
         assert_eq!(read("", &long), Err(AmbiguousBody));
     }

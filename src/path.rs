@@ -143,23 +143,34 @@ impl<'a> Path<'a> {
         self.marks & CAPITAL > 0
     }
 
-    /// Adds what upstreams take for the last segment that read it so.
+    /// Adds what upstreams take for a path by its last segment, or by a script's name in it.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
-        if self.marks & TAIL == 0 {
+        if self.marks & TAIL == 0 && !readings.parts_anywhere {
             return Ok(());
         }
-        let mut added = Vec::new();
+        let mut added: Vec<OtherPath<'a>> = Vec::new();
         let semicolons = self.others.iter().map(|other| &other.segments);
         for segments in iter::once(&self.segments).chain(semicolons) {
             let Some((last, before)) = segments.split_last() else { continue };
             let was_encoded = matches!(last, Cow::Owned(_));
-            for (by, tail) in readings.tails(last, was_encoded) {
-                if added.len() == limits::PATHS {
-                    return Err(MalformedPath);
-                }
+            let tails = readings.tails(last, was_encoded);
+            let mut add = |by, before: &[Cow<'a, str>], tail: &str| {
                 let mut segments = before.to_vec();
                 segments.push(Cow::Owned(tail.to_owned()));
                 added.push(OtherPath { by, segments, spelling: None });
+            };
+            tails.iter().for_each(|(by, tail)| add(*by, before, tail));
+            if readings.parts_anywhere {
+                let ends = iter::once(&**last).chain(tails.iter().map(|(_, tail)| *tail));
+                let shorter = (0..before.len()).filter_map(|end| before.get(..end));
+                let pairs = shorter.flat_map(|before| ends.clone().map(move |end| (before, end)));
+                pairs.for_each(|(before, end)| add(Deviation::Shorter, before, end));
+            }
+            if readings.scripts {
+                added.extend(without_script(segments));
+            }
+            if added.len() > limits::PATHS {
+                return Err(MalformedPath);
             }
         }
         self.others.append(&mut added);
@@ -172,6 +183,27 @@ impl OtherPath<'_> {
     pub(crate) fn compared(&self) -> &[Cow<'_, str>] {
         self.spelling.as_ref().unwrap_or(&self.segments)
     }
+}
+
+/// What a path is to PHP's servers and frameworks if a segment names a script: that script, what follows it, and where it
+/// is the index of a folder, that folder.
+fn without_script<'a>(segments: &[Cow<'a, str>]) -> Vec<OtherPath<'a>> {
+    let is_script = |segment: &Cow<'_, str>| {
+        let end = segment.len().checked_sub(4).and_then(|start| segment.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(".php"))
+    };
+    let Some(place) = segments.iter().position(is_script) else { return Vec::new() };
+    let (before, rest) = segments.split_at_checked(place).unwrap_or_default();
+    let behind = rest.get(1..).unwrap_or_default();
+    let script = segments.get(..=place).unwrap_or_default();
+    let mut others = vec![before, behind, script];
+    others.retain(|other| other.len() < segments.len());
+    let other = |segments: &[Cow<'a, str>]| OtherPath {
+        by: Deviation::Script,
+        segments: segments.to_vec(),
+        spelling: None,
+    };
+    others.into_iter().map(other).collect()
 }
 
 /// A path's readings besides the one that takes each `;` as it stands: without parameters, what follows it in

@@ -160,6 +160,11 @@ impl<'a> Query<'a> {
                 pieces.for_each(|piece| add(name_of(piece), None));
             }
             for piece in pieces(self.raw) {
+                // WebFlux passes over an empty name.
+                if let [b'=', ..] = piece {
+                    let start = piece.iter().position(|byte| *byte != b'=').unwrap_or(piece.len());
+                    add(&sides(piece.get(start..).unwrap_or_default()).0, None);
+                }
                 let parts = piece.split(|byte| *byte == b';');
                 // Go drops a parameter with a `;` or a broken encoding, others read one behind each `;`.
                 if has_broken_encoding(piece) || parts.clone().nth(1).is_some() {

@@ -15,6 +15,9 @@
 //! | ASP.NET | a parameter `na[me]` | `na.me` |
 //! | qs (Express, Koa), Rack, PHP | `name[]`, `name[0]`, `name[x]` | `name`, as a list or an object |
 //! | qs | `[name]` | `name` |
+//! | Fiber | `na[]me` | `name` |
+//! | Fiber, echo (`strings.EqualFold`) | `ſ` for `s`, U+212A for `k` | `name` |
+//! | WebFlux | `=name=value` | `name` |
 //! | Spring | `name.x`, and `!name` as its default | `name` |
 //! | Zope | `name:int` | `name` |
 //! | who looks for the last `?` of a target | `?name` | `name` |
@@ -75,24 +78,24 @@ fn in_one_case(name: &str) -> impl Iterator<Item = char> {
 }
 
 /// The names that some upstream takes a parameter's for, folded: the whole of it, the one before its
-/// brackets or in them, and that one before its first dot or colon.
-pub(crate) fn readings(name: &[u8]) -> [impl Iterator<Item = u8>; 3] {
+/// brackets or in them, that one before its first dot or colon, and the whole without its brackets.
+pub(crate) fn readings(name: &[u8]) -> [impl Iterator<Item = u8>; 4] {
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let part = before_brackets(name);
     let first = part.split(|byte| matches!(byte, b'.' | b':')).next().unwrap_or_default();
-    [fold(name), fold(part), fold(first)]
+    [fold(name, Some(b'_')), fold(part, None), fold(first, None), fold(name, None)]
 }
 
 /// A name of ours as [`readings`] tells it, without the brackets of a list.
 pub(crate) fn folded(name: &str) -> impl Iterator<Item = u8> {
-    fold(before_brackets(name.as_bytes()))
+    fold(before_brackets(name.as_bytes()), None)
 }
 
 /// Whether some upstream takes a cookie's name, decoded, for one of ours.
 pub(crate) fn is_like_one(name: &[u8], names: &[Box<str>]) -> bool {
     names.iter().any(|ours| {
-        let [whole, part, _] = readings(name);
-        whole.eq(folded(ours)) || part.eq(folded(ours))
+        let [whole, part, _, bare] = readings(name);
+        whole.eq(folded(ours)) || part.eq(folded(ours)) || bare.eq(folded(ours))
     })
 }
 
@@ -130,20 +133,27 @@ fn list_of(name: &str) -> Option<&str> {
     name.strip_suffix(']').filter(|list| list.len() > 1 && list.ends_with('['))
 }
 
-/// A name in one letter case, and with one character for those that pass for each other: `a.b` and
-/// `a[b]` are one parameter to ASP.NET.
-fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
+/// A name in one letter case, with one character for those that pass for each other, and with that for an opening
+/// bracket: `a.b` and `a[b]` are one parameter to ASP.NET.
+fn fold(name: &[u8], opening: Option<u8>) -> impl Iterator<Item = u8> {
     let name = trim(name);
     let name = name.strip_prefix(b"?").or(name.strip_prefix(b"!")).unwrap_or(name);
-    name.iter().filter(|byte| **byte != b']').map(|byte| match byte {
-        b'.' | b' ' | b'+' | b'[' => b'_',
-        byte => byte.to_ascii_lowercase(),
+    name.iter().filter_map(move |byte| match byte {
+        b'[' => opening,
+        // Of `\u{17f}` and `\u{212a}`, which are another case of `s` and `k`, the last byte stands for the letter.
+        b']' | 0xc5 | 0xe2 | 0x84 => None,
+        0xbf => Some(b's'),
+        0xaa => Some(b'k'),
+        b'.' | b' ' | b'+' => Some(b'_'),
+        byte => Some(byte.to_ascii_lowercase()),
     })
 }
 
 /// A name without what Python and JavaScript strip, in UTF-8 or Latin-1.
 fn trim(name: &[u8]) -> &[u8] {
-    let is_blank = |character: char| character.is_whitespace() || character.is_control();
+    let is_blank = |character: char| {
+        character.is_whitespace() || character.is_control() || character == '\u{feff}'
+    };
     match std::str::from_utf8(name) {
         Ok(name) => name.trim_matches(is_blank).as_bytes(),
         Err(_) => {

@@ -17,6 +17,10 @@ pub(crate) struct Readings {
     pub(crate) suffix: Suffix,
     /// Whether the parts between the commas of a path's last segment are each a path of its own.
     pub(crate) parts: bool,
+    /// Whether these are looked for behind each shorter path, too.
+    pub(crate) parts_anywhere: bool,
+    /// Whether the name of a script in a path, and what stands before or behind it, is the server's.
+    pub(crate) scripts: bool,
     /// Whether `_method` in the query of a POST is its method.
     pub(crate) method_in_query: bool,
     /// The same in its form.
@@ -181,6 +185,9 @@ impl Readings {
         letters: Letters::Any,
         suffix: Suffix::Usual,
         parts: true,
+        // Most paths behind most upstreams end in something that another path is.
+        parts_anywhere: false,
+        scripts: true,
         method_in_query: true,
         method_in_form: true,
         // A policy without rules about the query holds no JSON.
@@ -199,6 +206,8 @@ impl Readings {
         letters: Letters::None,
         suffix: Suffix::None,
         parts: false,
+        parts_anywhere: false,
+        scripts: false,
         method_in_query: false,
         method_in_form: false,
         method_in_json: false,
@@ -216,6 +225,8 @@ impl Readings {
             letters: self.letters.max(other.letters),
             suffix: self.suffix.max(other.suffix),
             parts: self.parts | other.parts,
+            parts_anywhere: self.parts_anywhere | other.parts_anywhere,
+            scripts: self.scripts | other.scripts,
             method_in_query: self.method_in_query | other.method_in_query,
             method_in_form: self.method_in_form | other.method_in_form,
             method_in_json: self.method_in_json | other.method_in_json,
@@ -280,6 +291,8 @@ impl Readings {
             letters,
             suffix,
             said(self.parts, "each part of the last segment between commas"),
+            said(self.parts_anywhere, "the same behind each shorter path"),
+            said(self.scripts, "the path before and behind a script's name"),
             method(
                 self.method_in_query,
                 "`_method` in the query of a POST",
@@ -328,8 +341,12 @@ pub enum Deviation {
     Method,
     /// By parting a path's last segment at its commas.
     Part,
+    /// By taking a script's name, and what stands before or behind it, for the server's part of a path.
+    Script,
     /// By what stands behind a `;` in the path.
     Semicolon,
+    /// By taking a path's last segment alone, whatever stands before it.
+    Shorter,
     /// By taking a format off the path's end.
     Suffix,
 }
@@ -343,6 +360,8 @@ impl Deviation {
             Deviation::Letters => "in other letters",
             Deviation::Method => "by another method",
             Deviation::Part => "a part between commas",
+            Deviation::Script => "without a script's name",
+            Deviation::Shorter => "its end behind a shorter path",
             Deviation::Semicolon => "without what follows `;`",
             Deviation::Suffix => "without the suffix",
         }
@@ -400,8 +419,8 @@ frameworks! {
     echo { form: Bodies::All, json: Bodies::All, markup: Bodies::All, method_in_query: true, method_in_form: true }
         "echo 4.16 and 5.4", "`Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; leave `MethodOverride` out";
-    express { letters: Letters::Ascii, method_in_query: true, method_in_form: true, form: Bodies::All, json: Bodies::All }
-        "Express 4.22 and 5.3 with method-override 3.0", "compares paths in any letter case; the middleware `method-override` takes `_method` of a query and of a form if it is told to; `request.param` of Express 4 takes the fields of a parsed body",
+    express { letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::All, json: Bodies::All }
+        "Express 4.22 and 5.3 with method-override 3.0", "compares paths in any letter case; the middleware `method-override` takes `_method` of a query and of a body if it is told to; `request.param` of Express 4 takes the fields of a parsed body",
         "`case sensitive routing`; use `request.query`";
     fastapi {} "FastAPI 0.165", "nothing", "none";
     fastify {} "Fastify 4.29 and 5.12", "nothing by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
@@ -423,13 +442,13 @@ frameworks! {
         "Jersey 3.1 on Grizzly", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
     koa { letters: Letters::Ascii }
         "Koa 2 and 3.3 with @koa/router 13.1", "compares paths in any letter case", "`sensitive: true`";
-    laravel { method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
-        "Laravel 8.83", "`input` takes fields of forms and members of JSON, with GET, too, whatever a content type says before `/json`; `_method` in each of them",
+    laravel { scripts: true, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
+        "Laravel 8.83", "takes `/index.php` off a path; `input` takes fields of forms and members of JSON, with GET, too, whatever a content type says before `/json`; `_method` in each of them",
         "use `$request->query()`";
-    nestjs { letters: Letters::Ascii, method_in_query: true, method_in_form: true }
+    nestjs { letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true }
         "NestJS 11.2 on Express", "as Express, but for `request.param`", "as Express";
-    php { form: Bodies::Changing, cookies: true }
-        "PHP 8", "`$_REQUEST` has the fields of a form, and without a `php.ini` cookies as well", "`request_order = G`, or use `$_GET`";
+    php { form: Bodies::Changing, cookies: true, scripts: true }
+        "PHP 8", "a script's path ends at its name; `$_REQUEST` has the fields of a form, and without a `php.ini` cookies as well", "`request_order = G`, or use `$_GET`";
     rails { suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
         "Rails 6.1 and 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
         "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
@@ -438,10 +457,11 @@ frameworks! {
     spring { method_in_query: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
         "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
-    symfony { method_in_query: true, method_in_form: true, form: Bodies::Changing }
-        "Symfony 5.4, 6 and 7", "`Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
+    symfony { scripts: true, method_in_query: true, method_in_form: true, form: Bodies::Changing }
+        "Symfony 5.4, 6 and 7", "takes `/index.php` off a path; `Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
-    trpc { parts: true } "tRPC 11.25", "runs a procedure for each part between commas", "`allowBatching: false`";
+    trpc { parts: true, parts_anywhere: true }
+        "tRPC 11.25", "runs a procedure for each part between commas; the adapter for Express takes what follows the last `/`", "`allowBatching: false`";
     webflux { method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Netty", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
