@@ -135,8 +135,7 @@ impl Fields<'_> {
             match std::str::from_utf8(name).ok()? {
                 name if !(self.may_be_read)(name.as_bytes()) => {}
                 name if is_file => self.add_other(name),
-                // In each character set that forms are sent in, these are themselves.
-                name if value.is_ascii() || !names_charset(head) => self.add(name, value),
+                name if value.is_ascii() || !is_in_latin(head) => self.add(name, value),
                 _ => return None,
             }
         }
@@ -210,11 +209,8 @@ fn parted<'t>(text: &'t [u8], at: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
 /// wherever it stands first, Go and Tomcat take `boundary*` (RFC 2231) before it.
 fn boundary(content_type: &[u8]) -> Option<&[u8]> {
     let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=?".contains(byte);
-    let names_one = |piece: &&[u8]| {
-        let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
-        holds(name, b"boundary")
-    };
-    let mut pieces = content_type.split(|byte| *byte == b';').filter(names_one);
+    let pieces = content_type.split(|byte| *byte == b';');
+    let mut pieces = pieces.filter(|piece| holds(piece, b"boundary"));
     let (Some(piece), None) = (pieces.next(), pieces.next()) else { return None };
     let (name, value) = piece.trim_ascii().split_at_checked(b"boundary=".len())?;
     let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
@@ -225,9 +221,12 @@ fn boundary(content_type: &[u8]) -> Option<&[u8]> {
     (name.eq_ignore_ascii_case(b"boundary=") && is_good).then_some(value)
 }
 
-/// Whether a part's head names a character set.
-fn names_charset(head: &[u8]) -> bool {
-    holds(head, b"charset")
+/// The character sets beside UTF-8 that clients name for what is ASCII.
+const LATIN: [&[u8]; 3] = [b"charset=iso-8859-1", b"charset=us-ascii", b"charset=windows-1252"];
+
+/// Whether a part's head names one of these.
+fn is_in_latin(head: &[u8]) -> bool {
+    LATIN.iter().any(|charset| holds(head, charset))
 }
 
 /// The name of a part's field, and whether it is a file.
@@ -268,11 +267,10 @@ fn field(mut head: &[u8]) -> Option<(&[u8], bool)> {
 
 /// Whether a part is in a character set in which ASCII may be something else.
 fn is_in_another_charset(content_type: &[u8]) -> bool {
-    let usual: [&[u8]; 3] = [b"charset=iso-8859-1", b"charset=us-ascii", b"charset=windows-1252"];
     let piece = content_type.rsplit(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let rest = content_type.get(..content_type.len().saturating_sub(piece.len()));
-    let is_usual = usual.iter().any(|usual| piece.eq_ignore_ascii_case(usual));
-    charset::names_another(if is_usual { rest.unwrap_or_default() } else { content_type })
+    let is_latin = LATIN.iter().any(|charset| piece.eq_ignore_ascii_case(charset));
+    charset::names_another(if is_latin { rest.unwrap_or_default() } else { content_type })
 }
 
 /// The same of its `content-disposition` (RFC 7578 section 4.2).
@@ -290,13 +288,15 @@ fn disposition(value: &[u8]) -> Option<(&[u8], bool)> {
             }
         };
         rest = rest.trim_ascii();
-        // What escapes a quotation mark to one does not to another. PHP takes single ones for such marks as well, and Tomcat
-        // decodes what RFC 2047 encodes.
-        if text.ends_with(b"\\") || text.starts_with(b"'") || holds(text, b"=?") {
+        // What escapes a quotation mark to one does not to another, and PHP takes single ones for such marks as well.
+        if text.ends_with(b"\\") || text.starts_with(b"'") {
             return None;
         }
         match key.trim_ascii() {
-            b"name" if name.is_none() && !text.contains(&b'\\') => name = Some(text),
+            // Tomcat decodes what RFC 2047 encodes.
+            b"name" if name.is_none() && !text.contains(&b'\\') && !holds(text, b"=?") => {
+                name = Some(text);
+            }
             b"filename" | b"filename*" => is_file = true,
             _ => return None,
         }
@@ -358,6 +358,11 @@ mod tests {
         let body = body.replace("--x", &format!("--{boundary}"));
         let content_type = format!("multipart/form-data; boundary={boundary}");
         assert_eq!(read(&content_type, &body).unwrap(), ["a=1"]);
+        let utf_8 = multipart(&[(
+            "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/plain; charset=utf-8",
+            "\u{e9}",
+        )]);
+        assert_eq!(read(MULTIPART, &utf_8).unwrap(), ["a=\u{e9}"]);
         let latin = multipart(&[(
             "content-disposition: form-data; name=\"a\"\r\ncontent-type: text/csv; charset=iso-8859-1",
             "\u{e9}",
@@ -442,6 +447,7 @@ mod tests {
             "multipart/form-data; boundary=x; boundary=y",
             "multipart/form-data; boundary=\"x",
             "multipart/form-data; xboundary=y; boundary=x",
+            "multipart/form-data; a=\"boundary=y\"; boundary=x",
             "multipart/form-data; boundary=x; Boundary*=utf-8''y",
             "multipart/boundary; boundary=x; boundary =y",
             "multipart/form-data; boundary=x,y",
