@@ -311,13 +311,7 @@ impl<'e> Match<'e, '_> {
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
         let by_path = matches!(
             self.by,
-            Some(
-                Deviation::Letters
-                    | Deviation::Part
-                    | Deviation::Script
-                    | Deviation::Shorter
-                    | Deviation::Suffix
-            )
+            Some(Deviation::Letters | Deviation::Part | Deviation::Script | Deviation::Suffix)
         );
         let Some(rule) = self.rule else { return by_path && !self.counts_unnamed(others) };
         let is_same = |other: &Match<'_, '_>| {

@@ -145,7 +145,7 @@ impl<'a> Path<'a> {
 
     /// Adds what upstreams take for a path by its last segment, or by a script's name in it.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
-        if self.marks & TAIL == 0 && !readings.parts_anywhere {
+        if self.marks & TAIL == 0 {
             return Ok(());
         }
         let mut added: Vec<OtherPath<'a>> = Vec::new();
@@ -160,12 +160,6 @@ impl<'a> Path<'a> {
                 added.push(OtherPath { by, segments, spelling: None });
             };
             tails.iter().for_each(|(by, tail)| add(*by, before, tail));
-            if readings.parts_anywhere {
-                let ends = iter::once(&**last).chain(tails.iter().map(|(_, tail)| *tail));
-                let shorter = (0..before.len()).filter_map(|end| before.get(..end));
-                let pairs = shorter.flat_map(|before| ends.clone().map(move |end| (before, end)));
-                pairs.for_each(|(before, end)| add(Deviation::Shorter, before, end));
-            }
             if readings.scripts {
                 added.extend(without_script(segments));
             }

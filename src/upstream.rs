@@ -17,8 +17,6 @@ pub(crate) struct Readings {
     pub(crate) suffix: Suffix,
     /// Whether the parts between the commas of a path's last segment are each a path of its own.
     pub(crate) parts: bool,
-    /// Whether these are looked for behind each shorter path, too.
-    pub(crate) parts_anywhere: bool,
     /// Whether the name of a script in a path, and what stands before or behind it, is the server's.
     pub(crate) scripts: bool,
     /// Whether `_method` in the query of a POST is its method.
@@ -185,8 +183,6 @@ impl Readings {
         letters: Letters::Any,
         suffix: Suffix::Usual,
         parts: true,
-        // Most paths behind most upstreams end in something that another path is.
-        parts_anywhere: false,
         scripts: true,
         method_in_query: true,
         method_in_form: true,
@@ -206,7 +202,6 @@ impl Readings {
         letters: Letters::None,
         suffix: Suffix::None,
         parts: false,
-        parts_anywhere: false,
         scripts: false,
         method_in_query: false,
         method_in_form: false,
@@ -225,7 +220,6 @@ impl Readings {
             letters: self.letters.max(other.letters),
             suffix: self.suffix.max(other.suffix),
             parts: self.parts | other.parts,
-            parts_anywhere: self.parts_anywhere | other.parts_anywhere,
             scripts: self.scripts | other.scripts,
             method_in_query: self.method_in_query | other.method_in_query,
             method_in_form: self.method_in_form | other.method_in_form,
@@ -291,7 +285,6 @@ impl Readings {
             letters,
             suffix,
             said(self.parts, "each part of the last segment between commas"),
-            said(self.parts_anywhere, "the same behind each shorter path"),
             said(self.scripts, "the path before and behind a script's name"),
             method(
                 self.method_in_query,
@@ -345,8 +338,6 @@ pub enum Deviation {
     Script,
     /// By what stands behind a `;` in the path.
     Semicolon,
-    /// By taking a path's last segment alone, whatever stands before it.
-    Shorter,
     /// By taking a format off the path's end.
     Suffix,
 }
@@ -361,7 +352,6 @@ impl Deviation {
             Deviation::Method => "by another method",
             Deviation::Part => "a part between commas",
             Deviation::Script => "without a script's name",
-            Deviation::Shorter => "its end behind a shorter path",
             Deviation::Semicolon => "without what follows `;`",
             Deviation::Suffix => "without the suffix",
         }
@@ -460,8 +450,7 @@ frameworks! {
     symfony { scripts: true, method_in_query: true, method_in_form: true, form: Bodies::Changing }
         "Symfony 5.4, 6 and 7", "takes `/index.php` off a path; `Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
-    trpc { parts: true, parts_anywhere: true }
-        "tRPC 11.25", "runs a procedure for each part between commas; the adapter for Express takes what follows the last `/`", "`allowBatching: false`";
+    trpc { parts: true } "tRPC 11.25", "runs a procedure for each part between commas", "`allowBatching: false`";
     webflux { method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Netty", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
