@@ -635,7 +635,7 @@ impl Tree {
 }
 
 /// The literals around a parameter as one text, which is no segment's: none holds a zero byte.
-fn around_parameter(before: &str, after: &str) -> String {
+pub(crate) fn around_parameter(before: &str, after: &str) -> String {
     [before, "\0", after].concat()
 }
 

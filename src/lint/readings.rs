@@ -6,7 +6,7 @@ use super::parameters::share_requests;
 use super::{Label, Remark};
 use crate::engine::Engine;
 use crate::path::{Part, PathTemplate, Segment};
-use crate::rule::Rule;
+use crate::rule::{Rule, around_parameter};
 use crate::upstream::{Letters, Readings, Suffix};
 
 const HELP: &str = "if the upstream does not, name its framework in `upstream`, or write `exact`; else let both ask the \
@@ -149,7 +149,7 @@ fn without_suffix(segment: &Segment, suffix: Suffix) -> Option<Segment> {
 fn parts(segment: &Segment) -> Vec<Segment> {
     let (text, name) = match segment {
         Segment::Literal(text) => (text.to_string(), None),
-        Segment::Part(part) => (format!("{}\0{}", part.before, part.after), Some(&part.name)),
+        Segment::Part(part) => (around_parameter(&part.before, &part.after), Some(&part.name)),
         Segment::One(_) | Segment::Rest(_) => return Vec::new(),
     };
     let part = |text: &str| match (text.split_once('\0'), name) {

@@ -44,19 +44,7 @@ $add = function ($path, $methods, $handler, $requirements = []) use ($router, $r
     $run = fn (Request $request) => $report($request, $handler, $request->route()->parameters());
     $router->addRoute($methods ?: Router::$verbs, $path, $run)->where($requirements);
 };
-$add('/', ['GET'], 'root');
-$add('/health', ['GET'], 'health');
-$add('/docs', ['POST'], 'docs.create');
-$add('/docs/{id}', ['GET', 'HEAD'], 'docs.get');
-$add('/docs/{id}', ['PUT', 'PATCH'], 'docs.update');
-$add('/docs/{id}', ['DELETE'], 'docs.delete');
-$add('/admin/users', ['GET'], 'admin');
-$add('/admin/{rest}', [], 'admin', ['rest' => '.*']);
-$add('/search', ['GET', 'POST'], 'search');
-$add('/orgs/{org}/x', [], 'orgs');
-$add('/public/{name}', ['DELETE'], 'public.delete');
-$add('/public/{rest}', ['GET'], 'public.get', ['rest' => '.*']);
-$add('/typed', ['GET'], 'typed');
+(require __DIR__ . '/../php/routes.php')($add);
 
 $request = Request::capture();
 $container->instance(Request::class, $request);

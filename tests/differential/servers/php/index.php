@@ -14,19 +14,7 @@ $routes = new RouteCollection();
 $add = function ($path, $methods, $handler, $requirements = []) use ($routes) {
     $routes->add("$handler $path", new Route($path, ['_handler' => $handler], $requirements, [], '', [], $methods));
 };
-$add('/', ['GET'], 'root');
-$add('/health', ['GET'], 'health');
-$add('/docs', ['POST'], 'docs.create');
-$add('/docs/{id}', ['GET'], 'docs.get');
-$add('/docs/{id}', ['PUT', 'PATCH'], 'docs.update');
-$add('/docs/{id}', ['DELETE'], 'docs.delete');
-$add('/admin/users', ['GET'], 'admin');
-$add('/admin/{rest}', [], 'admin', ['rest' => '.*']);
-$add('/search', ['GET', 'POST'], 'search');
-$add('/orgs/{org}/x', [], 'orgs');
-$add('/public/{name}', ['DELETE'], 'public.delete');
-$add('/public/{rest}', ['GET'], 'public.get', ['rest' => '.*']);
-$add('/typed', ['GET'], 'typed');
+(require __DIR__ . '/routes.php')($add);
 
 $isSymfony = getenv('FRAMEWORK') === 'symfony';
 if ($isSymfony) {
