@@ -16,7 +16,7 @@ endif
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help tools wasm module cli test test-envoys differential mesh-test bench lint deny fuzz demo book envoy-image compose-files compose-test \
+.PHONY: help tools wasm module cli test test-envoys differential mesh-tools mesh-test bench lint deny fuzz demo book envoy-image compose-files compose-test \
     release release-test clean
 
 help:
@@ -95,6 +95,8 @@ cli:
 	@mkdir -p dist
 	@cp $(target)/release/latchkey dist/latchkey
 
+# Most tests wait for an Envoy now and then.
+test: export RUST_TEST_THREADS ?= 6
 test: tools wasm module
 	@envoy/install-tools curl nginx node python3 recipes prometheus gitleaks mdbook
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
@@ -117,17 +119,22 @@ differential: tools wasm
 
 # The control planes come from the Go module proxy, at the versions and sums of each go.mod and go.sum.
 # Those say which Go, which a Go of 1.21 or newer fetches itself.
-mesh-test: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
-mesh-test: export GOTOOLCHAIN := auto
-mesh-test: tools wasm module
-	@envoy/install-tools go iptables jq
+mesh-tools: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
+mesh-tools: export GOTOOLCHAIN := auto
+# One way for all, so that what they share is built once; and nothing for a debugger.
+mesh-tools: export CGO_ENABLED := 0
+mesh-tools: export GOFLAGS := -ldflags=-w
+mesh-tools:
+	@envoy/install-tools go
 	cd tests/mesh/istio && go test -c -o $(abspath $(target))/mesh/pilot .
-	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/envoy-gateway \
+	cd tests/mesh/envoy-gateway && go build -o $(abspath $(target))/mesh/envoy-gateway \
 	    github.com/envoyproxy/gateway/cmd/envoy-gateway
-	cd tests/mesh/envoy-gateway && CGO_ENABLED=0 go test -c -o $(abspath $(target))/mesh/crds ./crds
-	cd tests/mesh/helm && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
-	cd tests/mesh/kustomize && CGO_ENABLED=0 go build -o $(abspath $(target))/mesh/kustomize \
-	    sigs.k8s.io/kustomize/kustomize/v5
+	cd tests/mesh/envoy-gateway && go test -c -o $(abspath $(target))/mesh/crds ./crds
+	cd tests/mesh/helm && go build -o $(abspath $(target))/mesh/helm helm.sh/helm/v3/cmd/helm
+	cd tests/mesh/kustomize && go build -o $(abspath $(target))/mesh/kustomize sigs.k8s.io/kustomize/kustomize/v5
+
+mesh-test: tools wasm module mesh-tools
+	@envoy/install-tools iptables jq
 	cargo test --test mesh -- --ignored --nocapture --test-threads=16
 
 # How long each fuzz target runs.
@@ -144,13 +151,13 @@ endif
 
 # Each target begins with what fuzz/seeds has for it, `compile` with the five systems as well, and goes on from what earlier
 # runs found, in fuzz/corpus.
-fuzz: cli
-	@envoy/install-tools c++
+fuzz:
+	@envoy/install-tools rust c++
 	RUSTFLAGS='$(fuzz_flags)' cargo build --release --manifest-path fuzz/Cargo.toml --target $(fuzz_target) \
 	    --target-dir $(target)/fuzz
 	@mkdir -p fuzz/corpus/compile fuzz/corpus/decide
 	for system in flokit flora flotiq flowyte fluenzr; do \
-	    dist/latchkey render envoy/systems/$$system.yaml --to json > fuzz/corpus/compile/$$system || exit 1; done
+	    cargo run -q -p latchkey-cli -- render envoy/systems/$$system.yaml --to json > fuzz/corpus/compile/$$system || exit 1; done
 	for name in compile decide; do \
 	    $(target)/fuzz/$(fuzz_target)/release/$$name -max_total_time=$(SECONDS) -max_len=16384 -print_final_stats=1 -verbosity=0 \
 	        -artifact_prefix=$(target)/fuzz/ fuzz/corpus/$$name fuzz/seeds/$$name || exit 1; done
@@ -160,7 +167,7 @@ bench: tools wasm module
 	@envoy/install-tools nginx
 	cargo build --manifest-path benches/noop/Cargo.toml --target wasm32-wasip1 --release --target-dir $(target)/noop
 	@cp $(target)/noop/wasm32-wasip1/release/noop.wasm dist/noop.wasm
-	cargo bench --bench envoy
+	cargo bench --bench envoy $(addprefix --profile ,$(BENCH_PROFILE))
 
 lint:
 	@envoy/install-tools rust c++ actionlint
