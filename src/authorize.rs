@@ -307,13 +307,33 @@ impl<'e> Match<'e, '_> {
 
     /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is
     /// read otherwise counts where some rule names it, and does so more closely than one that is for the path as it
-    /// stands and for all else, and comes after the rule that decides about that.
+    /// stands and for all else, and comes after the rule that decides about that. A rule that lists HEAD means what
+    /// it says of it.
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
+        if self.by == Some(Deviation::Head) {
+            let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
+            let lists =
+                |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.lists("HEAD"));
+            return others.iter().any(|other| index(other) == index(self))
+                || others.iter().all(lists);
+        }
         let by_path = matches!(
             self.by,
-            Some(Deviation::Letters | Deviation::Part | Deviation::Script | Deviation::Suffix)
+            Some(
+                Deviation::Letters
+                    | Deviation::Part
+                    | Deviation::Rest
+                    | Deviation::Script
+                    | Deviation::Shorter
+                    | Deviation::Suffix
+            )
         );
         let Some(rule) = self.rule else { return by_path && !self.counts_unnamed(others) };
+        if matches!(self.by, Some(Deviation::Rest | Deviation::Shorter))
+            && !self.is_route(rule, others)
+        {
+            return true;
+        }
         let is_same = |other: &Match<'_, '_>| {
             other.method == self.method
                 && other.rule.is_some_and(|other_rule| other_rule.index == rule.index)
@@ -328,6 +348,21 @@ impl<'e> Match<'e, '_> {
         };
         let is_known = || others.iter().any(is_same) && !rule.reads_parameters();
         by_path && (is_known() || (is_named_before() && !self.counts_unnamed(others)))
+    }
+
+    /// Whether a shorter path than the one that stands may be a route's: the rule ends where it does, and the one for the
+    /// path as it stands names no more of that.
+    fn is_route(&self, rule: &Rule, others: &[Match<'_, '_>]) -> bool {
+        let segments = self.compared.unwrap_or_default();
+        let ends = |path: &PathTemplate| !path.ends_open() && path.matches(segments);
+        let first = others.first().and_then(|first| Some((first.rule?, first.compared?)));
+        let goes_on = |path: &PathTemplate, first_segments| {
+            path.named() >= segments.len() && path.matches(first_segments)
+        };
+        rule.paths.iter().any(ends)
+            && !first.is_some_and(|(first_rule, first_segments)| {
+                first_rule.paths.iter().any(|path| goes_on(path, first_segments))
+            })
     }
 
     /// Whether it counts though no rule names its path. The rule for the path as it stands may name that to its end:

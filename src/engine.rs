@@ -95,6 +95,8 @@ struct Head<'r> {
     host: String,
     /// The methods by which an upstream could treat it, its own first.
     methods: Vec<Cow<'r, str>>,
+    /// The place among them of GET, if that is there since it is what upstreams run for HEAD.
+    as_get: Option<usize>,
 }
 
 /// What an upstream may read in the body of a request.
@@ -331,7 +333,14 @@ impl Engine {
     fn head<'r>(&self, reading: &Reading<'r>, found: &mut Found<'_>) -> Result<Head<'r>, Reason> {
         let path = self.path(reading)?;
         found.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        Ok(Head { path, host: self.host(reading)?, methods: self.asked_methods(reading) })
+        let host = self.host(reading)?;
+        let mut methods = self.asked_methods(reading);
+        let get = Cow::Borrowed("GET");
+        let is_read_as_get =
+            self.upstream.head && reading.method == "HEAD" && !methods.contains(&get);
+        let as_get = is_read_as_get.then_some(methods.len());
+        methods.extend(is_read_as_get.then_some(get));
+        Ok(Head { path, host, methods, as_get })
     }
 
     fn facts<'f>(&self, reading: &'f Reading<'_>, head: &'f Head<'_>) -> Result<Facts<'f>, Reason> {
@@ -417,17 +426,17 @@ impl Engine {
         }
         let mut held = judged;
         if judged.0 == Verdict::Allow(Access::Public) {
-            // It goes on before its body has come, and must do so as whose it may turn out to be.
+            // What its body may ask for is somebody's, so it goes on as that one's.
             let mut finding =
                 Found { rule: found.rule, path: found.path.take(), ..Found::default() };
             if let Ok(who) = self.find_holder(&[], reading, &mut finding) {
-                if !self.may_refuse(sent, head, reading, Some(&who)) {
-                    found.path = finding.path;
-                    return Ok(judged);
-                }
                 held = (Verdict::Allow(who.who().1), Step::Body);
+                let may_refuse = self.may_refuse(sent, head, reading, Some(&who));
                 *holder = Some(who);
                 *found = finding;
+                if !may_refuse {
+                    return Ok(held);
+                }
             } else {
                 found.path = finding.path;
             }
@@ -705,7 +714,12 @@ impl Engine {
             iter::once((path_segments, path_segments, None)).chain(others)
         {
             for (place, method) in methods.iter().enumerate() {
-                let by = by.or((place > 0).then_some(Deviation::Method));
+                let by_method = match place {
+                    0 => None,
+                    _ if head.as_get == Some(place) => Some(Deviation::Head),
+                    _ => Some(Deviation::Method),
+                };
+                let by = by.or(by_method);
                 let matched = |rule| Match { method, segments, compared, rule, by };
                 let note = |rule| {
                     let matched = matched(rule);

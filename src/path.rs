@@ -145,7 +145,7 @@ impl<'a> Path<'a> {
 
     /// Adds what upstreams take for a path by its last segment, or by a script's name in it.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
-        if self.marks & TAIL == 0 {
+        if self.marks & TAIL == 0 && !readings.rest && !readings.shorter {
             return Ok(());
         }
         let mut added: Vec<OtherPath<'a>> = Vec::new();
@@ -160,6 +160,16 @@ impl<'a> Path<'a> {
                 added.push(OtherPath { by, segments, spelling: None });
             };
             tails.iter().for_each(|(by, tail)| add(*by, before, tail));
+            for end in 0..before.len() {
+                let (before, rest) = segments.split_at_checked(end).unwrap_or_default();
+                if readings.rest {
+                    add(Deviation::Rest, before, &rest.join("/"));
+                }
+                if readings.shorter {
+                    add(Deviation::Shorter, before, last);
+                    tails.iter().for_each(|(_, tail)| add(Deviation::Shorter, before, tail));
+                }
+            }
             if readings.scripts {
                 added.extend(without_script(segments));
             }
@@ -369,6 +379,11 @@ impl PathTemplate {
     /// Whether it takes whatever follows.
     pub(crate) fn ends_open(&self) -> bool {
         matches!(self.segments.last(), Some(Segment::Rest(_)))
+    }
+
+    /// How many segments it names, what follows them left out.
+    pub(crate) fn named(&self) -> usize {
+        self.segments.len().saturating_sub(usize::from(self.ends_open()))
     }
 
     /// Whether its last segment is one text.

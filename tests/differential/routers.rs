@@ -86,8 +86,9 @@ const CAUTIOUS: &str = "cautious";
 const EXACT: &str = "exact";
 
 /// Of suffixes [`CAUTIOUS`] knows the usual ones, and `_method` in JSON it leaves alone, so that no JSON is waited for where
-/// no rule reads the query: who needs more names the framework.
-const BEYOND_CAUTIOUS: [&str; 2] = ["suffix", "`_method` in JSON"];
+/// no rule reads the query. Nor does it take a path for a shorter one, as most would be. Who needs more names the framework.
+const BEYOND_CAUTIOUS: [&str; 4] =
+    ["suffix", "`_method` in JSON", "the rest of a path", "a shorter path"];
 
 /// How many failures of a server are shown.
 const SHOWN: usize = 5;
@@ -176,6 +177,13 @@ fn run(
             failures.extend(client.failure(&format!("{server}, {upstream}"), &answer));
         }
     }
+    let framework = policies[policies.len() - 1];
+    if runs_for_head(front, server) {
+        *tally.otherwise.entry(readings::HEAD).or_default() += 1;
+        if framework != CAUTIOUS && !readings::runs_for_head(framework) {
+            failures.push(format!("{server} runs for HEAD what it runs for GET"));
+        }
+    }
     let fails = |upstream: &str, attempt: &Attempt| {
         policy::violation(attempt, &front.send(server, upstream, attempt)).is_some()
     };
@@ -201,8 +209,8 @@ fn run(
                 continue;
             }
             let is_beyond = || {
-                let kind = readings::kind(&attempt, |attempt| fails(upstream, attempt));
-                kind.is_some_and(|kind| BEYOND_CAUTIOUS.contains(&kind))
+                let mut kinds = readings::kinds(&attempt, |attempt| fails(upstream, attempt));
+                kinds.any(|kind| BEYOND_CAUTIOUS.contains(&kind))
             };
             if *upstream == CAUTIOUS && policies.len() > 1 && is_beyond() {
                 tally.beyond += 1;
@@ -222,6 +230,13 @@ fn run(
         }
     }
     (tally, failures)
+}
+
+/// Whether a server runs for HEAD what it has for GET alone. The status tells: no report comes.
+fn runs_for_head(front: &Front, server: &str) -> bool {
+    let mut clients = clients::requests().into_iter().map(|client| client.attempt);
+    let head = clients.find(|attempt| attempt.request.method == "HEAD").unwrap();
+    matches!(front.send(server, EXACT, &head), Answer::Other(Some(200)))
 }
 
 /// A member of a report that is a text.

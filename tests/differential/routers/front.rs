@@ -110,17 +110,15 @@ fn trailers(attempt: &Attempt) -> HeaderMap {
 fn bootstrap(scratch: &Scratch, servers: &[(Server, Vec<&str>)]) -> String {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let text = front_bootstrap(scratch, nowhere, None);
-    let with_policy = |upstream: &str, framework: &str| -> Value {
-        let policy = policy::json(upstream, framework).to_string();
+    let with_policy = |upstream: &str| -> Value {
+        let policy = policy::json(upstream).to_string();
         yaml_serde::from_str(&inline(&text, &ecds(scratch, &policy, &wasm()))).unwrap()
     };
-    let mut bootstrap = with_policy("cautious", "cautious");
+    let mut bootstrap = with_policy("cautious");
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
     for (server, policies) in servers {
-        let framework = policies[policies.len() - 1];
         for upstream in policies {
-            let mut listener =
-                with_policy(upstream, framework)["static_resources"]["listeners"][0].take();
+            let mut listener = with_policy(upstream)["static_resources"]["listeners"][0].take();
             listener["name"] = json!(listener_name(server.name(), upstream));
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
             manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] =

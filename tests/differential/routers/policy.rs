@@ -23,17 +23,12 @@ const KEYS: [(&str, &str, &[&str]); 5] = [
     ("admin", "acme", &["*:*"]),
 ];
 
-/// The policy with that `upstream`, a word of its own or the name of a framework, before a server of that framework.
-pub(crate) fn json(upstream: &str, framework: &str) -> Value {
+/// The policy with that `upstream`, a word of its own or the name of a framework.
+pub(crate) fn json(upstream: &str) -> Value {
     let upstream = match upstream {
         "cautious" | "exact" => json!(upstream),
         framework => json!([framework]),
     };
-    let mut docs = vec!["/docs", "/docs/{id}"];
-    if framework == "echo" {
-        // The last parameter of its routes takes the rest of the path: SECURITY.md asks for this among the known limits.
-        docs.push("/docs/{id}/**");
-    }
     let key = |(id, account, scopes): &(&str, &str, &[&str])| json!({"id": id, "hash": Key::new(id).hash(), "account": account, "scopes": scopes});
     json!({
         "upstream": upstream,
@@ -47,7 +42,7 @@ pub(crate) fn json(upstream: &str, framework: &str) -> Value {
             {"paths": ["/public/**"], "methods": ["PUT", "PATCH", "DELETE"], "require": ["admin:{action}"]},
             {"paths": ["/public/**"], "access": "public"},
             {"paths": ["/admin/**"], "require": ["admin:{action}"]},
-            {"paths": docs, "require": ["docs:{action}"]},
+            {"paths": ["/docs", "/docs/{id}"], "require": ["docs:{action}"]},
             {"paths": ["/search"], "query": {"hydrate": ["*"]}, "require": ["admin:read"]},
             {"paths": ["/search"], "require": ["{query.type[]|*}:read"]},
             {"paths": ["/orgs/{org}/**"], "where": {"account": "{org}"}, "require": ["orgs:{action}"]},

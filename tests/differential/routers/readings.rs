@@ -15,7 +15,7 @@ pub(crate) struct Kind {
     without: fn(&Attempt) -> Attempt,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 14] = [
     Kind {
         name: "letter case",
         told: "the path in any",
@@ -101,7 +101,36 @@ const KINDS: [Kind; 11] = [
             if names_one { attempt.without_headers(&["cookie"]) } else { attempt.clone() }
         },
     },
+    Kind { name: HEAD, told: "HEAD as", without: Attempt::clone },
+    Kind {
+        name: "the rest of a path",
+        told: "a path as a shorter one",
+        without: |attempt| {
+            attempt.with_path(|path| {
+                path.split_inclusive('/').take(3).collect::<String>().trim_end_matches('/').into()
+            })
+        },
+    },
+    Kind {
+        name: "a shorter path",
+        told: "the last segment",
+        without: |attempt| {
+            attempt.with_path(|path| {
+                let (first, last) = (path.split('/').nth(1), path.rsplit('/').next());
+                format!("/{}/{}", first.unwrap_or_default(), last.unwrap_or_default())
+            })
+        },
+    },
 ];
+
+/// The kind of [`runs_for_head`], which no report tells.
+pub(crate) const HEAD: &str = "HEAD";
+
+/// Whether the table says of a framework that it runs for HEAD what it runs for GET.
+pub(crate) fn runs_for_head(framework: &str) -> bool {
+    let row = UPSTREAMS.iter().find(|row| row.name == framework);
+    row.is_some_and(|row| row.readings().contains(&"HEAD as GET"))
+}
 
 fn without_in_body(attempt: &Attempt, in_json: bool, word: &str) -> Attempt {
     if attempt.has_json() == in_json {
@@ -121,13 +150,21 @@ fn without_letters(path: &str) -> String {
     path.replace("%c5%bf", "%61").replace("%e2%84%aa", "%61")
 }
 
-/// The kind that a failure is of; `fails` tells whether a request fails.
+/// The first kind that a failure is of; `fails` tells whether a request fails.
 pub(crate) fn kind(attempt: &Attempt, fails: impl Fn(&Attempt) -> bool) -> Option<&'static str> {
-    let is_of = |kind: &&Kind| {
+    kinds(attempt, fails).next()
+}
+
+/// The kinds without whose spelling a request does not fail.
+pub(crate) fn kinds(
+    attempt: &Attempt,
+    fails: impl Fn(&Attempt) -> bool,
+) -> impl Iterator<Item = &'static str> {
+    let is_of = move |kind: &&Kind| {
         let without = (kind.without)(attempt);
         without.text() != attempt.text() && !fails(&without)
     };
-    KINDS.iter().find(is_of).map(|kind| kind.name)
+    KINDS.iter().filter(is_of).map(|kind| kind.name)
 }
 
 /// What the table says of a framework beyond these kinds: each as it is told there.

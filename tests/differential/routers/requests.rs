@@ -496,11 +496,14 @@ fn otherwise_by_path(random: &mut Random, target: &str) -> String {
                 "post%2elist,admin%2ewipe",
                 "ADMIN.wipe",
                 "admin.wipe.json",
+                "x/admin.wipe",
+                "x/y/post.list,admin.wipe",
+                "post.list/admin.wipe",
             ]);
             return format!("/trpc/{procedure}?batch=1");
         }
         8 => format!("{}.json", path.to_ascii_uppercase()),
-        _ => format!("{path}{}", random.word(&["/", "//", "/.json", "/index.html"])),
+        _ => format!("{path}{}", random.word(&["/", "//", "/.json", "/index.html", "/a", "/a/b"])),
     };
     path + &query
 }
