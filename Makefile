@@ -26,6 +26,7 @@ help:
 	@echo 'make test-envoys    the corpus on Envoy 1.39, 1.38, 1.37 and 1.36'
 	@echo 'make differential   generated requests, judged by the core, on real servers: docs/differential.md'
 	@echo 'make mesh-test      what render prints, on the real control planes of Istio and Envoy Gateway, as root'
+	@echo 'make mesh-tools     those control planes, built from the Go module proxy, for ten minutes the first time'
 	@echo 'make fuzz           any bytes as policies and as requests, SECONDS=10 for each'
 	@echo 'make bench          what a request costs in Envoy, beside what others cost, into docs/benchmarks'
 	@echo 'make lint           format, clippy and documentation, warnings being errors'

@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long a policy may take to come into force.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Replacing a policy of so many keys by one of a key more.
+/// Replacing a policy by one of so many keys, a key more than it has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Push {
     pub(crate) is_module: bool,
@@ -46,7 +46,7 @@ pub(crate) fn measured(scratch: &Scratch, keys: usize) -> Vec<Push> {
     let (module, wasm) = (module().display().to_string(), wasm().display().to_string());
     let mut pushes = Vec::new();
     for code in [Code::Module(&module), Code::Wasm(&wasm)] {
-        let texts = [10, keys, keys + 1].map(|keys| ecds_of(scratch, &policy(keys, 1), code));
+        let texts = [10, keys - 1, keys].map(|keys| ecds_of(scratch, &policy(keys, 1), code));
         for workers in [2, 8] {
             println!("pushing {keys} keys to {workers} workers");
             pushes.push(pushed(scratch, &texts, code, workers, keys));
@@ -77,13 +77,13 @@ fn pushed(
     clients.wait_for(9);
     let memory_few = megabytes(envoy.resident_memory());
     write(all);
-    clients.wait_for(keys - 1);
+    clients.wait_for(keys - 2);
     let memory_all = megabytes(envoy.resident_memory());
-    let quiet = clients.watch(keys - 1, |_, start| start.elapsed() > QUIET);
+    let quiet = clients.watch(keys - 2, |_, start| start.elapsed() > QUIET);
     envoy.forget_peak();
     let before = envoy.processor_time();
     write(more);
-    let stall = clients.wait_for(keys);
+    let stall = clients.wait_for(keys - 1);
     Push {
         is_module,
         workers,
