@@ -96,8 +96,6 @@ cli:
 	@mkdir -p dist
 	@cp $(target)/release/latchkey dist/latchkey
 
-# Most tests wait for an Envoy now and then.
-test: export RUST_TEST_THREADS ?= 6
 test: tools wasm module
 	@envoy/install-tools curl nginx node python3 recipes prometheus gitleaks mdbook
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium

@@ -350,19 +350,20 @@ impl<'e> Match<'e, '_> {
         by_path && (is_known() || (is_named_before() && !self.counts_unnamed(others)))
     }
 
-    /// Whether a shorter path than the one that stands may be a route's: the rule ends where it does, and the one for the
-    /// path as it stands names no more of that.
+    /// Whether a shorter path than the one that stands may be a route's: the rule ends where it does, and the rule for the
+    /// path as it stands is no route that comes before that one, or goes on behind it.
     fn is_route(&self, rule: &Rule, others: &[Match<'_, '_>]) -> bool {
         let segments = self.compared.unwrap_or_default();
-        let ends = |path: &PathTemplate| !path.ends_open() && path.matches(segments);
+        let mut routes =
+            rule.paths.iter().filter(|path| !path.ends_open() && path.matches(segments));
         let first = others.first().and_then(|first| Some((first.rule?, first.compared?)));
-        let goes_on = |path: &PathTemplate, first_segments| {
-            path.named() >= segments.len() && path.matches(first_segments)
-        };
-        rule.paths.iter().any(ends)
-            && !first.is_some_and(|(first_rule, first_segments)| {
-                first_rule.paths.iter().any(|path| goes_on(path, first_segments))
+        let is_closer = |route: &PathTemplate| {
+            first.is_some_and(|(first_rule, first_segments)| {
+                let mut paths = first_rule.paths.iter();
+                paths.any(|path| path.matches(first_segments) && path.is_closer_than(route))
             })
+        };
+        routes.any(|route| !is_closer(route))
     }
 
     /// Whether it counts though no rule names its path. The rule for the path as it stands may name that to its end:

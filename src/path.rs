@@ -381,9 +381,13 @@ impl PathTemplate {
         matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
-    /// How many segments it names, what follows them left out.
-    pub(crate) fn named(&self) -> usize {
-        self.segments.len().saturating_sub(usize::from(self.ends_open()))
+    /// Whether a router takes it before a shorter one: where they part, it has the text, or they do not, and it goes on.
+    pub(crate) fn is_closer_than(&self, shorter: &PathTemplate) -> bool {
+        let is_text = |segment: &Segment| matches!(segment, Segment::Literal(_));
+        let mut pairs = self.segments.iter().zip(&shorter.segments);
+        let parts = pairs
+            .find(|(own, other)| is_text(own) != is_text(other) || matches!(own, Segment::Rest(_)));
+        parts.map_or(self.segments.len() > shorter.segments.len(), |(own, _)| is_text(own))
     }
 
     /// Whether its last segment is one text.

@@ -113,7 +113,8 @@ impl Envoy {
 
     /// Every counter and gauge; histograms and texts are left out.
     pub fn stats(&self) -> Stats {
-        let text = self.admin("/stats").unwrap();
+        // Its main thread may be reading a large policy.
+        let text = until("the statistics", || self.admin("/stats"));
         let lines = text.lines().filter_map(|line| line.split_once(": "));
         lines.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
     }
