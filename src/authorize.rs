@@ -307,15 +307,11 @@ impl<'e> Match<'e, '_> {
 
     /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is
     /// read otherwise counts where some rule names it, and does so more closely than one that is for the path as it
-    /// stands and for all else, and comes after the rule that decides about that. A rule that lists HEAD means what
-    /// it says of it.
+    /// stands and for all else, and comes after the rule that decides about that.
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
         if self.by == Some(Deviation::Head) {
             let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
-            let lists =
-                |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.lists("HEAD"));
-            return others.iter().any(|other| index(other) == index(self))
-                || others.iter().all(lists);
+            return others.iter().any(|other| index(other) == index(self));
         }
         let by_path = matches!(
             self.by,
@@ -356,7 +352,9 @@ impl<'e> Match<'e, '_> {
         let segments = self.compared.unwrap_or_default();
         let mut routes =
             rule.paths.iter().filter(|path| !path.ends_open() && path.matches(segments));
-        let first = others.first().and_then(|first| Some((first.rule?, first.compared?)));
+        let of_method = others.iter().find(|other| other.method == self.method);
+        let first = of_method.or(others.first());
+        let first = first.and_then(|first| Some((first.rule?, first.compared?)));
         let is_closer = |route: &PathTemplate| {
             first.is_some_and(|(first_rule, first_segments)| {
                 let mut paths = first_rule.paths.iter();

@@ -95,8 +95,6 @@ struct Head<'r> {
     host: String,
     /// The methods by which an upstream could treat it, its own first.
     methods: Vec<Cow<'r, str>>,
-    /// The place among them of GET, if that is there since it is what upstreams run for HEAD.
-    as_get: Option<usize>,
 }
 
 /// What an upstream may read in the body of a request.
@@ -333,14 +331,7 @@ impl Engine {
     fn head<'r>(&self, reading: &Reading<'r>, found: &mut Found<'_>) -> Result<Head<'r>, Reason> {
         let path = self.path(reading)?;
         found.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        let host = self.host(reading)?;
-        let mut methods = self.asked_methods(reading);
-        let get = Cow::Borrowed("GET");
-        let is_read_as_get =
-            self.upstream.head && reading.method == "HEAD" && !methods.contains(&get);
-        let as_get = is_read_as_get.then_some(methods.len());
-        methods.extend(is_read_as_get.then_some(get));
-        Ok(Head { path, host, methods, as_get })
+        Ok(Head { path, host: self.host(reading)?, methods: self.asked_methods(reading) })
     }
 
     fn facts<'f>(&self, reading: &'f Reading<'_>, head: &'f Head<'_>) -> Result<Facts<'f>, Reason> {
@@ -710,19 +701,29 @@ impl Engine {
         let others = path.into_iter().flat_map(|path| &path.others);
         let others = others
             .map(|other| (Some(other.segments.as_slice()), Some(other.compared()), Some(other.by)));
+        let asks = |asked: &str| methods.iter().any(|method| method == asked);
+        let as_get = (self.upstream.head_as_get && asks("HEAD") && !asks("GET")).then_some("GET");
         for (segments, compared, by) in
             iter::once((path_segments, path_segments, None)).chain(others)
         {
-            for (place, method) in methods.iter().enumerate() {
+            // A rule that lists HEAD means what it says of it.
+            let mut lists_head = true;
+            let own = methods.iter().map(|method| &**method);
+            for (place, method) in own.chain(as_get).enumerate() {
                 let by_method = match place {
                     0 => None,
-                    _ if head.as_get == Some(place) => Some(Deviation::Head),
+                    _ if place == methods.len() => Some(Deviation::Head),
                     _ => Some(Deviation::Method),
                 };
+                if by_method == Some(Deviation::Head) && lists_head {
+                    continue;
+                }
                 let by = by.or(by_method);
-                let matched = |rule| Match { method, segments, compared, rule, by };
-                let note = |rule| {
-                    let matched = matched(rule);
+                let note = |rule: Option<&'e Rule>| {
+                    if method == "HEAD" {
+                        lists_head &= rule.is_some_and(|rule| rule.lists(method));
+                    }
+                    let matched = Match { method, segments, compared, rule, by };
                     if !matched.is_idle(&matches) {
                         matches.push(matched);
                     }

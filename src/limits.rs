@@ -67,8 +67,8 @@ pub const REQUIRED_SCOPES: usize = 256;
 /// Most rules that may match by some occurrences of a parameter only; a request with more is refused.
 pub const READINGS: usize = 32;
 
-/// Most paths that a path may be to upstreams that read its last segment otherwise, by commas say, or that compare
-/// it in any letter case; a request with more is refused.
+/// Most paths that a path may be to upstreams that read it otherwise, by commas say or in any letter case, and most
+/// segments of a path that is looked at so; a request with more is refused.
 pub const PATHS: usize = 256;
 
 /// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.

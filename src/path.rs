@@ -148,6 +148,9 @@ impl<'a> Path<'a> {
         if self.marks & TAIL == 0 && !readings.rest && !readings.shorter {
             return Ok(());
         }
+        if self.segments.len() > limits::PATHS {
+            return Err(MalformedPath);
+        }
         let mut added: Vec<OtherPath<'a>> = Vec::new();
         let semicolons = self.others.iter().map(|other| &other.segments);
         for segments in iter::once(&self.segments).chain(semicolons) {
@@ -155,12 +158,15 @@ impl<'a> Path<'a> {
             let was_encoded = matches!(last, Cow::Owned(_));
             let tails = readings.tails(last, was_encoded);
             let mut add = |by, before: &[Cow<'a, str>], tail: &str| {
+                if added.len() > limits::PATHS {
+                    return;
+                }
                 let mut segments = before.to_vec();
                 segments.push(Cow::Owned(tail.to_owned()));
                 added.push(OtherPath { by, segments, spelling: None });
             };
             tails.iter().for_each(|(by, tail)| add(*by, before, tail));
-            for end in 0..before.len() {
+            for end in 0..before.len().min(limits::SEGMENTS) {
                 let (before, rest) = segments.split_at_checked(end).unwrap_or_default();
                 if readings.rest {
                     add(Deviation::Rest, before, &rest.join("/"));

@@ -24,7 +24,7 @@ pub(crate) struct Readings {
     /// Whether a path's last segment counts alone, whatever stands between it and where it is looked for.
     pub(crate) shorter: bool,
     /// Whether HEAD runs what GET does.
-    pub(crate) head: bool,
+    pub(crate) head_as_get: bool,
     /// Whether `_method` in the query of a POST is its method.
     pub(crate) method_in_query: bool,
     /// The same in its form.
@@ -193,7 +193,7 @@ impl Readings {
         // Most paths go on, or end as others do: these two are for whom they are known of.
         rest: false,
         shorter: false,
-        head: true,
+        head_as_get: true,
         method_in_query: true,
         method_in_form: true,
         // A policy without rules about the query holds no JSON.
@@ -215,7 +215,7 @@ impl Readings {
         scripts: false,
         rest: false,
         shorter: false,
-        head: false,
+        head_as_get: false,
         method_in_query: false,
         method_in_form: false,
         method_in_json: false,
@@ -236,7 +236,7 @@ impl Readings {
             scripts: self.scripts | other.scripts,
             rest: self.rest | other.rest,
             shorter: self.shorter | other.shorter,
-            head: self.head | other.head,
+            head_as_get: self.head_as_get | other.head_as_get,
             method_in_query: self.method_in_query | other.method_in_query,
             method_in_form: self.method_in_form | other.method_in_form,
             method_in_json: self.method_in_json | other.method_in_json,
@@ -304,7 +304,7 @@ impl Readings {
             said(self.scripts, "the path before and behind a script's name"),
             said(self.rest, "a path as a shorter one whose last parameter takes the rest"),
             said(self.shorter, "the last segment behind each shorter path"),
-            said(self.head, "HEAD as GET"),
+            said(self.head_as_get, "HEAD as GET"),
             method(
                 self.method_in_query,
                 "`_method` in the query of a POST",
@@ -425,62 +425,62 @@ impl Upstream {
 
 frameworks! {
     actix {} "actix-web 4.18", "nothing", "none";
-    axum { head: true, form: Bodies::Changing }
+    axum { head_as_get: true, form: Bodies::Changing }
         "axum 0.8 with axum-extra 0.12", "the extractor `Form` takes the query of GET, and of every other method the form", "use `Query`";
     chi { method_in_query: true, method_in_form: true, form: Bodies::All }
         "chi 5.5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
-    django { head: true } "Django 5.2", "nothing but HEAD", "none";
-    drf { head: true, suffix: Suffix::Word }
+    django { head_as_get: true } "Django 5.2", "nothing but HEAD", "none";
+    drf { head_as_get: true, suffix: Suffix::Word }
         "Django REST framework 3.18", "`DefaultRouter` takes a format of letters and digits off the path",
         "`include_format_suffixes = False`";
     echo { rest: true, form: Bodies::All, json: Bodies::All, markup: Bodies::All, method_in_query: true, method_in_form: true }
         "echo 4.16 and 5.4", "a route's last parameter takes the rest of the path; `Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; a route for `/docs/:id/*` ends the first; leave `MethodOverride` out";
-    express { head: true, letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::All, json: Bodies::All }
+    express { head_as_get: true, letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::All, json: Bodies::All }
         "Express 4.22 and 5.3 with method-override 3.0", "compares paths in any letter case; the middleware `method-override` takes `_method` of a query and of a body if it is told to; `request.param` of Express 4 takes the fields of a parsed body",
         "`case sensitive routing`; use `request.query`";
-    fastapi { head: true } "FastAPI 0.165", "nothing but HEAD, where a route is Starlette's own", "none";
-    fastify { head: true } "Fastify 4.29 and 5.12", "nothing but HEAD by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
-    fiber { head: true, letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: Headers::All, cookies: true }
+    fastapi { head_as_get: true } "FastAPI 0.165", "nothing but HEAD, where a route is Starlette's own", "none";
+    fastify { head_as_get: true } "Fastify 4.29 and 5.12", "nothing but HEAD by default", "`caseSensitive: false` makes it Express's; then write `[fastify, express]`";
+    fiber { head_as_get: true, letters: Letters::Ascii, form: Bodies::All, json: Bodies::All, markup: Bodies::All, headers: Headers::All, cookies: true }
         "Fiber 2.52 and 3.1", "compares paths in any letter case; `FormValue` and `Bind` take fields of a body, with GET, too; `Bind().All` takes headers and cookies",
         "`CaseSensitive: true`; bind with `Query`, or tag each field for `header` and `cookie`, too";
-    flask { head: true, form: Bodies::Changing }
+    flask { head_as_get: true, form: Bodies::Changing }
         "Flask 3.1", "`request.values` takes the fields of a form", "use `request.args`";
     gin { form: Bodies::All, json: Bodies::Changing, markup: Bodies::Changing, method_in_query: true, method_in_form: true }
         "gin 1.12", "`ShouldBind` takes fields of forms, members of JSON, and what stands in XML, YAML and TOML; gorilla's handler takes `_method`",
         "use `ShouldBindQuery`";
-    go { head: true, form: Bodies::All, method_in_query: true, method_in_form: true }
+    go { head_as_get: true, form: Bodies::All, method_in_query: true, method_in_form: true }
         "Go 1.26 net/http with gorilla's handlers 1.5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
         "use `r.URL.Query()`; leave gorilla's `HTTPMethodOverrideHandler` out";
-    hapi { head: true } "hapi 21.4", "nothing but HEAD by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
-    hono { head: true, method_in_query: true, method_in_form: true, method_of_any: true }
+    hapi { head_as_get: true } "hapi 21.4", "nothing but HEAD by default", "`router.isCaseSensitive: false` makes it Express's; then write `[hapi, express]`";
+    hono { head_as_get: true, method_in_query: true, method_in_form: true, method_of_any: true }
         "Hono 4.13 on Node", "the middleware `methodOverride` takes `_method` of a form, and of a query if it is told to, with any method but GET", "leave `methodOverride` out";
-    jersey { head: true, method_in_query: true, form: Bodies::Changing }
+    jersey { head_as_get: true, method_in_query: true, form: Bodies::Changing }
         "Jersey 3.1 on Grizzly", "`HttpMethodOverrideFilter` takes `_method` of the query, and makes of a POST's form the query of the GET that it asks for", "leave that filter out";
-    koa { head: true, letters: Letters::Ascii }
+    koa { head_as_get: true, letters: Letters::Ascii }
         "Koa 2 and 3.3 with @koa/router 13.1", "compares paths in any letter case", "`sensitive: true`";
-    laravel { head: true, scripts: true, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
+    laravel { head_as_get: true, scripts: true, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::Changing, json: Bodies::All }
         "Laravel 8.83", "takes `/index.php` off a path; `input` takes fields of forms and members of JSON, with GET, too, whatever a content type says before `/json`; `_method` in each of them",
         "use `$request->query()`";
-    nestjs { head: true, letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true }
+    nestjs { head_as_get: true, letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true }
         "NestJS 11.2 on Express", "as Express, but for `request.param`", "as Express";
-    php { head: true, form: Bodies::Changing, cookies: true, scripts: true }
+    php { head_as_get: true, form: Bodies::Changing, cookies: true, scripts: true }
         "PHP 8", "a script's path ends at its name; `$_REQUEST` has the fields of a form, and without a `php.ini` cookies as well", "`request_order = G`, or use `$_GET`";
-    rails { head: true, suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
+    rails { head_as_get: true, suffix: Suffix::Any, method_in_form: true, form: Bodies::All, json: Bodies::All }
         "Rails 6.1 and 7", "takes whatever stands behind the last dot for a format; `params` has fields of forms and members of JSON, with GET, too; `_method` in a form",
         "`format: false` on routes; `config.api_only` takes no `_method`; use `request.query_parameters`";
-    sinatra { head: true, method_in_form: true, form: Bodies::All }
+    sinatra { head_as_get: true, method_in_form: true, form: Bodies::All }
         "Sinatra 3.0", "`params` has the fields of a form; `_method` in one", "`disable :method_override`";
-    spring { head: true, method_in_query: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
+    spring { head_as_get: true, method_in_query: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Tomcat, Jetty and Undertow", "parameters are a form's as well as the query's, with Undertow of a GET, too; from Spring 6.2 on `@ModelAttribute` is bound to headers as well; `HiddenHttpMethodFilter` takes `_method`",
         "`spring.mvc.hiddenmethod.filter.enabled`, off by default; bind with `@RequestParam`";
-    symfony { head: true, scripts: true, method_in_query: true, method_in_form: true, form: Bodies::Changing }
+    symfony { head_as_get: true, scripts: true, method_in_query: true, method_in_form: true, form: Bodies::Changing }
         "Symfony 5.4, 6 and 7", "takes `/index.php` off a path; `Request::get` takes the fields of a form; with method override `_method` in the query and in a form",
         "`http_method_override: false`; use `$request->query`";
     trpc { parts: true, shorter: true }
-        "tRPC 11.25", "runs a procedure for each part between commas; the adapter for Express takes what follows the last `/`", "`allowBatching: false`; the standalone adapter";
-    webflux { head: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
+        "tRPC 11.25", "runs a procedure for each part between commas; the adapter for Express takes what follows the last `/`", "`allowBatching: false`; the standalone adapter. Behind Express write `[trpc, express]`";
+    webflux { head_as_get: true, method_in_form: true, form: Bodies::All, headers: Headers::Unusual }
         "Spring Boot 3.5 on Netty", "`@ModelAttribute` is bound to the fields of a form, too, and from Spring 6.2 on to headers; `HiddenHttpMethodFilter` takes `_method` in one",
         "bind with `@RequestParam`";
 }
