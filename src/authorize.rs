@@ -311,7 +311,8 @@ impl<'e> Match<'e, '_> {
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
         if self.by == Some(Deviation::Head) {
             let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
-            return others.iter().any(|other| index(other) == index(self));
+            let mut heads = others.iter().filter(|other| other.method == "HEAD");
+            return heads.any(|head| index(head) == index(self));
         }
         let by_path = matches!(
             self.by,
