@@ -143,9 +143,10 @@ impl<'a> Path<'a> {
         self.marks & CAPITAL > 0
     }
 
-    /// Adds what upstreams take for a path by its last segment, or by a script's name in it.
+    /// Adds what upstreams take for a path by its last segment, by a script's name in it, or by a part of it.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
-        if self.marks & TAIL == 0 && !readings.rest && !readings.shorter {
+        let has_shorter = readings.rest || readings.shorter;
+        if self.marks & TAIL == 0 && !has_shorter {
             return Ok(());
         }
         if self.segments.len() > limits::PATHS {
@@ -166,7 +167,8 @@ impl<'a> Path<'a> {
                 added.push(OtherPath { by, segments, spelling: None });
             };
             tails.iter().for_each(|(by, tail)| add(*by, before, tail));
-            for end in 0..before.len().min(limits::SEGMENTS) {
+            let ends = if has_shorter { before.len().min(limits::SEGMENTS) } else { 0 };
+            for end in 0..ends {
                 let (before, rest) = segments.split_at_checked(end).unwrap_or_default();
                 if readings.rest {
                     add(Deviation::Rest, before, &rest.join("/"));

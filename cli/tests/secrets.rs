@@ -16,7 +16,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::{Directory, TestCommand, repository};
 
-/// How many tokens of each kind. Each has another entropy; of a million, none had so little that the rules would leave it out.
+/// How many tokens of each kind. Each has another entropy; of 800,000, none had so little that the rules would leave it out.
 const COUNT: usize = 20;
 
 #[test]

@@ -199,7 +199,7 @@ fn run(
         }
         let is_read_otherwise = policy::violation(&attempt, &answer).is_some();
         if is_read_otherwise {
-            let kind = readings::kind(&attempt, |attempt| fails(EXACT, attempt));
+            let kind = readings::kinds(&attempt, |attempt| fails(EXACT, attempt)).next();
             *tally.otherwise.entry(kind.unwrap_or("several")).or_default() += 1;
         } else if index % CHECKED != 0 {
             continue;

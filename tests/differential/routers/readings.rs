@@ -128,8 +128,13 @@ pub(crate) const HEAD: &str = "HEAD";
 
 /// Whether the table says of a framework that it runs for HEAD what it runs for GET.
 pub(crate) fn runs_for_head(framework: &str) -> bool {
+    told(framework).contains(&"HEAD as GET")
+}
+
+/// What the table tells of a framework.
+fn told(framework: &str) -> Vec<&'static str> {
     let row = UPSTREAMS.iter().find(|row| row.name == framework);
-    row.is_some_and(|row| row.readings().contains(&"HEAD as GET"))
+    row.map(|row| row.readings()).unwrap_or_default()
 }
 
 fn without_in_body(attempt: &Attempt, in_json: bool, word: &str) -> Attempt {
@@ -150,12 +155,7 @@ fn without_letters(path: &str) -> String {
     path.replace("%c5%bf", "%61").replace("%e2%84%aa", "%61")
 }
 
-/// The first kind that a failure is of; `fails` tells whether a request fails.
-pub(crate) fn kind(attempt: &Attempt, fails: impl Fn(&Attempt) -> bool) -> Option<&'static str> {
-    kinds(attempt, fails).next()
-}
-
-/// The kinds without whose spelling a request does not fail.
+/// The kinds that a failure is of, those without whose spelling the request does not fail; `fails` tells whether one does.
 pub(crate) fn kinds(
     attempt: &Attempt,
     fails: impl Fn(&Attempt) -> bool,
@@ -169,9 +169,8 @@ pub(crate) fn kinds(
 
 /// What the table says of a framework beyond these kinds: each as it is told there.
 pub(crate) fn unseen(framework: &str, seen: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let Some(row) = UPSTREAMS.iter().find(|row| row.name == framework) else { return Vec::new() };
     let is_seen = |told: &&'static str| {
         KINDS.iter().any(|kind| told.starts_with(kind.told) && seen(kind.name))
     };
-    row.readings().into_iter().filter(|told| !is_seen(told)).collect()
+    told(framework).into_iter().filter(|told| !is_seen(told)).collect()
 }
