@@ -108,7 +108,7 @@ impl Authorizer {
         if found.unmet_condition.is_some() {
             return Err(Reason::ConditionFailed);
         }
-        if !self.knows(matched) {
+        if action.is_none() && !self.knows(matched) {
             return Err(found.refuse_method(matched.method));
         }
         let requirement = match access {
@@ -282,6 +282,7 @@ impl<'e> Match<'e, '_> {
     }
 
     /// Whether each segment that holds a slash is one of which a parameter of the rule's takes that.
+    #[cold]
     pub(crate) fn takes_slashes(&self) -> bool {
         let segments = self.compared.unwrap_or_default();
         let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
@@ -309,6 +310,9 @@ impl<'e> Match<'e, '_> {
     /// read otherwise counts where some rule names it, and does so more closely than one that is for the path as it
     /// stands and for all else, and comes after the rule that decides about that.
     pub(crate) fn is_idle(&self, others: &[Match<'_, '_>]) -> bool {
+        if self.by.is_none() {
+            return false;
+        }
         if self.by == Some(Deviation::Head) {
             let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
             let mut heads = others.iter().filter(|other| other.method == "HEAD");
@@ -383,6 +387,7 @@ impl<'e> Match<'e, '_> {
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.
+    #[inline(never)]
     fn parameter<'v>(&'v self, name: &str) -> Values<'v> {
         let (Some(rule), Some(segments), Some(compared)) =
             (self.rule, self.segments, self.compared)

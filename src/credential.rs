@@ -238,12 +238,16 @@ impl Sources {
         })
     }
 
+    #[inline(never)]
     fn cookies_but(
         &self,
         reading: &Reading<'_>,
         is_cut: impl Fn(&[u8]) -> bool,
     ) -> Option<Vec<u8>> {
         let all = self.cookies(reading);
+        if all.is_empty() {
+            return None;
+        }
         let kept: Vec<&[u8]> = all.iter().copied().filter(|pair| !is_cut(pair)).collect();
         (kept.len() < all.len()).then(|| kept.join(&b"; "[..]))
     }

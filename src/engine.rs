@@ -93,8 +93,9 @@ struct Head<'r> {
     path: Option<Path<'r>>,
     /// Empty where no rule looks at hosts.
     host: String,
-    /// The methods by which an upstream could treat it, its own first.
-    methods: Vec<Cow<'r, str>>,
+    method: &'r str,
+    /// The others by which an upstream could treat it.
+    other_methods: Vec<Cow<'r, str>>,
 }
 
 /// What an upstream may read in the body of a request.
@@ -214,13 +215,13 @@ impl Engine {
             let mut told = Vec::new();
             let Ok(head) = self.head(reading, &mut Found::default()) else { return told };
             let Ok(facts) = self.facts(reading, &head) else { return told };
-            let Ok(matches) = self.matches(&head, &head.methods, &facts) else { return told };
+            let Ok(matches) = self.matches(&head, &head.other_methods, &facts) else { return told };
             told.extend(matches.iter().map(|matched| matched.told(None)));
             let carried = self.carried(reading);
             if !carried.is_empty() {
                 let added = (reading, &*carried);
                 let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
-                let methods = &head.methods;
+                let methods = &head.other_methods;
                 let _ = self.with_added(&head, methods, added, &matches, ambiguous, |_, others| {
                     told.extend(others.iter().map(|other| other.told(by)));
                     Ok(())
@@ -305,13 +306,13 @@ impl Engine {
     ) -> Result<(Verdict, Step), Refusal> {
         let head = self.head(reading, found)?;
         let facts = self.facts(reading, &head)?;
-        let matches = self.matches(&head, &head.methods, &facts)?;
+        let matches = self.matches(&head, &head.other_methods, &facts)?;
         let mut holder = None;
         let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
         let carried = self.carried(reading);
         if let (Ok(decided), false) = (judged, carried.is_empty()) {
             let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
-            let methods = &head.methods;
+            let methods = &head.other_methods;
             judged =
                 self.with_added(&head, methods, added, &matches, ambiguous, |holds, others| {
                     let readings = (reading, holds);
@@ -331,13 +332,17 @@ impl Engine {
     fn head<'r>(&self, reading: &Reading<'r>, found: &mut Found<'_>) -> Result<Head<'r>, Reason> {
         let path = self.path(reading)?;
         found.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        Ok(Head { path, host: self.host(reading)?, methods: self.asked_methods(reading) })
+        let host = self.host(reading)?;
+        Ok(Head { path, host, method: reading.method, other_methods: self.other_methods(reading) })
     }
 
-    fn facts<'f>(&self, reading: &'f Reading<'_>, head: &'f Head<'_>) -> Result<Facts<'f>, Reason> {
+    fn facts<'f, 'r>(
+        &self,
+        reading: &'f Reading<'r>,
+        head: &'f Head<'_>,
+    ) -> Result<Facts<'f, 'r>, Reason> {
         let ambiguous = self.ambiguous_parameters(reading)?;
-        let (query, headers) = (reading.query(), reading.headers());
-        Ok(Facts { host: &head.host, query, headers, ambiguous, is_any_query: false })
+        Ok(Facts { host: &head.host, reading, ambiguous, is_any_query: false })
     }
 
     /// Whether what each match asks for is allowed, by the values of the second of these requests. Who asks is
@@ -385,9 +390,13 @@ impl Engine {
     /// What of a request's body an upstream may take for parameters or for a method, if it has one.
     fn sent(&self, reading: &Reading<'_>) -> Option<Sent> {
         let readings = &self.upstream;
-        if *readings == Readings::EXACT || reading.body() == Body::Whole(b"") {
-            return None;
-        }
+        let is_read = *readings != Readings::EXACT && reading.body() != Body::Whole(b"");
+        if is_read { self.sent_in_body(reading) } else { None }
+    }
+
+    #[inline(never)]
+    fn sent_in_body(&self, reading: &Reading<'_>) -> Option<Sent> {
+        let readings = &self.upstream;
         let kinds = Kinds::of(reading);
         let is = |form: bool, json: bool| (kinds.is_form() && form) || (kinds.is_json() && json);
         let has_methods = readings.may_override(reading.method)
@@ -401,6 +410,7 @@ impl Engine {
 
     /// Whether what a body may ask for is allowed as well. One in which nothing could be refused is not waited
     /// for.
+    #[cold]
     #[expect(clippy::too_many_arguments, reason = "all that is known of a request by then")]
     fn judge_body<'e>(
         &'e self,
@@ -524,7 +534,7 @@ impl Engine {
         let may_stand_in = |body: &[u8]| self.query_names.may_stand_in(body);
         let fields = sent.kinds.query(reading, body, &may_be_read, &may_stand_in);
         let fields = fields.map_err(|AmbiguousBody| Reason::AmbiguousBody)?;
-        let mut methods = head.methods.clone();
+        let mut methods = head.other_methods.clone();
         if sent.has_methods {
             let mut others = method::Others::default();
             others.add_parameters(reading.method, &fields);
@@ -567,10 +577,13 @@ impl Engine {
         reading: &Reading<'_>,
         holder: Option<&Holder<'_>>,
     ) -> bool {
-        let mut methods = head.methods.clone();
+        let mut methods = head.other_methods.clone();
         if sent.has_methods {
             let others = self.asked_methods.iter().map(|method| Cow::Borrowed(&**method));
-            methods.extend(others.filter(|method| !head.methods.contains(method)));
+            let is_asked = |method: &Cow<'_, str>| {
+                **method == *head.method || head.other_methods.contains(method)
+            };
+            methods.extend(others.filter(|method| !is_asked(method)));
         }
         let Ok(mut facts) = self.facts(reading, head) else { return true };
         facts.is_any_query = sent.has_parameters;
@@ -617,8 +630,12 @@ impl Engine {
     /// A body is known by its content: some proxies end the headers of a request without one by an empty
     /// frame or chunk.
     fn preflight(&self, reading: &Reading<'_>) -> Option<Verdict> {
+        if reading.method == "OPTIONS" { self.preflight_by_options(reading) } else { None }
+    }
+
+    #[inline(never)]
+    fn preflight_by_options(&self, reading: &Reading<'_>) -> Option<Verdict> {
         let may_be_one = self.preflight == RawPreflight::Allow
-            && reading.method == "OPTIONS"
             && reading.has("origin")
             && reading.has("access-control-request-method")
             && (self.method_override == RawMethodOverride::Remove
@@ -664,6 +681,9 @@ impl Engine {
     /// Whether an upstream could read another value of a parameter, by its place; an error if the policy's
     /// conditions look at one of those.
     fn ambiguous_parameters(&self, reading: &Reading<'_>) -> Result<Vec<bool>, Reason> {
+        if self.query_names.is_empty() {
+            return Ok(Vec::new());
+        }
         let ambiguous = match reading.is_query_in_another_charset() {
             true => vec![true; self.query_names.len()],
             false => self.query_names.ambiguous(reading.query()),
@@ -675,8 +695,8 @@ impl Engine {
         Ok(ambiguous)
     }
 
-    /// The methods by which an upstream could treat a request, its own first.
-    fn asked_methods<'r>(&self, reading: &Reading<'r>) -> Vec<Cow<'r, str>> {
+    /// The methods beside its own by which an upstream could treat a request.
+    fn other_methods<'r>(&self, reading: &Reading<'r>) -> Vec<Cow<'r, str>> {
         let mut others = method::Others::default();
         if self.method_override == RawMethodOverride::Authorize {
             others.add_headers(reading.method, reading.headers());
@@ -684,35 +704,35 @@ impl Engine {
         if self.upstream.method_in_query && self.upstream.may_override(reading.method) {
             others.add_parameters(reading.method, reading.raw_query());
         }
-        let others = others.into_methods().into_iter().map(Cow::Owned);
-        iter::once(Cow::Borrowed(reading.method)).chain(others).collect()
+        others.into_methods().into_iter().map(Cow::Owned).collect()
     }
 
     /// The rules that decide: at least one for each reading of the path and each method.
     fn matches<'e, 'm>(
         &'e self,
         head: &'m Head<'_>,
-        methods: &'m [Cow<'_, str>],
-        facts: &Facts<'_>,
+        other_methods: &'m [Cow<'_, str>],
+        facts: &Facts<'_, '_>,
     ) -> Result<Vec<Match<'e, 'm>>, Reason> {
-        let mut matches: Vec<Match<'e, 'm>> = Vec::with_capacity(methods.len());
+        let own = iter::once(head.method);
+        let methods = own.chain(other_methods.iter().map(|method| &**method));
+        let mut matches: Vec<Match<'e, 'm>> = Vec::with_capacity(1);
         let path = head.path.as_ref();
         let path_segments = path.map(|path| path.segments.as_slice());
         let others = path.into_iter().flat_map(|path| &path.others);
         let others = others
             .map(|other| (Some(other.segments.as_slice()), Some(other.compared()), Some(other.by)));
-        let asks = |asked: &str| methods.iter().any(|method| method == asked);
+        let asks = |asked: &str| methods.clone().any(|method| method == asked);
         let as_get = (self.upstream.head_as_get && asks("HEAD") && !asks("GET")).then_some("GET");
         for (segments, compared, by) in
             iter::once((path_segments, path_segments, None)).chain(others)
         {
             // A rule that lists HEAD means what it says of it.
             let mut lists_head = true;
-            let own = methods.iter().map(|method| &**method);
-            for (place, method) in own.chain(as_get).enumerate() {
+            for (place, method) in methods.clone().chain(as_get).enumerate() {
                 let by_method = match place {
                     0 => None,
-                    _ if place == methods.len() => Some(Deviation::Head),
+                    _ if place > other_methods.len() => Some(Deviation::Head),
                     _ => Some(Deviation::Method),
                 };
                 if by_method == Some(Deviation::Head) && lists_head {
@@ -755,7 +775,10 @@ impl Engine {
             }
         }
         let is_own = |name: &str| self.is_own_header(name);
-        changes.replace("connection", connection::without(reading.values("connection"), is_own));
+        if reading.has("connection") {
+            let kept = connection::without(reading.values("connection"), is_own);
+            changes.replace("connection", kept);
+        }
         let mut query = None;
         if is_cut {
             let sources = &self.authenticator.sources;
@@ -817,6 +840,7 @@ impl Engine {
     /// The header of ours that an upstream could take one of that name for, by which a client could pass for
     /// what only we say: a copy of an upstream header, or one by which an upstream could take what was not
     /// judged, another target or a method that is to be ignored. In any spelling.
+    #[inline(never)]
     fn forged(&self, name: &str) -> Option<&str> {
         let is_same = |header: &str| is_same_header(header, name);
         let upstream = self.upstream_headers.iter().find(|(header, _)| is_same(header));

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::path::{MalformedPath, OtherPath, Part, Path, PathTemplate, Segment};
 use crate::pattern::{Fit, Pattern};
 use crate::query::Query;
+use crate::reading::Reading;
 use crate::scope::Scope;
 use crate::template::{Template, Variable};
 use crate::upstream::{Deviation, Letters};
@@ -63,7 +64,7 @@ impl Rule {
     }
 
     /// How a rule whose path matches fits a request.
-    fn fit(&self, facts: &Facts<'_>, method: &str) -> Result<Fit, AmbiguousQuery> {
+    fn fit(&self, facts: &Facts<'_, '_>, method: &str) -> Result<Fit, AmbiguousQuery> {
         let is_candidate = (self.methods.is_empty() || self.lists(method))
             && (self.hosts.is_empty()
                 || self.hosts.iter().any(|pattern| pattern.matches(facts.host)));
@@ -72,20 +73,21 @@ impl Rule {
         }
         let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|flag| *flag);
         let is_crowded = |pattern: &Pattern| {
-            facts.query.values(&pattern.name).nth(limits::OCCURRENCES).is_some()
+            facts.reading.query().values(&pattern.name).nth(limits::OCCURRENCES).is_some()
         };
         let mut is_sure = self.query.is_empty();
         if !facts.is_any_query {
             if self.query_names.iter().any(is_ambiguous) || self.query.iter().any(is_crowded) {
                 return Err(AmbiguousQuery);
             }
-            if !self.query.iter().all(|pattern| matches(pattern, facts.query)) {
+            if !self.query.iter().all(|pattern| matches(pattern, facts.reading.query())) {
                 return Ok(Fit::No);
             }
-            is_sure = self.query.iter().all(|pattern| matches_surely(pattern, facts.query));
+            is_sure =
+                self.query.iter().all(|pattern| matches_surely(pattern, facts.reading.query()));
         }
         for pattern in &self.headers {
-            match header::fit(pattern, facts.headers) {
+            match header::fit(pattern, facts.reading.headers()) {
                 Fit::No => return Ok(Fit::No),
                 Fit::Partly => is_sure = false,
                 Fit::Surely => {}
@@ -257,11 +259,11 @@ fn matches_surely(pattern: &Pattern, query: &Query<'_>) -> bool {
 const CANDIDATES: usize = 4;
 
 /// What rules look at, beside method and path.
-pub(crate) struct Facts<'r> {
+pub(crate) struct Facts<'f, 'r> {
     /// In lower case, without port and trailing dot; empty where no rule looks at it.
-    pub(crate) host: &'r str,
-    pub(crate) query: &'r Query<'r>,
-    pub(crate) headers: &'r [(&'r str, &'r [u8])],
+    pub(crate) host: &'f str,
+    /// For its query and its headers.
+    pub(crate) reading: &'f Reading<'r>,
     /// As [`QueryNames::ambiguous`] tells.
     pub(crate) ambiguous: Vec<bool>,
     /// Whether to look for every rule that some query comes to, whatever this one is.
@@ -358,7 +360,7 @@ impl Rules {
     /// matches it.
     pub(crate) fn find<'s>(
         &'s self,
-        facts: &Facts<'_>,
+        facts: &Facts<'_, '_>,
         segments: Option<&[Cow<'_, str>]>,
         method: &str,
         mut decides: impl FnMut(Option<&'s Rule>),
@@ -611,8 +613,11 @@ impl Tree {
 
     /// Tells where a segment leads from a node.
     fn each_child(&self, node: usize, segment: &str, visit: &mut dyn FnMut(usize)) {
-        let one = self.nodes.get(node).and_then(|node| node.one);
-        [self.child(node, segment), one].into_iter().flatten().for_each(&mut *visit);
+        self.child(node, segment).into_iter().for_each(&mut *visit);
+        self.nodes.get(node).and_then(|node| node.one).into_iter().for_each(&mut *visit);
+        if self.around.is_empty() {
+            return;
+        }
         for (before, _, after) in self.partings(node, segment) {
             self.child(node, &around_parameter(before, after)).into_iter().for_each(&mut *visit);
         }

@@ -362,16 +362,16 @@ impl Host {
             {
                 return None;
             }
-            let mut headers = Vec::with_capacity(count);
-            for pair in pairs {
+            let mut are_ascii = true;
+            let header = |pair: &MaybeUninit<Pair>| {
                 let Pair { name, value } = pair.assume_init();
                 let name = name.get();
-                if !name.is_ascii() {
-                    return None;
-                }
-                headers.push((str::from_utf8_unchecked(name), value.get()));
-            }
-            Some(headers)
+                let is_ascii = name.is_ascii();
+                are_ascii &= is_ascii;
+                (str::from_utf8_unchecked(if is_ascii { name } else { b"" }), value.get())
+            };
+            let headers = pairs.iter().map(header).collect();
+            are_ascii.then_some(headers)
         }
     }
 

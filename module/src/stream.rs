@@ -236,6 +236,7 @@ fn publish(host: &mut Host, publish: &Publish) -> bool {
 }
 
 /// Answers the request.
+#[inline(never)]
 fn send(host: &mut Host, reply: &Reply<'_>) {
     let mut headers: Vec<(&str, &str)> =
         reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();

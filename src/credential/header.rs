@@ -122,7 +122,9 @@ impl HeaderSource {
         match &self.form {
             Form::Items(_) => false,
             Form::Schemes { schemes, or_bare } => {
-                is_one_word(value)
+                // As most do, which is told without a look at the rest.
+                behind_scheme(value.trim_ascii(), schemes).is_some()
+                    || is_one_word(value)
                     || elements(value).any(|element| behind_scheme(element, schemes).is_some())
                     || (*or_bare && has_bare_element(value))
             }
@@ -131,6 +133,7 @@ impl HeaderSource {
     }
 
     /// A list's value without the items that are credentials, or `None` if none is.
+    #[inline(never)]
     pub(super) fn items_without<'v>(
         &self,
         values: impl Iterator<Item = &'v [u8]>,
