@@ -134,7 +134,7 @@ impl<'a> Report<'a> {
             Target {
                 what: "the module",
                 aim: "below 500 KB".to_owned(),
-                reached: format!("{size:.0} KB"),
+                reached: format!("{size:.1} KB"),
                 is_met: size < 500.0,
             },
         ];

@@ -68,7 +68,7 @@ pub(crate) fn all(scratch: &Scratch, authorizer: u16, upstream: u16) -> Vec<Vari
         "Latchkey refuses for its scopes",
         "none",
         &bare,
-        few.post(&good, 0, ""),
+        few.post(&good, 0, JSON, ""),
         403,
     );
     let module = variants.module("module", &small());
@@ -153,12 +153,18 @@ pub(crate) fn all(scratch: &Scratch, authorizer: u16, upstream: u16) -> Vec<Vari
         // A key that may read may post here.
         let policy = policy(10, 1).replacen("items:{action}", "items:read", 1);
         let (body, latchkey) = ("x".repeat(size), variants.latchkey(allow, &policy));
-        for (id, name, filter) in [
-            (none, names[0], String::new()),
-            (noop_id, names[1], noop()),
-            (allow, names[2], latchkey),
-        ] {
-            variants.add(id, name, none, &filter, few.post(&good, 0, &body), 200);
+        let mut all = vec![
+            (none, names[0], String::new(), JSON),
+            (noop_id, names[1], noop(), JSON),
+            (allow, names[2], latchkey.clone(), JSON),
+        ];
+        if size == 10_000 {
+            // It may ask for another method, which the key may not use, so it is read.
+            let form = "application/x-www-form-urlencoded";
+            all.push(("form-10k", "Latchkey, 10 KB of a form", latchkey, form));
+        }
+        for (id, name, filter, kind) in all {
+            variants.add(id, name, none, &filter, few.post(&good, 0, kind, &body), 200);
             let last = variants.all.last_mut().unwrap();
             last.bootstrap = bootstrap(&filter, Some(upstream), authorizer);
             last.weight = if size > 100_000 { 10 } else { 1 };
@@ -379,13 +385,19 @@ impl Load {
         format!("GET {target} HTTP/1.1\r\n{}{key}\r\n", self.0).into_bytes()
     }
 
-    fn post(&self, key: &str, service: usize, body: &str) -> Vec<u8> {
+    /// A request that sends something of that media type.
+    fn post(&self, key: &str, service: usize, kind: &str, body: &str) -> Vec<u8> {
         let target = format!("/v1/service{service}/items/7");
-        let length = body.len();
-        format!("POST {target} HTTP/1.1\r\n{}{key}content-length: {length}\r\n\r\n{body}", self.0)
-            .into_bytes()
+        let (headers, length) = (self.0, body.len());
+        format!(
+            "POST {target} HTTP/1.1\r\n{headers}{key}content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     }
 }
+
+/// What no rule and no reading of the policy's looks into.
+const JSON: &str = "application/json";
 
 /// With the key, 5 headers.
 const FEW: &str = "host: api.example.com\r\nuser-agent: okhttp/4.12.0\r\naccept: application/json\r\n\
