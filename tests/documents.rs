@@ -44,6 +44,10 @@ fn the_readmes_figures_are_those_of_the_benchmark() {
     };
     for (name, variants) in [
         ("Latchkey, guard included", ["Latchkey allows, with guard", "Latchkey allows"].as_slice()),
+        (
+            "Latchkey's [native module](docs/module.md), guard included",
+            &["native module allows, with guard", "native module allows"],
+        ),
         ("`api_key_auth` and RBAC", &["native api_key_auth and RBAC"]),
         ("Lua", &["Lua"]),
         ("`ext_authz`", &["ext_authz to a local nginx"]),
