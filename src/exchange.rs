@@ -424,10 +424,6 @@ impl Exchange {
     }
 
     fn note(&mut self, headers: &[(&str, Cow<'_, str>)]) {
-        if headers.is_empty() {
-            self.response_headers.clear();
-            return;
-        }
         self.response_headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     }
