@@ -161,7 +161,7 @@ fuzz:
 	    $(target)/fuzz/$(fuzz_target)/release/$$name -max_total_time=$(SECONDS) -max_len=16384 -print_final_stats=1 -verbosity=0 \
 	        -artifact_prefix=$(target)/fuzz/ fuzz/corpus/$$name fuzz/seeds/$$name || exit 1; done
 
-# Pinned to a core each, Envoy and its client take turns: let nothing else run meanwhile.
+# Envoy and its client take turns on one core: let nothing else run meanwhile.
 bench: tools wasm module
 	@envoy/install-tools nginx
 	cargo build --manifest-path benches/noop/Cargo.toml --target wasm32-wasip1 --release --target-dir $(target)/noop

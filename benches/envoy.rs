@@ -2,7 +2,7 @@
 //! and writes `docs/benchmarks/results.*`.
 //!
 //! Every variant is an Envoy of its own with one worker. They take turns in rounds; what is compared
-//! is always of one round.
+//! is always of one round. After some rounds all are started anew.
 
 #![allow(
     clippy::indexing_slicing,
@@ -30,6 +30,9 @@ use report::Report;
 use surroundings::{Authorizer, Upstream};
 use variants::Variant;
 
+/// Two Envoys of one configuration differ by a microsecond or two, by where their memory happens to lie, and stay so.
+const ROUNDS_OF_A_SITTING: usize = 3;
+
 /// What one variant cost in one round.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -45,45 +48,49 @@ fn main() {
     let (rounds, requests) = (number("BENCH_ROUNDS", 15), number("BENCH_REQUESTS", 2_000));
     let cores = std::thread::available_parallelism().unwrap().get();
     let scratch = Scratch::new();
-    let (authorizer, upstream) = (Authorizer::start(&scratch), Upstream::start());
-    surroundings::pin(std::process::id(), 1);
-    let keys = number("BENCH_SCALE", 1_000_000);
     let only = std::env::var("BENCH_ONLY").ok();
+    let measures_pushes = only.as_deref().is_none_or(|only| only == "push");
+    // These have all cores: workers go on while the main thread reads what was pushed.
+    let pushes = if measures_pushes {
+        push::measured(&scratch, number("BENCH_SCALE", 1_000_000))
+    } else {
+        Vec::new()
+    };
     if only.as_deref() == Some("push") {
-        println!("{}", report::pushes(&push::measured(&scratch, keys)));
+        println!("{}", report::pushes(&pushes));
         return;
     }
-    let mut variants = variants::all(&scratch, authorizer.port, upstream.port);
-    if let Some(only) = &only {
-        variants.retain(|variant| only.split(',').any(|id| id == variant.id));
-    }
-    let envoys: Vec<Envoy> = variants
-        .iter()
-        .map(|variant| {
+    surroundings::share_a_core();
+    let (authorizer, upstream) = (Authorizer::start(&scratch), Upstream::start());
+    let is_wanted =
+        |id: &str| only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == id));
+    let variants = variants::all(&scratch, authorizer.port, upstream.port, &is_wanted);
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); variants.len()];
+    for sitting in 0..rounds.div_ceil(ROUNDS_OF_A_SITTING) {
+        let start = |variant: &Variant| {
             println!("starting: {}", variant.name);
-            let envoy = Envoy::start_quietly(&scratch, variant.id, &variant.bootstrap);
-            surroundings::pin(envoy.id(), 0);
+            let name = format!("{}-{sitting}", variant.id);
+            let envoy = Envoy::start_quietly(&scratch, &name, &variant.bootstrap);
             // The engine compiles what is run often; and every answer is what it should be.
             measured(&envoy, variant, requests.min(500));
             envoy
-        })
-        .collect();
-
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); variants.len()];
-    for round in 0..rounds {
-        println!("round {} of {rounds}", round + 1);
-        for turn in 0..variants.len() {
-            let index = (turn + round) % variants.len();
-            let requests = requests / variants[index].weight;
-            samples[index].push(measured(&envoys[index], &variants[index], requests.max(20)));
+        };
+        let envoys: Vec<Envoy> = variants.iter().map(start).collect();
+        let first = sitting * ROUNDS_OF_A_SITTING;
+        for round in first..rounds.min(first + ROUNDS_OF_A_SITTING) {
+            println!("round {} of {rounds}", round + 1);
+            for turn in 0..variants.len() {
+                let index = (turn + round) % variants.len();
+                let requests = requests / variants[index].weight;
+                samples[index].push(measured(&envoys[index], &variants[index], requests.max(20)));
+            }
         }
     }
-    drop(envoys);
     let report = Report::new(&variants, &samples, rounds, requests);
     if only.is_some() {
         println!("{}", report.rows());
     } else {
-        report.write(&scale::measured(&scratch), &push::measured(&scratch, keys), cores);
+        report.write(&scale::measured(&scratch), &pushes, cores);
     }
 }
 

@@ -14,8 +14,9 @@ const CONNECTIONS: usize = 3;
 /// Between two rounds of requests, in which each connection has one: what is looked for are stalls, not load.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// How long clients are watched before anything is pushed.
-const QUIET: Duration = Duration::from_secs(2);
+/// How long clients are watched before anything is pushed: about as long as a push of a million keys takes, since the longest of
+/// many waits is longer than that of a few.
+const QUIET: Duration = Duration::from_secs(20);
 
 /// How long a policy may take to come into force.
 const PATIENCE: Duration = Duration::from_secs(600);
