@@ -49,12 +49,10 @@ fn main() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let scratch = Scratch::new();
     let only = std::env::var("BENCH_ONLY").ok();
-    let measures_pushes = only.as_deref().is_none_or(|only| only == "push");
     // These have all cores: workers go on while the main thread reads what was pushed.
-    let pushes = if measures_pushes {
-        push::measured(&scratch, number("BENCH_SCALE", 1_000_000))
-    } else {
-        Vec::new()
+    let pushes = match only.as_deref() {
+        None | Some("push") => push::measured(&scratch, number("BENCH_SCALE", 1_000_000)),
+        Some(_) => Vec::new(),
     };
     if only.as_deref() == Some("push") {
         println!("{}", report::pushes(&pushes));
@@ -64,7 +62,7 @@ fn main() {
     let (authorizer, upstream) = (Authorizer::start(&scratch), Upstream::start());
     let is_wanted =
         |id: &str| only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == id));
-    let variants = variants::all(&scratch, authorizer.port, upstream.port, &is_wanted);
+    let variants = variants::all(&scratch, authorizer.port, upstream.port, is_wanted);
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); variants.len()];
     for sitting in 0..rounds.div_ceil(ROUNDS_OF_A_SITTING) {
         let start = |variant: &Variant| {

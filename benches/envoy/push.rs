@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_micros(500);
 
 /// How long clients are watched before anything is pushed: about as long as a push of a million keys takes, since the longest of
 /// many waits is longer than that of a few.
-const QUIET: Duration = Duration::from_secs(20);
+pub(crate) const QUIET: Duration = Duration::from_secs(20);
 
 /// How long a policy may take to come into force.
 const PATIENCE: Duration = Duration::from_secs(600);

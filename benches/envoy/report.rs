@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::Sample;
-use super::push::Push;
+use super::push::{Push, QUIET};
 use super::scale::Load;
 use super::variants::Variant;
 use latchkey_testing::{repository, wasm};
@@ -278,7 +278,10 @@ impl<'a> Report<'a> {
 
 /// The table of pushes.
 pub(crate) fn pushes(pushes: &[Push]) -> String {
-    let mut text = "A policy of so many keys is replaced by one of a key more, while clients ask all the time, each again as soon as the others had their turn: the longest that one of them waited in twenty seconds before, and until the new key was let in by every worker. Memory is that of the whole process: with ten keys, with all, and at most during the push.\n\n| | workers | keys | longest wait, quiet | during the push | processor | memory, 10 keys | all keys | peak |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n".to_owned();
+    let quiet = QUIET.as_secs();
+    let mut text = format!(
+        "A policy of so many keys is replaced by one of a key more, while clients ask all the time, each again as soon as the others had their turn: the longest that one of them waited in {quiet} seconds before, and until the new key was let in by every worker. Memory is that of the whole process: with ten keys, with all, and at most during the push.\n\n| | workers | keys | longest wait, quiet | during the push | processor | memory, 10 keys | all keys | peak |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+    );
     for push in pushes {
         let [few, all, peak] = push.memory;
         writeln!(

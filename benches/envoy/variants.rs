@@ -23,9 +23,9 @@ pub(crate) fn all(
     scratch: &Scratch,
     authorizer: u16,
     upstream: u16,
-    is_wanted: &dyn Fn(&str) -> bool,
+    is_wanted: impl Fn(&str) -> bool,
 ) -> Vec<Variant> {
-    let mut variants = Variants { scratch, authorizer, is_wanted, all: Vec::new() };
+    let mut variants = Variants { scratch, authorizer, all: Vec::new() };
     let (good, few) = (bearer(&policies::token(0)), Load::headers(FEW));
     let unknown = bearer("lk_live_000000000000000000unknown");
     let small = || policy(10, 1);
@@ -170,20 +170,20 @@ pub(crate) fn all(
             let form = "application/x-www-form-urlencoded";
             all.push(("form-10k", "Latchkey, 10 KB of a form", latchkey, form));
         }
-        for (id, name, filter, kind) in all.into_iter().filter(|(id, ..)| is_wanted(id)) {
+        for (id, name, filter, kind) in all {
             variants.add(id, name, none, &filter, few.post(&good, 0, kind, &body), 200);
             let last = variants.all.last_mut().unwrap();
             last.bootstrap = bootstrap(&filter, Some(upstream), authorizer);
             last.weight = if size > 100_000 { 10 } else { 1 };
         }
     }
+    variants.all.retain(|variant| is_wanted(variant.id));
     variants.all
 }
 
 struct Variants<'a> {
     scratch: &'a Scratch,
     authorizer: u16,
-    is_wanted: &'a dyn Fn(&str) -> bool,
     all: Vec<Variant>,
 }
 
@@ -197,9 +197,6 @@ impl Variants<'_> {
         request: Vec<u8>,
         status: u16,
     ) {
-        if !(self.is_wanted)(id) {
-            return;
-        }
         let bootstrap = bootstrap(filter, None, self.authorizer);
         self.all.push(Variant { id, name, base, bootstrap, request, status, weight: 1 });
     }
