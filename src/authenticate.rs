@@ -24,7 +24,7 @@ pub(crate) struct Authenticator {
 #[derive(Debug)]
 pub(crate) enum Holder<'e> {
     Key(Key<'e>),
-    Session(Session),
+    Session(Box<Session>),
 }
 
 impl Holder<'_> {
@@ -48,7 +48,9 @@ impl Authenticator {
     ) -> Result<Holder<'e>, Reason> {
         let presented = self.sources.find(reading);
         found.presented = presented != Presented::Nothing;
-        if let Some(session) = self.session(reading, &presented, found) {
+        if let Some(sessions) = &self.sessions
+            && let Some(session) = self.session(sessions, reading, &presented, found)
+        {
             return session.map(Holder::Session);
         }
         if matches!(presented, Presented::Malformed | Presented::Token(_))
@@ -100,14 +102,15 @@ impl Authenticator {
     }
 
     /// The session that a filter before this one has verified, or why it does not count; `None` if there is
-    /// none, or the policy looks for none.
+    /// none.
+    #[inline(never)]
     fn session(
         &self,
+        sessions: &Sessions,
         reading: &Reading<'_>,
         presented: &Presented<'_>,
         found: &mut Found<'_>,
-    ) -> Option<Result<Session, Reason>> {
-        let sessions = self.sessions.as_ref()?;
+    ) -> Option<Result<Box<Session>, Reason>> {
         let claims = (reading.request().claims)(&sessions.payload)?;
         found.presented = true;
         found.has_claims = true;
@@ -119,7 +122,8 @@ impl Authenticator {
             // What else was presented is the session's own token.
             _ => self
                 .refuse_misspelt(reading, found)
-                .and_then(|()| sessions.read(&claims).ok_or(Reason::MalformedCredential)),
+                .and_then(|()| sessions.read(&claims).ok_or(Reason::MalformedCredential))
+                .map(Box::new),
         })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 
 use crate::condition::Condition;
 use crate::decision::{Access, Found, Hold, ReadAs, Verdict};
@@ -22,8 +21,8 @@ use crate::upstream::Deviation;
 #[derive(Debug)]
 pub(crate) struct Authorizer {
     pub(crate) conditions: Vec<Condition>,
-    /// The actions that methods stand for.
-    pub(crate) methods: BTreeMap<Box<str>, Box<str>>,
+    /// The actions that methods stand for, in the order of the methods.
+    pub(crate) methods: Vec<(Box<str>, Box<str>)>,
     /// What is required where no rule matches.
     pub(crate) default_requirement: Requirement,
 }
@@ -81,7 +80,7 @@ impl Authorizer {
         asking: Asking<'_, '_>,
         found: &mut Found<'e>,
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
-        let Asking { reading, graphql: asked, identity } = asking;
+        let Asking { reading, identity, .. } = asking;
         found.rule = matched.rule;
         found.own_wording = false;
         if matched.is_public() {
@@ -95,7 +94,7 @@ impl Authorizer {
             found.own_wording = true;
             return Err(Reason::DeniedByRule);
         }
-        let action = self.methods.get(matched.method).map(|action| &**action);
+        let action = self.action(matched.method);
         let values = |variable: &Variable| value_of(variable, reading, matched, action);
         let is_unmet = |condition: &&'e Condition| !condition.is_met(identity, values);
         found.unmet_condition = self.conditions.iter().find(is_unmet);
@@ -103,8 +102,8 @@ impl Authorizer {
             return Err(Reason::ConditionFailed);
         }
         found.own_wording = true;
-        let mut conditions = matched.rule.iter().flat_map(|rule| &rule.conditions);
-        found.unmet_condition = conditions.find(is_unmet);
+        let own_conditions = matched.rule.map(|rule| &*rule.conditions).unwrap_or_default();
+        found.unmet_condition = own_conditions.iter().find(is_unmet);
         if found.unmet_condition.is_some() {
             return Err(Reason::ConditionFailed);
         }
@@ -116,37 +115,26 @@ impl Authorizer {
             Some(access) => access.requirement(),
         };
         let is_covered =
-            requirement.is_none_or(|requirement| found.need(requirement, values, identity));
+            requirement.is_none_or(|requirement| found.need(requirement, action, values, identity));
         if !is_covered {
             return Err(Reason::InsufficientScope);
         }
-        let Some(graphql) = matched.rule.and_then(|rule| rule.graphql.as_ref()) else {
-            return Ok(None);
-        };
-        if !matches!(matched.method, "GET" | "HEAD" | "POST") {
-            return Err(found.refuse_method(matched.method));
+        match matched.rule.and_then(|rule| rule.graphql.as_ref()) {
+            None => Ok(None),
+            Some(graphql) => graphql.authorize(matched, asking, action, found),
         }
-        // What follows an upgrade, to a WebSocket say, nobody judges.
-        if reading.has("upgrade") || reading.says_more_than(graphql.limits.bytes) {
-            return Err(Reason::MalformedGraphql);
-        }
-        // What stands in the URL is judged before the body has come: the headers may go ahead, and
-        // an upstream need not wait for a body of which it reads nothing.
-        let asked = asked.get_or_init(|| Asked::new(reading).ok());
-        let fields = asked.as_ref().and_then(|asked| asked.fields(matched.method, graphql.limits));
-        let fields = fields.ok_or(Reason::MalformedGraphql)?;
-        for (position, fields) in fields.positions() {
-            for field in fields {
-                graphql.authorize(position, field, values, identity, found)?;
-            }
-        }
-        Ok(Some(graphql).filter(|_| reading.body() == Body::Unread))
+    }
+
+    /// The action that a method stands for. There are few: to compare them one by one takes less than to search.
+    fn action(&self, method: &str) -> Option<&str> {
+        let mut methods = self.methods.iter();
+        methods.find(|(known, _)| **known == *method).map(|(_, action)| &**action)
     }
 
     /// Whether the method stands for an action, or the rule lists it. An upstream may take another, `delete`
     /// say, for one that other rules name.
     pub(crate) fn knows(&self, matched: &Match<'_, '_>) -> bool {
-        self.methods.contains_key(matched.method)
+        self.action(matched.method).is_some()
             || matched.rule.is_some_and(|rule| rule.lists(matched.method))
     }
 }
@@ -165,12 +153,43 @@ impl GraphQlRule {
         Some(entry).filter(|entry| *entry != "allow")
     }
 
+    /// Whether who asks may do what the documents of a request ask for, as far as they are known; the rule itself where
+    /// that depends on a body that was not read yet.
+    #[inline(never)]
+    fn authorize<'e>(
+        &'e self,
+        matched: &Match<'_, '_>,
+        Asking { reading, graphql: asked, identity }: Asking<'_, '_>,
+        action: Option<&str>,
+        found: &mut Found<'_>,
+    ) -> Result<Option<&'e GraphQlRule>, Reason> {
+        if !matches!(matched.method, "GET" | "HEAD" | "POST") {
+            return Err(found.refuse_method(matched.method));
+        }
+        // What follows an upgrade, to a WebSocket say, nobody judges.
+        if reading.has("upgrade") || reading.says_more_than(self.limits.bytes) {
+            return Err(Reason::MalformedGraphql);
+        }
+        // What stands in the URL is judged before the body has come: the headers may go ahead, and
+        // an upstream need not wait for a body of which it reads nothing.
+        let asked = asked.get_or_init(|| Asked::new(reading).ok());
+        let fields = asked.as_ref().and_then(|asked| asked.fields(matched.method, self.limits));
+        let fields = fields.ok_or(Reason::MalformedGraphql)?;
+        for (position, fields) in fields.positions() {
+            for field in fields {
+                let values = |variable: &Variable| value_of(variable, reading, matched, action);
+                self.authorize_field(position, field, (action, values), identity, found)?;
+            }
+        }
+        Ok(Some(self).filter(|_| reading.body() == Body::Unread))
+    }
+
     /// Whether who asks may have a field.
-    fn authorize<'v>(
+    fn authorize_field<'v>(
         &self,
         position: Position,
         field: &'v str,
-        values: impl Fn(&Variable) -> Values<'v>,
+        (action, values): (Option<&str>, impl Fn(&Variable) -> Values<'v>),
         identity: Identity<'_>,
         found: &mut Found<'_>,
     ) -> Result<(), Reason> {
@@ -207,7 +226,8 @@ impl GraphQlRule {
             Variable::Operation => Values::One(position.action().into()),
             variable => values(variable),
         };
-        let is_covered = found.need(&Requirement::All(vec![required]), values, identity);
+        let required = Requirement::All(vec![required]);
+        let is_covered = found.need(&required, action, values, identity);
         if is_covered { Ok(()) } else { Err(Reason::InsufficientScope) }
     }
 }
@@ -219,26 +239,18 @@ impl Found<'_> {
     fn need<'v>(
         &mut self,
         requirement: &'v Requirement,
+        action: Option<&str>,
         values: impl Fn(&Variable) -> Values<'v>,
         identity: Identity<'_>,
     ) -> bool {
         let mut count: usize = 0;
-        let mut is_covered = |template: &'v Template| -> bool {
-            let words = |variable: &Variable| match values(variable) {
-                // A value of a request may hold neither `:` nor `*`, which would make it another scope.
-                value if value.all(scope::is_word) => value,
-                _ => Values::Unusable,
-            };
-            let Some(texts) = template.expand(words) else { return false };
-            count = count.saturating_add(texts.len());
-            let are_few = count <= limits::REQUIRED_SCOPES;
-            let mut are_covered = are_few;
-            for text in texts.into_iter().take_while(|_| are_few) {
-                let Ok(scope) = Scope::new(text) else { return false };
-                are_covered &= identity.covers(&scope);
-                self.note(scope);
+        let mut is_covered = |template: &'v Template| match template.of_action(action) {
+            Some(text) if count < limits::REQUIRED_SCOPES => {
+                count = count.saturating_add(1);
+                self.need_scope(text, identity) == Some(true)
             }
-            are_covered
+            Some(_) => false,
+            None => self.need_each(template, &values, identity, &mut count),
         };
         let templates = requirement.templates().iter();
         match requirement {
@@ -249,14 +261,53 @@ impl Found<'_> {
         }
     }
 
+    /// The same of each scope that a template stands for.
+    #[inline(never)]
+    fn need_each<'v>(
+        &mut self,
+        template: &'v Template,
+        values: impl Fn(&Variable) -> Values<'v>,
+        identity: Identity<'_>,
+        count: &mut usize,
+    ) -> bool {
+        let words = |variable: &Variable| match values(variable) {
+            // A value of a request may hold neither `:` nor `*`, which would make it another scope.
+            value if value.all(scope::is_word) => value,
+            _ => Values::Unusable,
+        };
+        let Some(texts) = template.expand(words) else { return false };
+        *count = count.saturating_add(texts.len());
+        let are_few = *count <= limits::REQUIRED_SCOPES;
+        let mut are_covered = are_few;
+        for text in texts.into_iter().take_while(|_| are_few) {
+            match self.need_scope(text, identity) {
+                Some(is_covered) => are_covered &= is_covered,
+                None => return false,
+            }
+        }
+        are_covered
+    }
+
+    /// The same of one; `None` if it is none.
+    fn need_scope(&mut self, text: String, identity: Identity<'_>) -> Option<bool> {
+        let scope = Scope::new(text).ok()?;
+        let is_covered = identity.covers(&scope);
+        self.note(scope);
+        Some(is_covered)
+    }
+
     fn note(&mut self, scope: Scope) {
-        if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
+        if self.required.is_empty() {
+            // As most do.
+            self.required = vec![scope];
+        } else if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
             self.required.push(scope);
         }
     }
 }
 
-/// A method of a request and the rule that decides about it.
+/// A request in one of its readings, and the rule that decides about it.
+#[derive(Clone, Copy)]
 pub(crate) struct Match<'e, 'r> {
     pub(crate) method: &'r str,
     /// The path in one of its readings.
@@ -387,7 +438,6 @@ impl<'e> Match<'e, '_> {
     }
 
     /// What a path parameter stands for, by each of the rule's paths that matches and has it.
-    #[inline(never)]
     fn parameter<'v>(&'v self, name: &str) -> Values<'v> {
         let (Some(rule), Some(segments), Some(compared)) =
             (self.rule, self.segments, self.compared)
@@ -410,6 +460,17 @@ fn value_of<'v>(
 ) -> Values<'v> {
     match variable {
         Variable::Action => action.map_or(Values::Absent, |action| Values::One(action.into())),
+        variable => value_in(variable, reading, matched),
+    }
+}
+
+#[inline(never)]
+fn value_in<'v>(
+    variable: &Variable,
+    reading: &'v Reading<'_>,
+    matched: &'v Match<'_, '_>,
+) -> Values<'v> {
+    match variable {
         Variable::Header(name) => {
             missable(texts(reading.values_of_any_spelling(name)), reading.has(name))
         }

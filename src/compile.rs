@@ -231,7 +231,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         },
         authorizer: Authorizer {
             conditions,
-            methods: known.methods,
+            methods: known.methods.into_iter().collect(),
             default_requirement: Requirement::action(),
         },
         rules,

@@ -47,6 +47,7 @@ impl Condition {
     /// A choice that stands for several values, a repeated parameter say, is met only by a key whose
     /// property equals each of them, or none of them: an upstream may read any. Who lacks the property meets
     /// nothing, nor does anybody where a value is missing.
+    #[inline(never)]
     pub(crate) fn is_met<'v>(
         &'v self,
         identity: Identity<'_>,

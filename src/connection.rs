@@ -9,6 +9,7 @@ use crate::http::is_token_character;
 
 /// The values of `connection` in one, without the elements that name a header which `is_ours`, or could; `None` if
 /// none does.
+#[cold]
 pub(crate) fn without<'r>(
     values: impl Iterator<Item = &'r [u8]>,
     is_ours: impl Fn(&str) -> bool,

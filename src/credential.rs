@@ -5,7 +5,7 @@ mod header;
 use std::borrow::Cow;
 use std::fmt;
 
-use self::header::HeaderSource;
+use self::header::{Form, HeaderSource};
 use crate::limits;
 use crate::query::{decode, url_without};
 use crate::reading::Reading;
@@ -143,6 +143,13 @@ impl Sources {
                 let is_whole = !self.is_credential_cookie(pair) && self.is_cookie_like_ours(pair);
                 is_whole || parts_of_cookie(pair).skip(1).any(|part| self.is_cookie_like_ours(part))
             })
+    }
+
+    /// Whether a token may be a part of something: of the query, of cookies, of a list.
+    pub(crate) fn are_parts(&self) -> bool {
+        !self.query.is_empty()
+            || !self.cookies.is_empty()
+            || self.headers.iter().any(|header| matches!(header.form, Form::Items(_)))
     }
 
     fn is_credential_header(&self, name: &str) -> bool {
@@ -335,7 +342,8 @@ mod tests {
     }
 
     fn find(headers: &[(&str, &[u8])]) -> &'static str {
-        let reading = Reading::new(Request::new(headers, &|| None), Some(&|_| true));
+        let request = Request::new(headers, &|| None);
+        let reading = Reading::new(&request, Some(&|_| true));
         match sources().find(&reading) {
             Presented::Ambiguous(_) => "ambiguous",
             Presented::Malformed => "malformed",

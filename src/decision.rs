@@ -32,7 +32,8 @@ pub struct Decision<'e> {
 pub(crate) struct Found<'e> {
     pub(crate) rule: Option<&'e Rule>,
     pub(crate) key: Option<Key<'e>>,
-    pub(crate) session: Option<Session>,
+    /// A pointer away, since few requests have one, and this is handed on with every request.
+    pub(crate) session: Option<Box<Session>>,
     pub(crate) required: Vec<Scope>,
     /// Whether a credential was presented where one counts.
     pub(crate) presented: bool,
@@ -148,7 +149,7 @@ impl<'e> Decision<'e> {
 
     /// The verified session, where there is one and it was looked at.
     pub fn session(&self) -> Option<&Session> {
-        self.found.session.as_ref()
+        self.found.session.as_deref()
     }
 
     /// The scopes that the request needed, as far as they could be told.
@@ -199,46 +200,44 @@ impl Found<'_> {
     /// Who asks.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         let key = self.key.map(Identity::Key);
-        self.session.as_ref().map(Identity::Session).or(key)
+        self.session.as_deref().map(Identity::Session).or(key)
     }
 }
 
 impl Decision<'_> {
-    /// Writes what its `Display` does. Into a text it does so without the machinery of formats, which costs as much
-    /// as the rest.
-    pub(crate) fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        if self.is_observed {
-            out.write_str("allow observed ")?;
-        }
+    /// What its `Display` shows, in pieces.
+    fn pieces(&self) -> [&str; 5] {
         let id = self.found.identity().map(Identity::id).unwrap_or_default();
-        match self.verdict {
-            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => {
-                match access {
-                    Access::Key => both(out, "allow key:", id)?,
-                    Access::Preflight => out.write_str("allow preflight")?,
-                    Access::Public => out.write_str("allow public")?,
-                    Access::Session => both(out, "allow session:", id)?,
-                }
-                match self.found.observed {
-                    Some(reason) => both(out, " observed deny ", reason.as_str()),
-                    None => Ok(()),
-                }
-            }
+        let is_observed = if self.is_observed { "allow observed " } else { "" };
+        let (verdict, id) = match self.verdict {
+            Verdict::Allow(access) | Verdict::Hold(Hold { access, .. }) => match access {
+                Access::Key => ("allow key:", id),
+                Access::Preflight => ("allow preflight", ""),
+                Access::Public => ("allow public", ""),
+                Access::Session => ("allow session:", id),
+            },
             Verdict::Deny(reason) => {
-                both(out, "deny ", reason.as_str())?;
-                self.key().map_or(Ok(()), |key| both(out, " key:", key.id()))
+                let (separator, key) = match self.key() {
+                    Some(key) => (" key:", key.id()),
+                    None => ("", ""),
+                };
+                return [is_observed, "deny ", reason.as_str(), separator, key];
             }
+        };
+        match self.found.observed {
+            Some(reason) => [is_observed, verdict, id, " observed deny ", reason.as_str()],
+            None => [is_observed, verdict, id, "", ""],
         }
+    }
+
+    /// What its `Display` shows, without the machinery of formats, which costs as much as the rest.
+    pub(crate) fn text(&self) -> String {
+        self.pieces().concat()
     }
 }
 
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(formatter)
+        self.pieces().into_iter().try_for_each(|piece| formatter.write_str(piece))
     }
-}
-
-fn both(out: &mut impl fmt::Write, one: &str, other: &str) -> fmt::Result {
-    out.write_str(one)?;
-    out.write_str(other)
 }

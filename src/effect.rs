@@ -7,22 +7,27 @@ use std::fmt;
 
 use crate::decision::Hold;
 
-/// What becomes of a request, as far as an engine can tell from what it knows of it.
+/// What becomes of a request, as far as an engine can tell from what it knows of it. What few need is a pointer away,
+/// since it is handed on with every request.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect<'e> {
     /// It goes on, changed.
     Continue(Changes<'e>),
     /// It waits for its body, or cannot.
-    Hold {
-        hold: Hold,
-        /// What takes all out that may be a credential. It is for headers that wait, since the proxy may answer
-        /// the request itself, and log it, and for a request that is refused because too many wait.
-        stripped: Changes<'e>,
-        /// How the headers go ahead, if they do.
-        ahead: Option<Changes<'e>>,
-    },
+    Hold(Box<Holding<'e>>),
     /// It is changed, then answered: what logs and traces tell of it holds no credential.
-    Reply(Changes<'e>, Reply<'e>),
+    Reply(Changes<'e>, Box<Reply<'e>>),
+}
+
+/// How a request waits for its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding<'e> {
+    pub(crate) hold: Hold,
+    /// What takes all out that may be a credential. It is for headers that wait, since the proxy may answer
+    /// the request itself, and log it, and for a request that is refused because too many wait.
+    pub(crate) stripped: Changes<'e>,
+    /// How the headers go ahead, if they do.
+    pub(crate) ahead: Option<Changes<'e>>,
 }
 
 /// How a request is changed: first `remove`, then `set`, then `path`.

@@ -1,14 +1,13 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
-use std::iter;
 
 use crate::authenticate::{Authenticator, Holder};
 use crate::authorize::{Authorizer, Match};
 use crate::config::{RawMethodOverride, RawPreflight};
 use crate::connection;
 use crate::decision::{Access, Decision, Found, Hold, ReadAs, Refusal, Verdict};
-use crate::effect::{Changes, Effect};
+use crate::effect::{Changes, Effect, Holding};
 use crate::finding::Finding;
 use crate::form::{self, AmbiguousBody, Kinds};
 use crate::key_type::KeyType;
@@ -18,7 +17,7 @@ use crate::method;
 use crate::path::{EncodedSlashes, MalformedPath, Normalization, Path};
 use crate::publish::Published;
 use crate::query::{self, QueryNames};
-use crate::reading::Reading;
+use crate::reading::{IsRead, Reading};
 use crate::reason::{Class, Reason};
 use crate::request::{Body, Request};
 use crate::response::Wordings;
@@ -88,14 +87,15 @@ impl AsRef<Engine> for Engine {
 }
 
 /// What a request asks for, apart from its query.
-struct Head<'r> {
+#[derive(Clone, Copy)]
+struct Head<'h> {
     /// `None` where no rule looks at paths.
-    path: Option<Path<'r>>,
+    path: Option<&'h Path<'h>>,
     /// Empty where no rule looks at hosts.
-    host: String,
-    method: &'r str,
+    host: &'h str,
+    method: &'h str,
     /// The others by which an upstream could treat it.
-    other_methods: Vec<Cow<'r, str>>,
+    other_methods: &'h [String],
 }
 
 /// What an upstream may read in the body of a request.
@@ -205,81 +205,101 @@ impl Engine {
 
     /// Decides about a request, and says what to do about it.
     pub(crate) fn outcome<'e>(&'e self, request: &Request<'_>) -> Outcome<'e> {
-        self.read(request, |reading| self.outcome_of(reading))
+        let is_read = |name: &[u8]| self.reads_parameter(name);
+        self.outcome_of(&self.reading(request, &is_read))
     }
 
     /// What upstreams could read of a request, first what it says; all of it must be allowed. Nothing of one that
     /// cannot be read in any one way.
     pub fn readings<'e>(&'e self, request: &Request<'_>) -> Vec<ReadAs<'e>> {
-        self.read(request, |reading| {
-            let mut told = Vec::new();
-            let Ok(head) = self.head(reading, &mut Found::default()) else { return told };
-            let Ok(facts) = self.facts(reading, &head) else { return told };
-            let Ok(matches) = self.matches(&head, &head.other_methods, &facts) else { return told };
-            told.extend(matches.iter().map(|matched| matched.told(None)));
-            let carried = self.carried(reading);
-            if !carried.is_empty() {
-                let added = (reading, &*carried);
-                let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
-                let methods = &head.other_methods;
-                let _ = self.with_added(&head, methods, added, &matches, ambiguous, |_, others| {
-                    told.extend(others.iter().map(|other| other.told(by)));
-                    Ok(())
-                });
-            }
-            if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
-                let by = Some(Deviation::Body);
-                let _ = self.with_fields(&sent, &head, (reading, body), &matches, |_, others| {
-                    told.extend(others.iter().map(|other| other.told(by)));
-                    Ok(())
-                });
-            }
-            told
-        })
+        let is_read = |name: &[u8]| self.reads_parameter(name);
+        let reading = &self.reading(request, &is_read);
+        let mut told = Vec::new();
+        let (Ok(path), Ok(host)) = (self.path(reading), self.host(reading)) else { return told };
+        let other_methods = self.other_methods(reading);
+        let head = Head {
+            path: path.as_ref(),
+            host: &host,
+            method: reading.method,
+            other_methods: &other_methods,
+        };
+        let Ok(matches) = self.matches(head, reading) else { return told };
+        told.extend(matches.iter().map(|matched| matched.told(None)));
+        let carried = self.carried(reading);
+        if !carried.is_empty() {
+            let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
+            let added = (reading, &*carried);
+            let _ = self.with_added(head, added, &matches, ambiguous, |_, others| {
+                told.extend(others.iter().map(|other| other.told(by)));
+                Ok(())
+            });
+        }
+        if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
+            let by = Some(Deviation::Body);
+            let _ = self.with_fields(&sent, head, (reading, body), &matches, |_, others| {
+                told.extend(others.iter().map(|other| other.told(by)));
+                Ok(())
+            });
+        }
+        told
     }
 
-    /// Reads a request.
-    fn read<T>(&self, request: &Request<'_>, with: impl FnOnce(&Reading<'_>) -> T) -> T {
-        let is_read = |name: &[u8]| {
-            self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
-        };
+    /// Reads a request, whose parameters count that `is_read` names.
+    fn reading<'r>(&self, request: &'r Request<'r>, is_read: IsRead<'r>) -> Reading<'r> {
         let reads_query =
             !self.query_names.is_empty() || !self.authenticator.sources.query.is_empty();
-        with(&Reading::new(*request, if reads_query { Some(&is_read) } else { None }))
+        Reading::new(request, if reads_query { Some(is_read) } else { None })
+    }
+
+    /// Whether a parameter of that name, decoded, decides something.
+    fn reads_parameter(&self, name: &[u8]) -> bool {
+        self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
     }
 
     fn outcome_of<'e>(&'e self, reading: &Reading<'_>) -> Outcome<'e> {
         let mut found = Found::default();
         let (verdict, step) = self.verdict(reading, &mut found);
-        if self.is_observed {
-            let decision = Decision { verdict, step, is_observed: true, found };
-            let effect = match verdict {
-                Verdict::Allow(_) | Verdict::Deny(_) => Effect::Continue(Changes::default()),
-                Verdict::Hold(hold) => Effect::Hold {
-                    hold,
-                    stripped: Changes::default(),
-                    ahead: (!hold.headers).then(Changes::default),
-                },
-            };
-            return Outcome { decision, effect, response_headers: Vec::new() };
-        }
         // Before the rule has decided, nobody looked for a credential.
         let is_cut = step != Step::Rule && !self.forward_credential;
         let effect = match verdict {
+            Verdict::Hold(hold) => self.holding(hold, is_cut, reading, &found),
+            _ if self.is_observed => Effect::Continue(Changes::default()),
             Verdict::Allow(_) => Effect::Continue(self.changes(reading, is_cut, &found)),
-            Verdict::Hold(hold) => Effect::Hold {
-                hold,
-                stripped: self.without_credentials(reading),
-                ahead: (!hold.headers).then(|| self.changes(reading, is_cut, &found)),
-            },
-            Verdict::Deny(reason) => {
-                let reply = self.wordings.reply(reading, &found, reason);
-                Effect::Reply(self.without_credentials(reading), reply)
-            }
+            Verdict::Deny(reason) => self.refusal(reason, reading, &found),
         };
-        let response_headers = self.response_headers(reading, verdict, &found);
-        let decision = Decision { verdict, step, is_observed: false, found };
+        let response_headers = match self.response_headers.is_empty() || self.is_observed {
+            true => Vec::new(),
+            false => self.response_headers(reading, verdict, &found),
+        };
+        let decision = Decision { verdict, step, is_observed: self.is_observed, found };
         Outcome { decision, effect, response_headers }
+    }
+
+    #[inline(never)]
+    fn holding<'e>(
+        &'e self,
+        hold: Hold,
+        is_cut: bool,
+        reading: &Reading<'_>,
+        found: &Found<'e>,
+    ) -> Effect<'e> {
+        let (stripped, ahead) = match self.is_observed {
+            true => (Changes::default(), Changes::default()),
+            false => (self.without_credentials(reading), self.changes(reading, is_cut, found)),
+        };
+        let ahead = Some(ahead).filter(|_| !hold.headers);
+        Effect::Hold(Box::new(Holding { hold, stripped, ahead }))
+    }
+
+    #[inline(never)]
+    fn refusal<'e>(
+        &'e self,
+        reason: Reason,
+        reading: &Reading<'_>,
+        found: &Found<'e>,
+    ) -> Effect<'e> {
+        let reply = self.wordings.reply(reading, found, reason);
+        Effect::Reply(self.without_credentials(reading), Box::new(reply))
     }
 
     fn verdict<'e>(&'e self, reading: &Reading<'_>, found: &mut Found<'e>) -> (Verdict, Step) {
@@ -304,23 +324,23 @@ impl Engine {
         reading: &Reading<'_>,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
-        let head = self.head(reading, found)?;
-        let facts = self.facts(reading, &head)?;
-        let matches = self.matches(&head, &head.other_methods, &facts)?;
+        let path = self.path(reading)?;
+        found.path = path.as_ref().and_then(|path| path.rewritten.clone());
+        let host = self.host(reading)?;
+        let other_methods = self.other_methods(reading);
+        let head = Head {
+            path: path.as_ref(),
+            host: &host,
+            method: reading.method,
+            other_methods: &other_methods,
+        };
+        let matches = self.matches(head, reading)?;
         let mut holder = None;
         let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
-        let carried = self.carried(reading);
-        if let (Ok(decided), false) = (judged, carried.is_empty()) {
-            let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
-            let methods = &head.other_methods;
-            judged =
-                self.with_added(&head, methods, added, &matches, ambiguous, |holds, others| {
-                    let readings = (reading, holds);
-                    self.admit_others(decided, &matches, others, readings, &mut holder, found)
-                });
-        }
-        if let (Ok(decided), Some(sent)) = (judged, self.sent(reading)) {
-            judged = self.judge_body(decided, &sent, &head, &matches, reading, &mut holder, found);
+        if self.may_say_more(reading)
+            && let Ok(decided) = judged
+        {
+            judged = self.judge_more(decided, head, &matches, reading, &mut holder, found);
         }
         if let Some(Holder::Session(session)) = holder {
             found.session = Some(session);
@@ -328,21 +348,34 @@ impl Engine {
         judged
     }
 
-    /// What a request asks for, apart from its query.
-    fn head<'r>(&self, reading: &Reading<'r>, found: &mut Found<'_>) -> Result<Head<'r>, Reason> {
-        let path = self.path(reading)?;
-        found.path = path.as_ref().and_then(|path| path.rewritten.clone());
-        let host = self.host(reading)?;
-        Ok(Head { path, host, method: reading.method, other_methods: self.other_methods(reading) })
+    /// Whether an upstream may read more in a request than its path, its method and its query say.
+    fn may_say_more(&self, reading: &Reading<'_>) -> bool {
+        self.upstream != Readings::EXACT
+            && (!self.query_names.is_empty() || reading.body() != Body::Whole(b""))
     }
 
-    fn facts<'f, 'r>(
-        &self,
-        reading: &'f Reading<'r>,
-        head: &'f Head<'_>,
-    ) -> Result<Facts<'f, 'r>, Reason> {
-        let ambiguous = self.ambiguous_parameters(reading)?;
-        Ok(Facts { host: &head.host, reading, ambiguous, is_any_query: false })
+    /// Whether that is allowed as well.
+    #[inline(never)]
+    fn judge_more<'e>(
+        &'e self,
+        mut decided: (Verdict, Step),
+        head: Head<'_>,
+        matches: &[Match<'e, '_>],
+        reading: &Reading<'_>,
+        holder: &mut Option<Holder<'e>>,
+        found: &mut Found<'e>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        let carried = self.carried(reading);
+        if !carried.is_empty() {
+            let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
+            decided = self.with_added(head, added, matches, ambiguous, |holds, others| {
+                self.admit_others(decided, matches, others, (reading, holds), holder, found)
+            })?;
+        }
+        match self.sent(reading) {
+            Some(sent) => self.judge_body(decided, &sent, head, matches, reading, holder, found),
+            None => Ok(decided),
+        }
     }
 
     /// Whether what each match asks for is allowed, by the values of the second of these requests. Who asks is
@@ -389,13 +422,9 @@ impl Engine {
 
     /// What of a request's body an upstream may take for parameters or for a method, if it has one.
     fn sent(&self, reading: &Reading<'_>) -> Option<Sent> {
-        let readings = &self.upstream;
-        let is_read = *readings != Readings::EXACT && reading.body() != Body::Whole(b"");
-        if is_read { self.sent_in_body(reading) } else { None }
-    }
-
-    #[inline(never)]
-    fn sent_in_body(&self, reading: &Reading<'_>) -> Option<Sent> {
+        if reading.body() == Body::Whole(b"") {
+            return None;
+        }
         let readings = &self.upstream;
         let kinds = Kinds::of(reading);
         let is = |form: bool, json: bool| (kinds.is_form() && form) || (kinds.is_json() && json);
@@ -416,7 +445,7 @@ impl Engine {
         &'e self,
         judged: (Verdict, Step),
         sent: &Sent,
-        head: &Head<'_>,
+        head: Head<'_>,
         matches: &[Match<'e, '_>],
         reading: &Reading<'_>,
         holder: &mut Option<Holder<'e>>,
@@ -525,7 +554,7 @@ impl Engine {
     fn with_fields<'e, T>(
         &'e self,
         sent: &Sent,
-        head: &Head<'_>,
+        head: Head<'_>,
         (reading, body): (&Reading<'_>, &[u8]),
         judged: &[Match<'e, '_>],
         tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
@@ -534,25 +563,25 @@ impl Engine {
         let may_stand_in = |body: &[u8]| self.query_names.may_stand_in(body);
         let fields = sent.kinds.query(reading, body, &may_be_read, &may_stand_in);
         let fields = fields.map_err(|AmbiguousBody| Reason::AmbiguousBody)?;
-        let mut methods = head.other_methods.clone();
+        let mut methods = head.other_methods.to_vec();
         if sent.has_methods {
             let mut others = method::Others::default();
             others.add_parameters(reading.method, &fields);
-            methods.extend(others.into_methods().into_iter().map(Cow::Owned));
+            methods.extend(others.into_methods());
         }
         let mut added = self.carried(reading);
         if sent.has_parameters {
             added.push(b'&');
             added.extend_from_slice(&fields);
         }
-        self.with_added(head, &methods, (reading, &added), judged, Reason::AmbiguousBody, tell)
+        let head = Head { other_methods: &methods, ..head };
+        self.with_added(head, (reading, &added), judged, Reason::AmbiguousBody, tell)
     }
 
     /// The same of a request with more in its query.
     fn with_added<'e, T>(
         &'e self,
-        head: &Head<'_>,
-        methods: &[Cow<'_, str>],
+        head: Head<'_>,
         (reading, added): (&Reading<'_>, &[u8]),
         judged: &[Match<'e, '_>],
         ambiguous: Reason,
@@ -560,8 +589,7 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let query = [reading.raw_query(), b"&", added].concat();
         let whole = reading.with_query(&query);
-        let facts = self.facts(&whole, head).map_err(|_| ambiguous)?;
-        let mut matches = self.matches(head, methods, &facts).map_err(|_| ambiguous)?;
+        let mut matches = self.matches(head, &whole).map_err(|_| ambiguous)?;
         matches.retain(|other| {
             let is_done = |rule: &Rule| rule.graphql.is_some() || !rule.reads_query();
             !other.rule.is_none_or(is_done) || !judged.iter().any(|matched| matched.is_same(other))
@@ -573,21 +601,22 @@ impl Engine {
     fn may_refuse(
         &self,
         sent: &Sent,
-        head: &Head<'_>,
+        head: Head<'_>,
         reading: &Reading<'_>,
         holder: Option<&Holder<'_>>,
     ) -> bool {
-        let mut methods = head.other_methods.clone();
+        let mut methods = head.other_methods.to_vec();
         if sent.has_methods {
-            let others = self.asked_methods.iter().map(|method| Cow::Borrowed(&**method));
-            let is_asked = |method: &Cow<'_, str>| {
-                **method == *head.method || head.other_methods.contains(method)
+            let is_asked = |asked: &str| {
+                asked == head.method || head.other_methods.iter().any(|method| method == asked)
             };
-            methods.extend(others.filter(|method| !is_asked(method)));
+            let others = self.asked_methods.iter().filter(|method| !is_asked(method));
+            methods.extend(others.map(|method| String::from(&**method)));
         }
-        let Ok(mut facts) = self.facts(reading, head) else { return true };
+        let head = Head { other_methods: &methods, ..head };
+        let Ok(mut facts) = self.facts(head, reading) else { return true };
         facts.is_any_query = sent.has_parameters;
-        let Ok(matches) = self.matches(head, &methods, &facts) else { return true };
+        let Ok(matches) = self.matches_of(head, &facts) else { return true };
         let reads_query = |matched: &Match<'_, '_>| matched.rule.is_some_and(Rule::reads_query);
         let is_limited =
             |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.credentials.is_some());
@@ -696,67 +725,112 @@ impl Engine {
     }
 
     /// The methods beside its own by which an upstream could treat a request.
-    fn other_methods<'r>(&self, reading: &Reading<'r>) -> Vec<Cow<'r, str>> {
+    fn other_methods(&self, reading: &Reading<'_>) -> Vec<String> {
+        let by_header =
+            self.method_override == RawMethodOverride::Authorize && reading.has_method_override();
+        let by_query = self.upstream.method_in_query
+            && !reading.raw_query().is_empty()
+            && self.upstream.may_override(reading.method);
+        match by_header || by_query {
+            true => Engine::asked_methods(reading, by_header, by_query),
+            false => Vec::new(),
+        }
+    }
+
+    #[cold]
+    fn asked_methods(reading: &Reading<'_>, by_header: bool, by_query: bool) -> Vec<String> {
         let mut others = method::Others::default();
-        if self.method_override == RawMethodOverride::Authorize {
+        if by_header {
             others.add_headers(reading.method, reading.headers());
         }
-        if self.upstream.method_in_query && self.upstream.may_override(reading.method) {
+        if by_query {
             others.add_parameters(reading.method, reading.raw_query());
         }
-        others.into_methods().into_iter().map(Cow::Owned).collect()
+        others.into_methods()
     }
 
     /// The rules that decide: at least one for each reading of the path and each method.
     fn matches<'e, 'm>(
         &'e self,
-        head: &'m Head<'_>,
-        other_methods: &'m [Cow<'_, str>],
+        head: Head<'m>,
+        reading: &Reading<'_>,
+    ) -> Result<Vec<Match<'e, 'm>>, Reason> {
+        self.matches_of(head, &self.facts(head, reading)?)
+    }
+
+    fn facts<'f, 'r>(
+        &self,
+        head: Head<'f>,
+        reading: &'f Reading<'r>,
+    ) -> Result<Facts<'f, 'r>, Reason> {
+        let ambiguous = self.ambiguous_parameters(reading)?;
+        Ok(Facts { host: head.host, reading, ambiguous, is_any_query: false })
+    }
+
+    fn matches_of<'e, 'm>(
+        &'e self,
+        head: Head<'m>,
         facts: &Facts<'_, '_>,
     ) -> Result<Vec<Match<'e, 'm>>, Reason> {
-        let own = iter::once(head.method);
-        let methods = own.chain(other_methods.iter().map(|method| &**method));
-        let mut matches: Vec<Match<'e, 'm>> = Vec::with_capacity(1);
-        let path = head.path.as_ref();
-        let path_segments = path.map(|path| path.segments.as_slice());
-        let others = path.into_iter().flat_map(|path| &path.others);
-        let others = others
-            .map(|other| (Some(other.segments.as_slice()), Some(other.compared()), Some(other.by)));
-        let asks = |asked: &str| methods.clone().any(|method| method == asked);
-        let as_get = (self.upstream.head_as_get && asks("HEAD") && !asks("GET")).then_some("GET");
-        for (segments, compared, by) in
-            iter::once((path_segments, path_segments, None)).chain(others)
-        {
-            // A rule that lists HEAD means what it says of it.
-            let mut lists_head = true;
-            for (place, method) in methods.clone().chain(as_get).enumerate() {
-                let by_method = match place {
-                    0 => None,
-                    _ if place > other_methods.len() => Some(Deviation::Head),
-                    _ => Some(Deviation::Method),
-                };
-                if by_method == Some(Deviation::Head) && lists_head {
-                    continue;
-                }
-                let by = by.or(by_method);
-                let note = |rule: Option<&'e Rule>| {
-                    if method == "HEAD" {
-                        lists_head &= rule.is_some_and(|rule| rule.lists(method));
-                    }
-                    let matched = Match { method, segments, compared, rule, by };
-                    if !matched.is_idle(&matches) {
-                        matches.push(matched);
-                    }
-                };
-                let found = self.rules.find(facts, compared, method, note);
-                found.map_err(|AmbiguousQuery| Reason::AmbiguousQuery)?;
-            }
+        let mut matches = Vec::with_capacity(1);
+        let segments = head.path.map(|path| path.segments.as_slice());
+        let own = Match { method: head.method, segments, compared: segments, rule: None, by: None };
+        self.match_methods(&own, head.other_methods, facts, &mut matches)?;
+        let Some(path) = head.path else { return Ok(matches) };
+        for other in &path.others {
+            let (segments, compared) = (Some(&*other.segments), Some(other.compared()));
+            let other = Match { segments, compared, by: Some(other.by), ..own };
+            self.match_methods(&other, head.other_methods, facts, &mut matches)?;
         }
-        let has_slashes = path.is_some_and(|path| path.has_slashes);
-        if has_slashes && !matches.iter().all(Match::takes_slashes) {
+        if path.has_slashes && !matches.iter().all(Match::takes_slashes) {
             return Err(Reason::MalformedPath);
         }
         Ok(matches)
+    }
+
+    /// Adds the rules for one reading of the path, by each method.
+    fn match_methods<'e, 'm>(
+        &'e self,
+        own: &Match<'e, 'm>,
+        other_methods: &'m [String],
+        facts: &Facts<'_, '_>,
+        matches: &mut Vec<Match<'e, 'm>>,
+    ) -> Result<(), Reason> {
+        // A rule that lists HEAD means what it says of it.
+        let mut lists_head = self.match_method(own, facts, matches)?;
+        for method in other_methods {
+            let by = own.by.or(Some(Deviation::Method));
+            lists_head &= self.match_method(&Match { method, by, ..*own }, facts, matches)?;
+        }
+        let asks = |asked: &str| {
+            own.method == asked || other_methods.iter().any(|method| *method == asked)
+        };
+        if self.upstream.head_as_get && !lists_head && asks("HEAD") && !asks("GET") {
+            let by = own.by.or(Some(Deviation::Head));
+            self.match_method(&Match { method: "GET", by, ..*own }, facts, matches)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rules for one reading. Whether it is none of HEAD, or each rule lists that.
+    fn match_method<'e, 'm>(
+        &'e self,
+        reading: &Match<'e, 'm>,
+        facts: &Facts<'_, '_>,
+        matches: &mut Vec<Match<'e, 'm>>,
+    ) -> Result<bool, Reason> {
+        let method = reading.method;
+        let mut lists_head = true;
+        let note = |rule: Option<&'e Rule>| {
+            lists_head &= method != "HEAD" || rule.is_some_and(|rule| rule.lists(method));
+            let matched = Match { rule, ..*reading };
+            if !matched.is_idle(matches) {
+                matches.push(matched);
+            }
+        };
+        let found = self.rules.find(facts, reading.compared, method, note);
+        found.map_err(|AmbiguousQuery| Reason::AmbiguousQuery)?;
+        Ok(lists_head)
     }
 
     /// How a request that goes on is changed. Its credential is cut out of it, or goes with it.
@@ -766,7 +840,8 @@ impl Engine {
         is_cut: bool,
         found: &Found<'e>,
     ) -> Changes<'e> {
-        let mut changes = Changes::default();
+        let set = Vec::with_capacity(self.upstream_headers.len());
+        let mut changes = Changes { set, ..Changes::default() };
         for name in reading.names() {
             if self.forged_lengths.include(name)
                 && let Some(header) = self.forged(name)
@@ -783,13 +858,8 @@ impl Engine {
         if is_cut {
             let sources = &self.authenticator.sources;
             changes.remove.extend(sources.headers_to_remove(reading).map(Cow::Borrowed));
-            query = sources.query_without(reading);
-            changes.replace("cookie", sources.cookies_without(reading));
-            changes.replace(WEBSOCKET_PROTOCOL, sources.protocols_without(reading));
-            for (name, url) in sources.urls_without_any_like_ours(reading) {
-                if !changes.remove.iter().any(|removed| *removed == name) {
-                    changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(url)));
-                }
+            if sources.are_parts() {
+                query = self.cut_parts(reading, &mut changes);
             }
         }
         for (name, template) in &self.upstream_headers {
@@ -803,6 +873,20 @@ impl Engine {
         changes
     }
 
+    /// Cuts credentials out of headers that hold more than those, and gives the query without them if it had any.
+    #[inline(never)]
+    fn cut_parts(&self, reading: &Reading<'_>, changes: &mut Changes<'_>) -> Option<Vec<u8>> {
+        let sources = &self.authenticator.sources;
+        changes.replace("cookie", sources.cookies_without(reading));
+        changes.replace(WEBSOCKET_PROTOCOL, sources.protocols_without(reading));
+        for (name, url) in sources.urls_without_any_like_ours(reading) {
+            if !changes.remove.iter().any(|removed| *removed == name) {
+                changes.set.push((Cow::Owned(name.to_owned()), Cow::Owned(url)));
+            }
+        }
+        sources.query_without(reading)
+    }
+
     /// How all that may be a credential, in whatever spelling, is taken out of a request that goes no
     /// further, `forward_credential` or not.
     fn without_credentials<'e>(&'e self, reading: &Reading<'_>) -> Changes<'e> {
@@ -811,6 +895,9 @@ impl Engine {
         changes
             .remove
             .extend(sources.headers_like_ours(reading).map(|(header, name)| spelt(header, name)));
+        if !sources.are_parts() {
+            return changes;
+        }
         changes.replace("cookie", sources.cookies_without_any_like_ours(reading));
         for (name, text) in sources.texts_without_any_like_ours(reading) {
             if !changes.remove.iter().any(|removed| *removed == name) {
@@ -822,6 +909,7 @@ impl Engine {
     }
 
     /// The headers that the response to a request must carry.
+    #[inline(never)]
     fn response_headers<'e>(
         &'e self,
         reading: &Reading<'_>,

@@ -9,14 +9,10 @@ use std::iter;
 use std::rc::Rc;
 
 use crate::decision::{Access, Decision, Hold, Verdict};
-use crate::effect::{Changes, Effect, Reply};
+use crate::effect::{Changes, Effect, Holding, Reply};
 use crate::engine::{Engine, Outcome};
 use crate::limits::{HELD_BYTES, PREFLIGHTS_AHEAD};
-use crate::publish::Published;
 use crate::request::{Body, Claims, Request};
-
-/// As long as a decision is in most cases, so that its text is written in one piece.
-const PUBLISHED: usize = 64;
 
 /// One request, as it passes through a proxy.
 ///
@@ -57,7 +53,7 @@ const PUBLISHED: usize = 64;
 /// let headers = [(":method", &b"POST"[..]), (":path", b"/graphql"), ("x-api-key", b"unknown")];
 /// let request =
 ///     Request { headers: &headers, body: Body::Unread, clock: &clock, address: &address, claims: &claims };
-/// let turn = exchange.request_headers(Some(&engine), &request, &waiting);
+/// let turn = exchange.request_headers(Some(&engine), &request, || Rc::clone(&waiting));
 /// let Next::Reply(changes, reply) = turn.next else { panic!("it need not wait for its body") };
 /// assert_eq!(changes.remove, ["x-api-key"]);
 /// assert_eq!(reply.status, 401);
@@ -116,7 +112,7 @@ pub enum Next<'e> {
     Hold(Changes<'e>),
     /// It is answered. What may be a credential is taken out of its headers before, where that is not done yet, if
     /// it can be: the answer stands in any case.
-    Reply(Changes<'e>, Reply<'e>),
+    Reply(Changes<'e>, Box<Reply<'e>>),
 }
 
 /// How a request ended.
@@ -212,12 +208,13 @@ impl Exchange {
     /// Decides about a request by its headers.
     ///
     /// Of the body, `request` says that it is empty, [`Body::Whole`], if the request ends here, and
-    /// [`Body::Unread`] if it does not. Without a policy nobody can be let in.
+    /// [`Body::Unread`] if it does not. Without a policy nobody can be let in. `waiting` gives the worker's account, for a
+    /// request that waits.
     pub fn request_headers<'e, P: AsRef<Engine>>(
         &mut self,
         policy: Option<&'e P>,
         request: &Request<'_>,
-        waiting: &Rc<Waiting>,
+        waiting: impl FnOnce() -> Rc<Waiting>,
     ) -> Turn<'e, P> {
         let Some(policy) = policy else { return self.refuse() };
         let engine = policy.as_ref();
@@ -226,7 +223,7 @@ impl Exchange {
         let request = Request { claims: &claims, ..*request };
         let outcome = engine.outcome(&request);
         match outcome.decision.verdict {
-            Verdict::Hold(_) => self.hold(policy, outcome, &request, &told, waiting),
+            Verdict::Hold(_) => self.hold(policy, outcome, &request, &told, &waiting()),
             Verdict::Allow(_) | Verdict::Deny(_) => self.settle(policy, outcome, Where::Here),
         }
     }
@@ -242,7 +239,8 @@ impl Exchange {
         waiting: &Rc<Waiting>,
     ) -> Turn<'e, P> {
         let Outcome { decision, effect, response_headers } = outcome;
-        let Effect::Hold { hold, stripped, ahead } = effect else { return self.refuse() };
+        let Effect::Hold(holding) = effect else { return self.refuse() };
+        let Holding { hold, stripped, ahead } = *holding;
         let preflights = usize::from(ahead.is_some() && hold.access == Access::Preflight);
         if preflights > 0 && waiting.preflights.get() >= PREFLIGHTS_AHEAD {
             // Judged as it will be if a body comes.
@@ -255,7 +253,7 @@ impl Exchange {
             let outcome = policy.as_ref().outcome(&Request { body: Body::TooLarge, ..*request });
             return match outcome.effect {
                 Effect::Continue(_) => self.settle(policy, outcome, Where::Here),
-                _ => Turn::of(Next::Reply(stripped, Reply::bare(503))),
+                _ => Turn::of(Next::Reply(stripped, Box::new(Reply::bare(503)))),
             };
         };
         self.note(&response_headers);
@@ -354,7 +352,7 @@ impl Exchange {
     pub fn refuse<'e, P>(&mut self) -> Turn<'e, P> {
         let end = self.gone().map(End::Undecided);
         self.response_headers.clear();
-        Turn { end, ..Turn::of(Next::Reply(Changes::default(), Reply::bare(503))) }
+        Turn { end, ..Turn::of(Next::Reply(Changes::default(), Box::new(Reply::bare(503)))) }
     }
 
     /// Ends the request, whoever ended it. It is undecided if it was held until now.
@@ -370,38 +368,34 @@ impl Exchange {
         outcome: Outcome<'e>,
         headers: Where<'_>,
     ) -> Turn<'e, P> {
-        let Outcome { decision, effect, response_headers } = outcome;
-        let (next, publish) = match effect {
-            Effect::Continue(changes) => {
-                self.go_on(changes, &response_headers, (by.as_ref(), &decision), headers)
+        let decision = &outcome.decision;
+        // What is not only observed was published when the headers went ahead.
+        let is_published = matches!(headers, Where::Ahead)
+            && matches!(outcome.effect, Effect::Continue(_))
+            && decision.observed().is_none();
+        let publish = match is_published {
+            true => Publish::default(),
+            false => Publish::new(by.as_ref(), decision),
+        };
+        let next = match outcome.effect {
+            Effect::Continue(mut changes) => {
+                match headers {
+                    Where::Ahead => changes = Changes::default(),
+                    Where::Here => self.note(&outcome.response_headers),
+                    Where::Stripped(all, stripped) => {
+                        stripped.put_back(all, &mut changes);
+                        self.note(&outcome.response_headers);
+                    }
+                }
+                Next::Continue(changes)
             }
             Effect::Reply(changes, reply) => {
-                self.answer(changes, reply, response_headers, (by.as_ref(), &decision), headers)
+                self.answer(changes, reply, outcome.response_headers, headers)
             }
             // Nothing but an unread body is awaited.
-            Effect::Hold { .. } => return self.refuse(),
+            Effect::Hold(_) => return self.refuse(),
         };
-        Turn { end: Some(End::Decided { by, decision }), next, publish }
-    }
-
-    fn go_on<'e>(
-        &mut self,
-        mut changes: Changes<'e>,
-        response_headers: &[(&str, Cow<'_, str>)],
-        (engine, decision): (&Engine, &Decision<'_>),
-        headers: Where<'_>,
-    ) -> (Next<'e>, Publish) {
-        match headers {
-            // What is not only observed was published when they went.
-            Where::Ahead => {
-                let publish = decision.observed().map(|_| Publish::new(engine, decision));
-                return (Next::Continue(Changes::default()), publish.unwrap_or_default());
-            }
-            Where::Here => {}
-            Where::Stripped(all, stripped) => stripped.put_back(all, &mut changes),
-        }
-        self.note(response_headers);
-        (Next::Continue(changes), Publish::new(engine, decision))
+        Turn { end: Some(End::Decided { by, decision: outcome.decision }), next, publish }
     }
 
     /// Apart, so that a request that goes on has nothing of it.
@@ -409,21 +403,25 @@ impl Exchange {
     fn answer<'e>(
         &mut self,
         changes: Changes<'e>,
-        mut reply: Reply<'e>,
+        mut reply: Box<Reply<'e>>,
         response_headers: Vec<(&'e str, Cow<'e, str>)>,
-        (engine, decision): (&Engine, &Decision<'_>),
         headers: Where<'_>,
-    ) -> (Next<'e>, Publish) {
+    ) -> Next<'e> {
         let changes = match headers {
             Where::Here => changes,
             Where::Ahead | Where::Stripped(..) => Changes::default(),
         };
         self.response_headers.clear();
-        reply.replace_headers(response_headers);
-        (Next::Reply(changes, reply), Publish::new(engine, decision))
+        if !response_headers.is_empty() {
+            reply.replace_headers(response_headers);
+        }
+        Next::Reply(changes, reply)
     }
 
     fn note(&mut self, headers: &[(&str, Cow<'_, str>)]) {
+        if headers.is_empty() && self.response_headers.is_empty() {
+            return;
+        }
         self.response_headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     }
@@ -438,11 +436,13 @@ impl<'e, P> Turn<'e, P> {
 impl Publish {
     /// What the guard looks for, and what the policy wants told besides.
     fn new(engine: &Engine, decision: &Decision<'_>) -> Publish {
-        let mut text = String::with_capacity(PUBLISHED);
-        let _ = decision.write(&mut text);
-        let other = |published: &Published| Some((published.name(), published.of(decision)?));
-        let others = engine.published.iter().filter_map(other).collect();
-        Publish { decision: Some(text), others }
+        let mut others = Vec::new();
+        for published in &engine.published {
+            if let Some(text) = published.of(decision) {
+                others.push((published.name(), text));
+            }
+        }
+        Publish { decision: Some(decision.text()), others }
     }
 
     /// Names and values.
@@ -642,7 +642,7 @@ mod tests {
         waiting: &Rc<Waiting>,
     ) -> Turn<'e, Engine> {
         let request = Request { body, ..Request::new(headers, &|| None) };
-        exchange.request_headers(Some(engine), &request, waiting)
+        exchange.request_headers(Some(engine), &request, || Rc::clone(waiting))
     }
 
     fn held<'e>(
@@ -785,7 +785,7 @@ mod tests {
     fn without_a_policy_nobody_is_let_in() {
         let mut exchange = Exchange::default();
         let request = Request::new(REQUEST, &|| None);
-        let turn = exchange.request_headers(None, &request, &Rc::default());
+        let turn = exchange.request_headers(None, &request, Rc::default);
         assert_eq!((told(&turn), state(&turn).len()), ((String::new(), Some(503)), 0));
 
         let engine = engine(&policy("headers"));
@@ -939,7 +939,7 @@ mod tests {
             let (mut exchange, ..) = held(&engine, REQUEST);
             let turn: Turn<'_, Engine> = exchange.refuse();
             assert_eq!(told(&turn), (r#"undecided Some("open")"#.to_owned(), Some(503)));
-            assert_eq!(turn.next, Next::Reply(Changes::default(), Reply::bare(503)));
+            assert_eq!(turn.next, Next::Reply(Changes::default(), Box::new(Reply::bare(503))));
             let (exchange, _, waiting) = held(&engine, REQUEST);
             drop(exchange);
             assert!(is_idle(&waiting), "whoever forgets to say so");

@@ -314,7 +314,8 @@ mod tests {
     fn read(content_type: &str, body: &str) -> Result<Vec<String>, AmbiguousBody> {
         let headers = [(":method", &b"POST"[..]), ("content-type", content_type.as_bytes())];
         let headers = if content_type.is_empty() { &headers[..1] } else { &headers };
-        let reading = Reading::new(Request::new(headers, &|| None), None);
+        let request = Request::new(headers, &|| None);
+        let reading = Reading::new(&request, None);
         let query = Kinds::of(&reading).query(
             &reading,
             body.as_bytes(),

@@ -162,7 +162,7 @@ mod tests {
         let method = if body.is_empty() { "GET" } else { "POST" };
         let body = Body::Whole(body.as_bytes());
         let request = Request { body, ..Request::new(&headers, &|| None) };
-        let asked = Asked::new(&Reading::new(request, Some(&|_| true)))?;
+        let asked = Asked::new(&Reading::new(&request, Some(&|_| true)))?;
         let fields = asked.fields(method, LIMITS).ok_or(MalformedGraphQl)?;
         let texts = fields.positions().into_iter().flat_map(|(position, names)| {
             let text = move |name: &str| match position {

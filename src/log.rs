@@ -72,7 +72,7 @@ impl fmt::Display for Line<'_> {
                 let (keys, rules) = (engine.key_count(), engine.rule_count());
                 write!(formatter, "configured: {keys} keys, {rules} rules {BUILD}")
             }
-            Line::Decided(_, decision) => write!(formatter, "{decision}"),
+            Line::Decided(_, decision) => fmt::Display::fmt(decision, formatter),
             Line::Finding(_, finding) => write!(formatter, "{finding} [{}]", finding.code.as_str()),
             Line::Refused(_, findings) => {
                 write!(formatter, "configuration refused, findings: {findings}")

@@ -54,23 +54,32 @@ impl Metric {
 }
 
 impl Decision<'_> {
-    /// The counters to which it adds one: that of the policy, that of the key, if there is one, and that of what a
-    /// rule only observed. None of a request that is held. Metrics of keys are for policies that [keep them](Engine::metrics_per_key).
-    pub fn counted(&self) -> impl Iterator<Item = Metric> {
-        let key = self.key().map(|key| key.index());
-        let observed = self.observed().map(Metric::ObservedDenied);
-        let counters = match self.verdict {
-            Verdict::Hold(_) => [None, None, None],
-            Verdict::Allow(_) if self.is_observed => {
-                [Some(Metric::ObservedAllowed), key.map(Metric::KeyAllowed), None]
+    /// Tells of each counter to which it adds one: that of the policy, that of the key, if there is one, and that of
+    /// what a rule only observed. None of a request that is held. Metrics of keys are for policies that
+    /// [keep them](Engine::metrics_per_key).
+    pub fn count(&self, mut add: impl FnMut(Metric)) {
+        let (is_let_in, observed) = match (self.verdict, self.is_observed) {
+            (Verdict::Hold(_), _) => return,
+            (Verdict::Allow(_), false) => {
+                add(Metric::Allowed);
+                (true, self.observed())
             }
-            // The key's request was let in.
-            Verdict::Deny(_) if self.is_observed => [observed, key.map(Metric::KeyAllowed), None],
-            Verdict::Allow(_) => [Some(Metric::Allowed), key.map(Metric::KeyAllowed), observed],
-            Verdict::Deny(reason) => {
-                [Some(Metric::Denied(reason)), key.map(Metric::KeyDenied), None]
+            (Verdict::Allow(_), true) => {
+                add(Metric::ObservedAllowed);
+                (true, None)
             }
+            (Verdict::Deny(reason), false) => {
+                add(Metric::Denied(reason));
+                (false, None)
+            }
+            (Verdict::Deny(reason), true) => (true, Some(reason)),
         };
-        counters.into_iter().flatten()
+        if let Some(key) = self.key() {
+            let index = key.index();
+            add(if is_let_in { Metric::KeyAllowed(index) } else { Metric::KeyDenied(index) });
+        }
+        if let Some(reason) = observed {
+            add(Metric::ObservedDenied(reason));
+        }
     }
 }

@@ -83,7 +83,8 @@ impl<'a> Path<'a> {
         mode: Normalization,
         slashes: EncodedSlashes,
     ) -> Result<Path<'a>, MalformedPath> {
-        let marks = raw.iter().fold(0, |all, byte| all | marks(*byte));
+        let marks_of = |byte: &u8| MARKS.get(usize::from(*byte)).copied().unwrap_or(NEVER);
+        let marks = raw.iter().fold(0, |all, byte| all | marks_of(byte));
         if marks & NEVER > 0 {
             return Err(MalformedPath);
         }
@@ -93,44 +94,20 @@ impl<'a> Path<'a> {
             Some(inner) => (inner, "/"),
             None => (inner, ""),
         };
-        if inner.is_empty() && (trailing_slash.is_empty() || mode == Normalization::Normalize) {
-            let rewritten = (!trailing_slash.is_empty()).then(|| "/".to_owned());
-            let (segments, others) = (Vec::new(), Vec::new());
-            return Ok(Path { segments, others, has_slashes: false, rewritten, marks });
-        }
         let mut segments = Vec::with_capacity(SEGMENTS);
-        // As they were spelled; asked for only where the path may have to be written anew.
-        let mut spellings = Vec::new();
-        for spelling in parted(inner) {
-            let segment = match marks & PERCENT {
-                0 => Cow::Borrowed(spelling),
-                _ => decode(spelling, slashes)?,
-            };
-            // Each part must be what a segment may be, whoever takes it for one.
-            if slashes == EncodedSlashes::Keep
-                && holds_slash(&segment)
-                && !segment.as_bytes().split(is_slash).all(is_safe)
-            {
-                return Err(MalformedPath);
-            }
-            match (mode, &*segment) {
-                (Normalization::Normalize, "" | ".") => {}
-                (Normalization::Normalize, "..") => {
-                    segments.pop();
-                    spellings.pop();
+        let mut rewritten = None;
+        if mode == Normalization::Normalize {
+            let canonical = resolve(inner, trailing_slash, (slashes, marks), &mut segments)?;
+            rewritten = Some(canonical).filter(|canonical| canonical != raw);
+        } else if raw.len() > 1 {
+            for spelling in parted(inner) {
+                let segment = segment(spelling, (slashes, marks))?;
+                if !is_safe(segment.as_bytes()) {
+                    return Err(MalformedPath);
                 }
-                _ if !is_safe(segment.as_bytes()) => return Err(MalformedPath),
-                _ => {
-                    segments.push(segment);
-                    if mode == Normalization::Normalize {
-                        spellings.push(spelling);
-                    }
-                }
+                segments.push(segment);
             }
         }
-        let rewritten = (mode == Normalization::Normalize)
-            .then(|| canonical(&spellings, &segments, trailing_slash))
-            .filter(|canonical| canonical != raw);
         let others = if marks & SEMICOLON > 0 { without_semicolons(&segments) } else { Vec::new() };
         let has_slashes =
             slashes == EncodedSlashes::Keep && segments.iter().any(|segment| holds_slash(segment));
@@ -144,10 +121,15 @@ impl<'a> Path<'a> {
 
     /// Adds what upstreams take for a path by its last segment, by a script's name in it, or by a part of it.
     pub(crate) fn read_last(&mut self, readings: Readings) -> Result<(), MalformedPath> {
-        let has_shorter = readings.rest || readings.shorter;
-        if self.marks & TAIL == 0 && !has_shorter {
-            return Ok(());
+        match self.marks & TAIL == 0 && !readings.rest && !readings.shorter {
+            true => Ok(()),
+            false => self.read_tails(readings),
         }
+    }
+
+    #[cold]
+    fn read_tails(&mut self, readings: Readings) -> Result<(), MalformedPath> {
+        let has_shorter = readings.rest || readings.shorter;
         if self.segments.len() > limits::PATHS {
             return Err(MalformedPath);
         }
@@ -245,7 +227,6 @@ fn without_semicolons<'a>(segments: &[Cow<'_, str>]) -> Vec<OtherPath<'a>> {
 }
 
 /// The path that `segments` make, with unreserved characters decoded (RFC 3986 section 6.2.2.2).
-#[cold]
 fn canonical(spellings: &[&str], segments: &[Cow<'_, str>], trailing_slash: &str) -> String {
     let mut path = String::new();
     for (spelling, decoded) in spellings.iter().zip(segments) {
@@ -262,8 +243,19 @@ const PERCENT: u8 = 1 << 2;
 const SEMICOLON: u8 = 1 << 3;
 const TAIL: u8 = 1 << 4;
 
-/// What a byte of a path may stand for that is looked at again. Most paths have nothing of it.
-fn marks(byte: u8) -> u8 {
+/// What each ASCII character of a path may stand for that is looked at again. Most paths have nothing of it.
+#[expect(clippy::indexing_slicing, reason = "a byte below 128")]
+const MARKS: [u8; 128] = {
+    let mut all = [0; 128];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        all[byte as usize] = marks(byte);
+        byte += 1;
+    }
+    all
+};
+
+const fn marks(byte: u8) -> u8 {
     match byte {
         b'%' => CAPITAL | PERCENT | SEMICOLON | TAIL,
         b',' | b'.' => TAIL,
@@ -299,6 +291,42 @@ fn is_slash(byte: &u8) -> bool {
     matches!(byte, b'/' | b'\\')
 }
 
+/// The segments of a path with dot and empty ones resolved, and that path.
+#[cold]
+fn resolve<'a>(
+    inner: &'a str,
+    trailing_slash: &str,
+    may_stand: (EncodedSlashes, u8),
+    segments: &mut Vec<Cow<'a, str>>,
+) -> Result<String, MalformedPath> {
+    let mut spellings = Vec::new();
+    for spelling in parted(inner) {
+        let segment = segment(spelling, may_stand)?;
+        match &*segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+                spellings.pop();
+            }
+            _ if !is_safe(segment.as_bytes()) => return Err(MalformedPath),
+            _ => {
+                segments.push(segment);
+                spellings.push(spelling);
+            }
+        }
+    }
+    Ok(canonical(&spellings, segments, trailing_slash))
+}
+
+/// A segment decoded, of a path in which these may stand.
+#[inline]
+fn segment(
+    spelling: &str,
+    (slashes, marks): (EncodedSlashes, u8),
+) -> Result<Cow<'_, str>, MalformedPath> {
+    if marks & PERCENT == 0 { Ok(Cow::Borrowed(spelling)) } else { decode(spelling, slashes) }
+}
+
 /// Decodes a segment, refusing what would not survive a second reading.
 #[cold]
 fn decode(raw: &str, slashes: EncodedSlashes) -> Result<Cow<'_, str>, MalformedPath> {
@@ -322,6 +350,13 @@ fn decode(raw: &str, slashes: EncodedSlashes) -> Result<Cow<'_, str>, MalformedP
     let decoded = percent_decode(raw.as_bytes()).decode_utf8().map_err(|_| MalformedPath)?;
     let mut rests = decoded.as_bytes().split(|byte| *byte == b'%').skip(1);
     if holds_percent && rests.any(is_encoding) {
+        return Err(MalformedPath);
+    }
+    // Each part must be what a segment may be, whoever takes it for one.
+    if slashes == EncodedSlashes::Keep
+        && holds_slash(&decoded)
+        && !decoded.as_bytes().split(is_slash).all(is_safe)
+    {
         return Err(MalformedPath);
     }
     Ok(decoded)

@@ -20,6 +20,8 @@ macro_rules! reasons {
         /// Why a request is refused: what the operator learns. What the client learns is the
         /// configuration's wording, by default one for each [`Class`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        // As wide as what it stands in place of in a `Result`, which is then handed on in one piece.
+        #[repr(usize)]
         pub enum Reason { $($(#[$doc])+ $name,)+ }
 
         impl Reason {

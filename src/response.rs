@@ -114,8 +114,7 @@ impl Wordings {
             found.rule.filter(|_| found.own_wording).and_then(|rule| rule.wording.as_ref());
         let scopes: Vec<&str> = found.required.iter().map(|scope| scope.as_str()).collect();
         let scopes = scopes.join(" ");
-        let request_id = reading.id().unwrap_or_default();
-        let said = Said { wording, of_rule, reason, scopes: &scopes, request_id };
+        let said = Said { wording, of_rule, reason, scopes: &scopes, reading: Some(reading) };
 
         let mut headers = vec![("content-type", Cow::Borrowed(&*self.content_type))];
         if let Some(challenge) = self.challenge(said.status(), found, reason, &scopes) {
@@ -158,7 +157,7 @@ impl Wordings {
 }
 
 impl Body {
-    fn of<'s>(&'s self, said: &'s Said<'s>) -> Cow<'s, str> {
+    fn of<'s>(&'s self, said: &'s Said<'s, '_>) -> Cow<'s, str> {
         let word = |variable: &Variable| {
             let word = match variable {
                 Variable::Message => said.message(),
@@ -175,23 +174,23 @@ impl Body {
         if variables.any(Variable::depends_on_request) {
             return None;
         }
-        let said = Said { wording, of_rule: None, reason, scopes: "", request_id: "" };
+        let said = Said { wording, of_rule: None, reason, scopes: "", reading: None };
         Some(self.of(&said).into())
     }
 }
 
 /// What a refusal's placeholders stand for.
-#[derive(Debug)]
-struct Said<'a> {
+struct Said<'a, 'r> {
     wording: &'a Wording,
     /// The rule's own wording, which goes before.
     of_rule: Option<&'a RuleWording>,
     reason: Reason,
     scopes: &'a str,
-    request_id: &'a str,
+    /// The request; `None` for what is said of any.
+    reading: Option<&'a Reading<'r>>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> Said<'a, '_> {
     fn status(&self) -> u16 {
         self.of_rule.and_then(|rule| rule.status).unwrap_or(self.wording.status)
     }
@@ -209,7 +208,7 @@ impl<'a> Said<'a> {
                 of_rule.unwrap_or(&self.wording.code)
             }
             Variable::Reason => self.reason.as_str(),
-            Variable::RequestId => self.request_id,
+            Variable::RequestId => self.reading.and_then(Reading::id).unwrap_or_default(),
             Variable::RequiredScope => self.scopes,
             Variable::Status => return Some(Cow::Owned(self.status().to_string())),
             _ => return None,

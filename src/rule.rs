@@ -71,6 +71,15 @@ impl Rule {
         if !is_candidate {
             return Ok(Fit::No);
         }
+        match self.query_names.is_empty() && self.query.is_empty() && self.headers.is_empty() {
+            true => Ok(Fit::Surely),
+            false => self.fit_of_values(facts),
+        }
+    }
+
+    /// The same by parameters of the query and by headers.
+    #[inline(never)]
+    fn fit_of_values(&self, facts: &Facts<'_, '_>) -> Result<Fit, AmbiguousQuery> {
         let is_ambiguous = |name: &usize| facts.ambiguous.get(*name).is_none_or(|flag| *flag);
         let is_crowded = |pattern: &Pattern| {
             facts.reading.query().values(&pattern.name).nth(limits::OCCURRENCES).is_some()
@@ -328,9 +337,14 @@ impl Rules {
 
     /// Adds to a path what upstreams take it for that compare it in any letter case.
     pub(crate) fn read_letters<'r>(&self, path: &mut Path<'r>) -> Result<(), MalformedPath> {
-        if !self.tree.has_other_case && !path.may_have_capitals() {
-            return Ok(());
+        match !self.tree.has_other_case && !path.may_have_capitals() {
+            true => Ok(()),
+            false => self.read_spellings(path),
         }
+    }
+
+    #[cold]
+    fn read_spellings<'r>(&self, path: &mut Path<'r>) -> Result<(), MalformedPath> {
         let path_spellings = self.tree.spellings(&path.segments)?;
         let mut added: Vec<OtherPath<'r>> = Vec::new();
         let others = path.others.iter().map(|other| (other.by, &other.segments));
@@ -370,15 +384,19 @@ impl Rules {
             self.tree.collect(Tree::ROOT, segments, &mut by_path);
         }
         // Both stand in order.
-        let (mut by_path, mut pathless) =
-            (by_path.iter().peekable(), self.pathless.iter().peekable());
-        let candidates = iter::from_fn(|| match (by_path.peek(), pathless.peek()) {
-            (Some(one), Some(other)) if other < one => pathless.next(),
-            (None, _) => pathless.next(),
-            _ => by_path.next(),
-        });
+        let (mut by_path, mut pathless) = (by_path.as_slice(), self.pathless.as_slice());
+        let next = || {
+            let list = match (by_path.first(), pathless.first()) {
+                (Some(one), Some(other)) if other < one => &mut pathless,
+                (None, _) => &mut pathless,
+                _ => &mut by_path,
+            };
+            let (first, rest) = list.split_first()?;
+            *list = rest;
+            self.all.get(*first)
+        };
         let mut doubtful: usize = 0;
-        for rule in candidates.filter_map(|index| self.all.get(*index)) {
+        for rule in iter::from_fn(next) {
             match rule.fit(facts, method)? {
                 Fit::No => {}
                 Fit::Partly if doubtful == limits::READINGS => return Err(AmbiguousQuery),

@@ -219,8 +219,24 @@ impl Template {
         }
     }
 
+    /// The text of a template that depends on nothing but the action, as most do that are a scope.
+    pub(crate) fn of_action(&self, action: Option<&str>) -> Option<String> {
+        let mut text = String::with_capacity(EXPANDED);
+        for part in &self.parts {
+            text.push_str(match part {
+                Part::Literal(literal) => literal,
+                Part::Placeholder { variable: Variable::Action, fallback } => {
+                    action.or(fallback.as_deref())?
+                }
+                Part::Placeholder { .. } => return None,
+            });
+        }
+        Some(text)
+    }
+
     /// Every text that the template stands for, where a variable may have several values; or `None`
     /// if one has an unusable value, or neither value nor fallback, or if there are too many.
+    #[inline(never)]
     pub(crate) fn expand<'v>(
         &'v self,
         values: impl Fn(&Variable) -> Values<'v>,

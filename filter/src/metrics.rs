@@ -62,11 +62,11 @@ impl Metrics {
     }
 
     pub(crate) fn count(&mut self, decision: &Decision<'_>) {
-        for metric in decision.counted() {
+        decision.count(|metric| {
             if let Some(counter) = self.counter(metric) {
                 counter.count();
             }
-        }
+        });
     }
 
     /// The counter of a metric, where it is kept; that of a key is then used.

@@ -57,14 +57,14 @@ impl Stream {
         let judges: Vec<&Policy> = judges.iter().map(|policy| &**policy).collect();
         let body = host::request_body(size);
         let turn = self.exchange.judge(&judges, body.as_deref(), &host::now, &host::address);
-        self.carry_out(turn, None, CALLS_OF_HELD)
+        self.carry_out(&turn, None, CALLS_OF_HELD)
     }
 
     /// Counts how the request ended, and does what is next, by so many calls that change its headers. `headers`
     /// are those it has, if they are known.
     fn carry_out(
         &mut self,
-        turn: Turn<'_, Policy>,
+        turn: &Turn<'_, Policy>,
         headers: Option<&[(&str, &[u8])]>,
         calls: usize,
     ) -> Action {
@@ -78,9 +78,9 @@ impl Stream {
             Some(End::Undecided(undecided)) => self.count_undecided(undecided),
             None => {}
         }
-        match turn.next {
+        match &turn.next {
             Next::Continue(changes) => {
-                if host::change_request(headers, &changes, calls).is_err() {
+                if host::change_request(headers, changes, calls).is_err() {
                     // Nobody goes on with the credential, or with identity headers of their own.
                     return self.refuse();
                 }
@@ -88,15 +88,15 @@ impl Stream {
                 Action::Continue
             }
             Next::Hold(changes) => {
-                if host::change_request(headers, &changes, CALLS_TO_STRIP).is_err() {
+                if host::change_request(headers, changes, CALLS_TO_STRIP).is_err() {
                     return self.refuse();
                 }
                 Action::Pause
             }
             Next::Reply(changes, reply) => {
                 // A refusal stands whether or not the proxy took them.
-                let _ = host::change_request(headers, &changes, CALLS_TO_STRIP);
-                answer(&turn.publish, turn.end.as_ref(), &reply);
+                let _ = host::change_request(headers, changes, CALLS_TO_STRIP);
+                answer(&turn.publish, turn.end.as_ref(), reply);
                 Action::Pause
             }
         }
@@ -106,7 +106,7 @@ impl Stream {
     #[cold]
     fn refuse(&mut self) -> Action {
         let turn = self.exchange.refuse();
-        self.carry_out(turn, None, CALLS_TO_STRIP)
+        self.carry_out(&turn, None, CALLS_TO_STRIP)
     }
 
     #[cold]
@@ -158,9 +158,9 @@ impl HttpContext for Stream {
             address: &address,
             claims: &claims,
         };
-        let turn = WAITING
-            .with(|waiting| self.exchange.request_headers(Some(&*policy), &request, waiting));
-        self.carry_out(turn, Some(&headers), CALLS.saturating_sub(spent.get()))
+        let waiting = || WAITING.with(Rc::clone);
+        let turn = self.exchange.request_headers(Some(&*policy), &request, waiting);
+        self.carry_out(&turn, Some(&headers), CALLS.saturating_sub(spent.get()))
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {

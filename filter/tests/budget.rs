@@ -320,6 +320,7 @@ fn configured(policy: &str) -> Host {
     let mut host = Host::load();
     // 2026-06-01T00:00:00Z
     host.set_clock(1_780_272_000);
+    host.log_as_by_default();
     assert!(host.configure(policy.as_bytes()), "{:?}", host.logs());
     host
 }

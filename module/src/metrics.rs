@@ -102,11 +102,11 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, engine: &Engine, decision: &Decision<'_>, host: &Host) {
-        for metric in decision.counted() {
+        decision.count(|metric| {
             if let Some(counter) = self.counter(metric) {
                 counter.fetch_add(1, Relaxed);
             }
-        }
+        });
         match &self.ticker {
             Some(ticker) => ticker.has_news(),
             None if self.flushed.swap(now(), Relaxed) < now() => self.flush(engine, host),
@@ -130,7 +130,7 @@ impl Metrics {
 
     fn key(&self, index: usize) -> Option<&KeyCounts> {
         let key = self.keys.get(index)?;
-        key.last_used.store(now(), Relaxed);
+        key.last_used.store(self.ticker.as_ref().map_or_else(now, |ticker| ticker.now()), Relaxed);
         Some(key)
     }
 
@@ -205,6 +205,8 @@ fn now() -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Ticker {
     has_news: AtomicBool,
+    /// The time of the last tick in Unix seconds, for whom to ask for it with each request would be too much.
+    now: AtomicU64,
     has_ended: Mutex<bool>,
     end: Condvar,
 }
@@ -217,11 +219,20 @@ impl Ticker {
         }
     }
 
+    fn new() -> Ticker {
+        Ticker { now: now().into(), ..Ticker::default() }
+    }
+
+    fn now(&self) -> u64 {
+        self.now.load(Relaxed)
+    }
+
     fn run(&self, scheduler: &Scheduler) {
         let mut has_ended = self.has_ended.lock().unwrap_or_else(PoisonError::into_inner);
         while !*has_ended {
             let waited = self.end.wait_timeout(has_ended, TICK);
             has_ended = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.now.store(now(), Relaxed);
             if !*has_ended && self.has_news.swap(false, Relaxed) {
                 scheduler.schedule();
             }
@@ -239,7 +250,7 @@ pub(crate) struct Ticking {
 impl Ticking {
     /// `None` where there can be no thread, so that metrics are handed over on behalf of streams.
     pub(crate) fn start(scheduler: Scheduler) -> Option<Ticking> {
-        let ticker = Arc::new(Ticker::default());
+        let ticker = Arc::new(Ticker::new());
         let thread_ticker = Arc::clone(&ticker);
         let thread = thread::Builder::new().name("latchkey".to_owned());
         let thread = thread.spawn(move || thread_ticker.run(&scheduler));

@@ -54,13 +54,13 @@ impl Stream {
             claims: &claims,
         };
         let turn =
-            WAITING.with(|waiting| self.exchange.request_headers(Some(policy), &request, waiting));
+            self.exchange.request_headers(Some(policy), &request, || WAITING.with(Rc::clone));
         let added = match &turn.next {
             Next::Continue(changes) => Added::of(changes, &headers),
             Next::Hold(_) | Next::Reply(..) => Added::default(),
         };
         drop(headers);
-        self.carry_out(policy, host, turn, added)
+        self.carry_out(policy, host, &turn, added)
     }
 
     pub(crate) fn request_body(
@@ -120,7 +120,7 @@ impl Stream {
         body.truncate(size);
         let address = || host.address();
         let turn = self.exchange.judge(&judges, Some(&body), &policy::clock, &address);
-        self.carry_out(policy, host, turn, Added::default())
+        self.carry_out(policy, host, &turn, Added::default())
     }
 
     /// Counts how the request ended, and does what is next.
@@ -128,7 +128,7 @@ impl Stream {
         &mut self,
         policy: &Policy,
         host: &mut Host,
-        turn: Turn<'_, Policy>,
+        turn: &Turn<'_, Policy>,
         added: Added,
     ) -> Flow {
         match &turn.end {
@@ -141,28 +141,28 @@ impl Stream {
             Some(End::Undecided(undecided)) => count_undecided(policy, undecided),
             None => {}
         }
-        match turn.next {
+        match &turn.next {
             Next::Continue(changes) => {
                 // Nobody goes on with the credential, or with identity headers of their own.
-                if !change(host, &changes, added) || !publish(host, &turn.publish) {
+                if !change(host, changes, added) || !publish(host, &turn.publish) {
                     return self.refuse(policy, host);
                 }
                 Flow::Continue
             }
             Next::Hold(changes) => {
-                if !change(host, &changes, added) {
+                if !change(host, changes, added) {
                     return self.refuse(policy, host);
                 }
                 Flow::Wait
             }
             Next::Reply(changes, reply) => {
                 // A refusal stands whether or not Envoy took them.
-                let _ = change(host, &changes, added);
+                let _ = change(host, changes, added);
                 let _ = publish(host, &turn.publish);
                 if let Some(End::Decided { by, decision }) = &turn.end {
                     crate::log(Line::Decided(&by.engine, decision));
                 }
-                send(host, &reply);
+                send(host, reply);
                 Flow::Wait
             }
         }
@@ -172,7 +172,7 @@ impl Stream {
     #[cold]
     fn refuse(&mut self, policy: &Policy, host: &mut Host) -> Flow {
         let turn = self.exchange.refuse();
-        self.carry_out(policy, host, turn, Added::default())
+        self.carry_out(policy, host, &turn, Added::default())
     }
 }
 
@@ -232,7 +232,12 @@ fn publish(host: &mut Host, publish: &Publish) -> bool {
             name => ["wasm.", name].concat().into(),
         }
     };
-    publish.iter().all(|(name, value)| host.publish(&full(name), value))
+    for (name, value) in publish.iter() {
+        if !host.publish(&full(name), value) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Answers the request.

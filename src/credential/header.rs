@@ -77,26 +77,29 @@ impl HeaderSource {
     /// 5.3). So a value of several elements, one of them ours, presents several credentials.
     pub(super) fn candidates<'a>(&self, value: &'a [u8], candidates: &mut Candidates<'a>) {
         let value = value.trim_ascii();
-        if value.is_empty() {
-            return;
+        // As most do: one credential with nothing else beside it.
+        if let Form::Schemes { schemes, .. } = &self.form
+            && let Some((scheme, rest)) = behind_scheme(value, schemes)
+            && !rest.is_empty()
+            && !value.contains(&b',')
+        {
+            scheme.add_token(rest, candidates);
+        } else if !value.is_empty() {
+            self.all_candidates(value, candidates);
         }
+    }
+
+    #[inline(never)]
+    fn all_candidates<'a>(&self, value: &'a [u8], candidates: &mut Candidates<'a>) {
         match &self.form {
             Form::Items(prefixes) => {
                 let tokens = elements(value).filter_map(|item| behind_prefix(item, prefixes));
                 tokens.for_each(|token| candidates.add(Cow::Borrowed(token)));
             }
             Form::Schemes { schemes, or_bare } => {
-                match behind_scheme(value, schemes) {
-                    Some((_, [])) => {
-                        candidates.has_scheme_alone = true;
-                        return;
-                    }
-                    // As most do: with nothing else beside it.
-                    Some((scheme, rest)) if !value.contains(&b',') => {
-                        scheme.add_token(rest, candidates);
-                        return;
-                    }
-                    _ => {}
+                if let Some((_, [])) = behind_scheme(value, schemes) {
+                    candidates.has_scheme_alone = true;
+                    return;
                 }
                 let is_ours = |element| behind_scheme(element, schemes).is_some();
                 if elements(value).any(is_ours) || (*or_bare && has_bare_element(value)) {
@@ -124,9 +127,7 @@ impl HeaderSource {
             Form::Schemes { schemes, or_bare } => {
                 // As most do, which is told without a look at the rest.
                 behind_scheme(value.trim_ascii(), schemes).is_some()
-                    || is_one_word(value)
-                    || elements(value).any(|element| behind_scheme(element, schemes).is_some())
-                    || (*or_bare && has_bare_element(value))
+                    || holds_any(value, schemes, *or_bare)
             }
             Form::Whole => true,
         }
@@ -162,15 +163,19 @@ impl Scheme {
             candidates.add_token(Token::new(rest.into()));
             return;
         };
-        let decoded = base64::decode(rest).unwrap_or_default();
-        let mut parts = decoded.splitn(2, |byte| *byte == b':');
-        match (parts.next(), parts.next(), part) {
-            (Some(username), Some(_), BasicPart::Username) => {
-                candidates.add(username.to_vec().into())
-            }
-            (_, Some(password), BasicPart::Password) => candidates.add(password.to_vec().into()),
-            _ => candidates.add_token(None),
-        }
+        add_basic_token(part, rest, candidates);
+    }
+}
+
+/// Adds the part that counts of what `Basic` carries.
+#[inline(never)]
+fn add_basic_token(part: BasicPart, rest: &[u8], candidates: &mut Candidates<'_>) {
+    let decoded = base64::decode(rest).unwrap_or_default();
+    let mut parts = decoded.splitn(2, |byte| *byte == b':');
+    match (parts.next(), parts.next(), part) {
+        (Some(username), Some(_), BasicPart::Username) => candidates.add(username.to_vec().into()),
+        (_, Some(password), BasicPart::Password) => candidates.add(password.to_vec().into()),
+        _ => candidates.add_token(None),
     }
 }
 
@@ -185,6 +190,7 @@ fn behind_prefix<'a>(item: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8]> 
 }
 
 /// The scheme that an element begins with, and what follows it; `None` for another scheme's credential.
+#[inline(never)]
 fn behind_scheme<'s, 'a>(
     element: &'a [u8],
     schemes: &'s [Scheme],
@@ -193,6 +199,14 @@ fn behind_scheme<'s, 'a>(
     let (word, rest) = element.split_at_checked(end)?;
     let is_own = |scheme: &&Scheme| scheme.name.as_bytes().eq_ignore_ascii_case(word);
     schemes.iter().find(is_own).map(|scheme| (scheme, rest.trim_ascii()))
+}
+
+/// Whether some element of a value is a credential of ours, or was meant to be one.
+#[inline(never)]
+fn holds_any(value: &[u8], schemes: &[Scheme], or_bare: bool) -> bool {
+    is_one_word(value)
+        || elements(value).any(|element| behind_scheme(element, schemes).is_some())
+        || (or_bare && has_bare_element(value))
 }
 
 /// Whether a value is empty or one word: a token without its scheme, or a scheme without its token.

@@ -302,6 +302,12 @@ impl Host {
         self.store.limiter(|stage| &mut stage.limits);
     }
 
+    /// Logs what is for the record and more, as Envoy does unless it is told otherwise, from the next configuration on.
+    pub fn log_as_by_default(&mut self) {
+        const INFO: u32 = 2;
+        self.store.data_mut().log_level = INFO;
+    }
+
     /// Sets the clock, in Unix seconds. It stands until it is set again; at first it says 0.
     pub fn set_clock(&mut self, seconds: i64) {
         self.store.data_mut().nanoseconds = u64::try_from(seconds).unwrap() * 1_000_000_000;

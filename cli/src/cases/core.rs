@@ -34,7 +34,7 @@ pub(crate) fn observe<'e>(
         let body = if pieces.is_empty() { Body::Whole(b"") } else { Body::Unread };
         let request =
             Request { headers: &headers, body, clock: &clock, address: &address, claims: &claims };
-        exchange.request_headers(Some(engine), &request, &Rc::default())
+        exchange.request_headers(Some(engine), &request, Rc::default)
     };
     let mut stream = Stream {
         headers,
@@ -66,7 +66,7 @@ impl<'e> Stream<'e> {
         let changes = match turn.next {
             Next::Continue(changes) | Next::Hold(changes) => changes,
             Next::Reply(changes, reply) => {
-                self.reply = Some(reply);
+                self.reply = Some(*reply);
                 changes
             }
         };

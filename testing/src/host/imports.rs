@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) reply: Option<Outcome>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
     pub(crate) limits: StoreLimits,
+    /// From where on lines are logged: 0 is trace, 2 is info.
+    pub(crate) log_level: u32,
 }
 
 impl Stage {
@@ -60,6 +62,7 @@ impl Stage {
             reply: None,
             filter_state: BTreeMap::new(),
             limits: StoreLimits::default(),
+            log_level: 0,
         }
     }
 }
@@ -103,7 +106,10 @@ fn proxy_wasm(border: &mut Border<'_>, name: &str, arguments: &[u64]) -> Result<
             let text = border.read(text, size)?;
             border.stage().logs.push(LogLine::new(level as u32, &text));
         }
-        ("proxy_get_log_level", &[into]) => border.write(into, &0u32.to_le_bytes())?,
+        ("proxy_get_log_level", &[into]) => {
+            let level = border.stage().log_level;
+            border.write(into, &level.to_le_bytes())?;
+        }
         ("proxy_get_current_time_nanoseconds", &[into]) => {
             let now = border.stage().nanoseconds;
             border.write(into, &now.to_le_bytes())?;
