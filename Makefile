@@ -217,10 +217,13 @@ release: wasm module
 	@envoy/install-tools rust zig release
 	release/build
 
-# Crates.io gets the core and the command line, which must build from what is packed of them.
+# Crates.io gets the core and the command line, which must build from what is packed of them. Cargo keeps what it has unpacked and
+# built of a registry by its folder and the version: what an earlier run has left would stand for what is packed now.
 release-test: release
 	release/test
-	cargo publish --dry-run --quiet --locked --package latchkey --package latchkey-cli
+	@rm -rf $(rust_home)/registry/src/-*/latchkey-* $(target)/publish
+	cargo publish --dry-run --quiet --locked --package latchkey --package latchkey-cli --target-dir $(target)/publish
+	@rm -rf $(target)/publish
 
 clean:
 	rm -rf dist
