@@ -57,7 +57,7 @@ wasm_features := --enable-bulk-memory --enable-multivalue --enable-mutable-globa
 
 # The module works as Cargo makes it. This one names no folder of the machine that built it, exports only what
 # filter/exports.json lists, since a proxy calls for every request what it finds, and is made smaller. Less is inlined, too: that
-# is 15 KB for a twentieth of a request's instructions. The first kilobyte of memory is the far end of the stack, where
+# is 17 KB for a twentieth of a request's instructions. The first kilobyte of memory is the far end of the stack, where
 # no address of a value begins: what is added to one may go into the offset of its load.
 wasm:
 	@envoy/install-tools rust wasm-opt
