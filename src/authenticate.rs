@@ -101,8 +101,8 @@ impl Authenticator {
         !self.every_token_has_a_shape || self.ring.types.iter().any(|own| own.fits(token))
     }
 
-    /// The session that a filter before this one has verified, or why it does not count; `None` if there is
-    /// none.
+    /// The session that a filter before this one has verified, or why it does not count; `None`
+    /// if there is none.
     #[inline(never)]
     fn session(
         &self,

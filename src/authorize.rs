@@ -297,10 +297,7 @@ impl Found<'_> {
     }
 
     fn note(&mut self, scope: Scope) {
-        if self.required.is_empty() {
-            // As most do.
-            self.required = vec![scope];
-        } else if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
+        if self.required.len() < limits::REQUIRED_SCOPES && !self.required.contains(&scope) {
             self.required.push(scope);
         }
     }

@@ -206,57 +206,7 @@ impl Engine {
     /// Decides about a request, and says what to do about it.
     pub(crate) fn outcome<'e>(&'e self, request: &Request<'_>) -> Outcome<'e> {
         let is_read = |name: &[u8]| self.reads_parameter(name);
-        self.outcome_of(&self.reading(request, &is_read))
-    }
-
-    /// What upstreams could read of a request, first what it says; all of it must be allowed. Nothing of one that
-    /// cannot be read in any one way.
-    pub fn readings<'e>(&'e self, request: &Request<'_>) -> Vec<ReadAs<'e>> {
-        let is_read = |name: &[u8]| self.reads_parameter(name);
         let reading = &self.reading(request, &is_read);
-        let mut told = Vec::new();
-        let (Ok(path), Ok(host)) = (self.path(reading), self.host(reading)) else { return told };
-        let other_methods = self.other_methods(reading);
-        let head = Head {
-            path: path.as_ref(),
-            host: &host,
-            method: reading.method,
-            other_methods: &other_methods,
-        };
-        let Ok(matches) = self.matches(head, reading) else { return told };
-        told.extend(matches.iter().map(|matched| matched.told(None)));
-        let carried = self.carried(reading);
-        if !carried.is_empty() {
-            let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
-            let added = (reading, &*carried);
-            let _ = self.with_added(head, added, &matches, ambiguous, |_, others| {
-                told.extend(others.iter().map(|other| other.told(by)));
-                Ok(())
-            });
-        }
-        if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
-            let by = Some(Deviation::Body);
-            let _ = self.with_fields(&sent, head, (reading, body), &matches, |_, others| {
-                told.extend(others.iter().map(|other| other.told(by)));
-                Ok(())
-            });
-        }
-        told
-    }
-
-    /// Reads a request, whose parameters count that `is_read` names.
-    fn reading<'r>(&self, request: &'r Request<'r>, is_read: IsRead<'r>) -> Reading<'r> {
-        let reads_query =
-            !self.query_names.is_empty() || !self.authenticator.sources.query.is_empty();
-        Reading::new(request, if reads_query { Some(is_read) } else { None })
-    }
-
-    /// Whether a parameter of that name, decoded, decides something.
-    fn reads_parameter(&self, name: &[u8]) -> bool {
-        self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
-    }
-
-    fn outcome_of<'e>(&'e self, reading: &Reading<'_>) -> Outcome<'e> {
         let mut found = Found::default();
         let (verdict, step) = self.verdict(reading, &mut found);
         // Before the rule has decided, nobody looked for a credential.
@@ -273,6 +223,47 @@ impl Engine {
         };
         let decision = Decision { verdict, step, is_observed: self.is_observed, found };
         Outcome { decision, effect, response_headers }
+    }
+
+    /// What upstreams could read of a request, first what it says; all of it must be allowed. Nothing of one that
+    /// cannot be read in any one way.
+    pub fn readings<'e>(&'e self, request: &Request<'_>) -> Vec<ReadAs<'e>> {
+        let is_read = |name: &[u8]| self.reads_parameter(name);
+        let reading = &self.reading(request, &is_read);
+        let mut told = Vec::new();
+        let _ = self.with_matches(reading, |head, matches| {
+            told.extend(matches.iter().map(|matched| matched.told(None)));
+            let carried = self.carried(reading);
+            if !carried.is_empty() {
+                let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
+                let added = (reading, &*carried);
+                let _ = self.with_added(head, added, matches, ambiguous, |_, others| {
+                    told.extend(others.iter().map(|other| other.told(by)));
+                    Ok(())
+                });
+            }
+            if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
+                let by = Some(Deviation::Body);
+                let _ = self.with_fields(&sent, head, (reading, body), matches, |_, others| {
+                    told.extend(others.iter().map(|other| other.told(by)));
+                    Ok(())
+                });
+            }
+            Ok(())
+        });
+        told
+    }
+
+    /// Reads a request, whose parameters count that `is_read` names.
+    fn reading<'r>(&self, request: &'r Request<'r>, is_read: IsRead<'r>) -> Reading<'r> {
+        let reads_query =
+            !self.query_names.is_empty() || !self.authenticator.sources.query.is_empty();
+        Reading::new(request, if reads_query { Some(is_read) } else { None })
+    }
+
+    /// Whether a parameter of that name, decoded, decides something.
+    fn reads_parameter(&self, name: &[u8]) -> bool {
+        self.query_names.contains(name) || self.authenticator.sources.is_query_credential(name)
     }
 
     #[inline(never)]
@@ -324,8 +315,29 @@ impl Engine {
         reading: &Reading<'_>,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
+        self.with_matches(reading, |head, matches| {
+            found.path = head.path.and_then(|path| path.rewritten.clone());
+            let mut holder = None;
+            let mut judged = self.admit(matches, (reading, reading), &mut holder, found);
+            if self.may_say_more(reading)
+                && let Ok(decided) = judged
+            {
+                judged = self.judge_more(decided, head, matches, reading, &mut holder, found);
+            }
+            if let Some(Holder::Session(session)) = holder {
+                found.session = Some(session);
+            }
+            judged
+        })
+    }
+
+    /// Tells of what a request asks for, as its path, its method and its query say, and of the rules that decide about that.
+    fn with_matches<'e, T>(
+        &'e self,
+        reading: &Reading<'_>,
+        tell: impl FnOnce(Head<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let path = self.path(reading)?;
-        found.path = path.as_ref().and_then(|path| path.rewritten.clone());
         let host = self.host(reading)?;
         let other_methods = self.other_methods(reading);
         let head = Head {
@@ -335,17 +347,7 @@ impl Engine {
             other_methods: &other_methods,
         };
         let matches = self.matches(head, reading)?;
-        let mut holder = None;
-        let mut judged = self.admit(&matches, (reading, reading), &mut holder, found);
-        if self.may_say_more(reading)
-            && let Ok(decided) = judged
-        {
-            judged = self.judge_more(decided, head, &matches, reading, &mut holder, found);
-        }
-        if let Some(Holder::Session(session)) = holder {
-            found.session = Some(session);
-        }
-        judged
+        tell(head, &matches)
     }
 
     /// Whether an upstream may read more in a request than its path, its method and its query say.

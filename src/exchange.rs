@@ -412,9 +412,7 @@ impl Exchange {
             Where::Ahead | Where::Stripped(..) => Changes::default(),
         };
         self.response_headers.clear();
-        if !response_headers.is_empty() {
-            reply.replace_headers(response_headers);
-        }
+        reply.replace_headers(response_headers);
         Next::Reply(changes, reply)
     }
 

@@ -205,7 +205,7 @@ fn now() -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Ticker {
     has_news: AtomicBool,
-    /// The time of the last tick in Unix seconds, for whom to ask for it with each request would be too much.
+    /// The time of the last tick in Unix seconds: each request that reads the clock would pay for it.
     now: AtomicU64,
     has_ended: Mutex<bool>,
     end: Condvar,
