@@ -74,21 +74,9 @@ wasm:
 glibc := 2.28
 version := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
 
-# Linked by zig, which knows what each version of the C library has. A new version has a new name: Envoy loads a module once
-# for each path, and one that is overwritten while it is loaded ends Envoy.
-module: export CARGO_ZIGBUILD_ZIG_PATH := $(CURDIR)/.tools/zig/zig
-module: export ZIG_GLOBAL_CACHE_DIR := $(abspath $(target))/zig
-module: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS := $(remapped)
-module: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS := $(remapped)
 module:
 	@envoy/install-tools rust zig module
-	.tools/cargo-zigbuild zigbuild -p latchkey-module --profile module \
-	    --target x86_64-unknown-linux-gnu.$(glibc) --target aarch64-unknown-linux-gnu.$(glibc)
-	@mkdir -p dist/arm64
-	@cp $(target)/x86_64-unknown-linux-gnu/module/liblatchkey_module.so dist/liblatchkey-$(version).so.new
-	@cp $(target)/aarch64-unknown-linux-gnu/module/liblatchkey_module.so dist/arm64/liblatchkey-$(version).so.new
-	@mv dist/liblatchkey-$(version).so.new dist/liblatchkey-$(version).so
-	@mv dist/arm64/liblatchkey-$(version).so.new dist/arm64/liblatchkey-$(version).so
+	module/build $(version) $(glibc) '$(remapped)'
 
 cli:
 	@envoy/install-tools rust
