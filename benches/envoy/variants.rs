@@ -18,7 +18,7 @@ pub(crate) struct Variant {
     pub(crate) weight: usize,
 }
 
-/// Those whose id `is_wanted`.
+/// Those whose id `is_wanted`, and what they are held against.
 pub(crate) fn all(
     scratch: &Scratch,
     authorizer: u16,
@@ -177,7 +177,9 @@ pub(crate) fn all(
             last.weight = if size > 100_000 { 10 } else { 1 };
         }
     }
-    variants.all.retain(|variant| is_wanted(variant.id));
+    let wanted = variants.all.iter().filter(|variant| is_wanted(variant.id));
+    let bases: Vec<&str> = wanted.map(|variant| variant.base).collect();
+    variants.all.retain(|variant| is_wanted(variant.id) || bases.contains(&variant.id));
     variants.all
 }
 
