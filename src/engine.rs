@@ -734,13 +734,13 @@ impl Engine {
             && !reading.raw_query().is_empty()
             && self.upstream.may_override(reading.method);
         match by_header || by_query {
-            true => Engine::asked_methods(reading, by_header, by_query),
+            true => Engine::methods_asked_for(reading, by_header, by_query),
             false => Vec::new(),
         }
     }
 
     #[cold]
-    fn asked_methods(reading: &Reading<'_>, by_header: bool, by_query: bool) -> Vec<String> {
+    fn methods_asked_for(reading: &Reading<'_>, by_header: bool, by_query: bool) -> Vec<String> {
         let mut others = method::Others::default();
         if by_header {
             others.add_headers(reading.method, reading.headers());

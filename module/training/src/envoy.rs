@@ -83,7 +83,7 @@ pub(crate) struct Envoy {
     module: NonNull<c_void>,
 }
 
-/// A configuration of the module's. It stays until the program ends.
+/// A configuration of the module's.
 pub(crate) struct Filter<'e> {
     envoy: &'e Envoy,
     plugin: NonNull<c_void>,
@@ -175,6 +175,18 @@ impl Filter<'_> {
             complete(stream, entry);
             destroy(entry);
             replied
+        }
+    }
+}
+
+impl Drop for Filter<'_> {
+    /// The module waits for its thread, so that all of it is counted.
+    fn drop(&mut self) {
+        // SAFETY: the plugin is what `config_new` gave, and nobody uses it any more.
+        unsafe {
+            let destroy: unsafe extern "C" fn(*const c_void) =
+                self.envoy.export(c"http_filter_config_destroy");
+            destroy(self.plugin.as_ptr());
         }
     }
 }
