@@ -26,7 +26,6 @@ type Headers = Vec<(String, Vec<u8>)>;
 impl Request {
     /// One without a body.
     pub(crate) fn new(method: &str, path: &str) -> Request {
-        let header = |name: &str, value: &str| (name.to_owned(), value.into());
         let headers = vec![
             header(":authority", "api.example.com"),
             header(":path", path),
@@ -37,6 +36,11 @@ impl Request {
         ];
         Request { headers, pieces: Vec::new(), address: Vec::new() }
     }
+}
+
+/// A header as a request holds it.
+pub(crate) fn header(name: &str, value: &str) -> (String, Vec<u8>) {
+    (name.to_owned(), value.into())
 }
 
 #[repr(C)]
@@ -108,16 +112,16 @@ impl Envoy {
         }
     }
 
-    /// A filter with that policy; `None` where it is refused.
-    pub(crate) fn configure(&self, policy: &str) -> Option<Filter<'_>> {
+    /// A filter with that policy, which must be a good one.
+    pub(crate) fn configure(&self, policy: &str) -> Filter<'_> {
         type New = unsafe extern "C" fn(*mut c_void, Bytes, Bytes) -> *const c_void;
         // SAFETY: the module copies what it keeps, and nothing here looks at a configuration's handle.
         let plugin = unsafe {
             let new: New = self.export(c"http_filter_config_new");
             new(ptr::null_mut(), Bytes::of(b"latchkey"), Bytes::of(policy.as_bytes()))
         };
-        let plugin = NonNull::new(plugin.cast_mut())?;
-        Some(Filter { envoy: self, plugin })
+        let plugin = NonNull::new(plugin.cast_mut()).expect("a good policy");
+        Filter { envoy: self, plugin }
     }
 
     /// # Safety
@@ -235,10 +239,9 @@ callbacks! {
         true
     }
     envoy_dynamic_module_callback_http_set_header(stream: *mut Stream, which: u32, name: Bytes, value: Bytes) -> bool {
-        let name = String::from_utf8(name.copied().unwrap_or_default()).expect("a name is a text");
-        map(stream, which).retain(|(own, _)| *own != name);
-        map(stream, which).extend(value.copied().map(|value| (name, value)));
-        true
+        let own_name = name.copied().unwrap_or_default();
+        map(stream, which).retain(|(own, _)| own.as_bytes() != own_name);
+        value.start.is_null() || envoy_dynamic_module_callback_http_add_header(stream, which, name, value)
     }
     envoy_dynamic_module_callback_http_add_header(stream: *mut Stream, which: u32, name: Bytes, value: Bytes) -> bool {
         let name = String::from_utf8(name.copied().unwrap_or_default()).expect("a name is a text");
@@ -287,10 +290,9 @@ callbacks! {
         0
     }
     envoy_dynamic_module_callback_http_filter_config_define_gauge(
-        _config: *mut c_void, _name: Bytes, _labels: *const Bytes, _count: usize, id: *mut usize
+        config: *mut c_void, name: Bytes, labels: *const Bytes, count: usize, id: *mut usize
     ) -> u32 {
-        id.write(1);
-        0
+        envoy_dynamic_module_callback_http_filter_config_define_counter(config, name, labels, count, id)
     }
     envoy_dynamic_module_callback_http_filter_increment_counter(
         _stream: *mut Stream, _id: usize, _labels: *const Bytes, _count: usize, _value: u64
