@@ -12,6 +12,8 @@
     reason = "a benchmark stops at what it did not expect"
 )]
 
+#[path = "envoy/pauses.rs"]
+mod pauses;
 #[path = "envoy/push.rs"]
 mod push;
 #[path = "envoy/report.rs"]

@@ -1,9 +1,10 @@
 //! How long clients wait while a policy of many keys replaces another, and what memory that takes: the native module beside
 //! the Wasm filter, with few workers and with many.
 
-use std::thread::sleep;
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use super::pauses::{Pauses, Span, is_real_time};
 use super::variants::{as_module_in, bearer, bootstrap, get, latchkey_in, policy};
 use latchkey_cli::command::render::Code;
 use latchkey_testing::{Connection, Envoy, Scratch, ecds_of, module, policies, wasm};
@@ -27,10 +28,13 @@ pub(crate) struct Push {
     pub(crate) is_module: bool,
     pub(crate) workers: usize,
     pub(crate) keys: usize,
-    /// The longest that a client waited for an answer before, in milliseconds.
+    /// The longest that a client waited for an answer before, in milliseconds, without the time for which the machine stood
+    /// still.
     pub(crate) quiet: f64,
     /// The same while the policy was replaced.
     pub(crate) stall: f64,
+    /// The longest that the machine stood still meanwhile, in milliseconds.
+    pub(crate) pause: f64,
     /// Processor time of the push, in seconds.
     pub(crate) seconds: f64,
     /// Memory of the process with ten keys, with all of them, and at most during the push, in MB.
@@ -50,7 +54,9 @@ pub(crate) fn measured(scratch: &Scratch, keys: usize) -> Vec<Push> {
         let texts = [10, keys - 1, keys].map(|keys| ecds_of(scratch, &policy(keys, 1), code));
         for workers in [2, 8] {
             println!("pushing {keys} keys to {workers} workers");
-            pushes.push(pushed(scratch, &texts, code, workers, keys));
+            // A thread of its own, as it gets a priority of its own.
+            let push = || pushed(scratch, &texts, code, workers, keys);
+            pushes.push(scope(|scope| scope.spawn(push).join().unwrap()));
         }
     }
     pushes
@@ -72,8 +78,14 @@ fn pushed(
     let filter = if is_module { as_module_in(&folder) } else { latchkey_in(&folder) };
     let envoy = Envoy::start_with_workers(workers, scratch, &name, &bootstrap(&filter, None, 1));
     let open = |_| Connection::open(envoy.listener()).unwrap();
-    let mut clients = Clients((0..CONNECTIONS * workers).map(open).collect());
+    let connections = (0..CONNECTIONS * workers).map(open).collect();
+    // Clients have machines of their own: here, a core whenever they want one.
+    if !is_real_time(1) {
+        println!("no real-time priority for clients: what they wait for a core counts as well");
+    }
+    let mut clients = Clients { connections, pauses: Pauses::watch() };
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
 
     clients.wait_for(9);
     let memory_few = megabytes(envoy.resident_memory());
@@ -82,22 +94,26 @@ fn pushed(
     let memory_all = megabytes(envoy.resident_memory());
     let quiet = clients.watch(keys - 2, |_, start| start.elapsed() > QUIET);
     envoy.forget_peak();
-    let before = envoy.processor_time();
+    let (before, start) = (envoy.processor_time(), Instant::now());
     write(more);
     let stall = clients.wait_for(keys - 1);
     Push {
         is_module,
         workers,
         keys,
-        quiet: quiet.as_secs_f64() * 1e3,
-        stall: stall.as_secs_f64() * 1e3,
+        quiet: milliseconds(quiet),
+        stall: milliseconds(stall),
+        pause: milliseconds(clients.pauses.longest_since(start)),
         seconds: (envoy.processor_time() - before) as f64 / 1e9,
         memory: [memory_few, memory_all, megabytes(envoy.peak_memory())],
     }
 }
 
 /// Clients that ask in turn.
-struct Clients(Vec<Connection>);
+struct Clients {
+    connections: Vec<Connection>,
+    pauses: Pauses,
+}
 
 impl Clients {
     /// Asks with a key until all of them are let in; the longest that one waited for its answer.
@@ -108,20 +124,21 @@ impl Clients {
         })
     }
 
-    /// Asks until `is_over` of whether all were let in this time and of the start; the longest that one waited.
+    /// Asks until `is_over` of whether all were let in this time and of the start; the longest that one waited, without the
+    /// time for which the machine stood still.
     fn watch(&mut self, key: usize, is_over: impl Fn(bool, Instant) -> bool) -> Duration {
         let request = get(&bearer(&policies::token(key)));
-        let (start, mut longest) = (Instant::now(), Duration::ZERO);
+        let (start, mut waits) = (Instant::now(), Vec::<Span>::new());
         loop {
             let mut are_all_let_in = true;
-            for connection in &mut self.0 {
+            for connection in &mut self.connections {
                 let asked = Instant::now();
                 connection.write(&request).unwrap();
                 are_all_let_in &= connection.response(false).unwrap().status == 200;
-                longest = longest.max(asked.elapsed());
+                waits.push((asked, Instant::now()));
             }
             if is_over(are_all_let_in, start) {
-                return longest;
+                return self.pauses.longest_without(&waits);
             }
             sleep(PAUSE);
         }

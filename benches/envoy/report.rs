@@ -264,7 +264,7 @@ impl<'a> Report<'a> {
         };
         let step = |step: super::scale::Step| json!({"seconds_a_vm": rounded(step.seconds), "resident_mb": rounded(step.resident)});
         let load = |load: &Load| json!({"keys": load.keys, "first": step(load.first), "update": step(load.update)});
-        let push = |push: &Push| json!({"host": push.host(), "workers": push.workers, "keys": push.keys, "quiet_ms": rounded(push.quiet), "stall_ms": rounded(push.stall), "seconds": rounded(push.seconds), "memory_mb": push.memory.map(rounded)});
+        let push = |push: &Push| json!({"host": push.host(), "workers": push.workers, "keys": push.keys, "quiet_ms": rounded(push.quiet), "stall_ms": rounded(push.stall), "pause_ms": rounded(push.pause), "seconds": rounded(push.seconds), "memory_mb": push.memory.map(rounded)});
         let target = |target: Target| json!({"what": target.what, "aim": target.aim, "reached": target.reached, "met": target.is_met});
         json!({
             "run": machine.iter().map(|(what, value)| json!([what, value])).collect::<Vec<_>>(),
@@ -280,14 +280,14 @@ impl<'a> Report<'a> {
 pub(crate) fn pushes(pushes: &[Push]) -> String {
     let quiet = QUIET.as_secs();
     let mut text = format!(
-        "A policy of so many keys is replaced by one of a key more, while clients ask all the time, each again as soon as the others had their turn: the longest that one of them waited in {quiet} seconds before, and until the new key was let in by every worker. Memory is that of the whole process: with ten keys, with all, and at most during the push.\n\n| | workers | keys | longest wait, quiet | during the push | processor | memory, 10 keys | all keys | peak |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "A policy of so many keys is replaced by one of a key more, while clients ask all the time, each again as soon as the others had their turn: the longest that one of them waited in {quiet} seconds before, and until the new key was let in by every worker. A virtual machine stands still when it has had its share of the real one: such times are taken off the waits, and the longest is told beside them. Memory is that of the whole process: with ten keys, with all, and at most during the push.\n\n| | workers | keys | longest wait, quiet | during the push | the machine stood still | processor | memory, 10 keys | all keys | peak |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
     for push in pushes {
         let [few, all, peak] = push.memory;
         writeln!(
             text,
-            "| {} | {} | {} | {:.1} ms | {:.1} ms | {:.1} s | {few:.0} MB | {all:.0} MB | {peak:.0} MB |",
-            push.host(), push.workers, push.keys, push.quiet, push.stall, push.seconds
+            "| {} | {} | {} | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} s | {few:.0} MB | {all:.0} MB | {peak:.0} MB |",
+            push.host(), push.workers, push.keys, push.quiet, push.stall, push.pause, push.seconds
         )
         .unwrap();
     }
