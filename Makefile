@@ -110,7 +110,7 @@ mesh-tools: export PATH := $(CURDIR)/.tools/go/bin:$(PATH)
 mesh-tools: export GOTOOLCHAIN := auto
 # One way for all, so that what they share is built once; and nothing for a debugger.
 mesh-tools: export CGO_ENABLED := 0
-mesh-tools: export GOFLAGS := -ldflags=-w
+mesh-tools: export GOFLAGS := -ldflags=-w -gcflags=all=-dwarf=false
 mesh-tools:
 	@envoy/install-tools go
 	cd tests/mesh/istio && go test -c -o $(abspath $(target))/mesh/pilot .

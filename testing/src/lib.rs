@@ -1,5 +1,5 @@
 //! What the tests and benchmarks of all packages share, shipped nowhere: real Envoys, the built filter in this
-//! process ([`host`]), policies of any size ([`policies`]).
+//! process (`host`, if that feature is asked for), policies of any size ([`policies`]).
 //!
 //! Real Envoys on loopback: start with [`Gateway::start`], send with
 //! [`Gateway::exchange`] or over connections of your own, and see what the client got, what the
@@ -30,6 +30,7 @@ pub mod access_log;
 pub mod corpus;
 mod envoy;
 pub mod gateway;
+#[cfg(feature = "host")]
 pub mod host;
 pub mod http1;
 pub mod http2;
