@@ -84,11 +84,13 @@ cli:
 	@mkdir -p dist
 	@cp $(target)/release/latchkey dist/latchkey
 
+# Tests and benchmarks are chosen out of the whole workspace: Cargo chooses features by the packages that it is asked for, and
+# would build all that tests stand on anew for each choice.
 test: tools wasm module
 	@envoy/install-tools curl nginx node python3 recipes prometheus gitleaks mdbook
 	@test -n "$$LATCHKEY_SKIP_BROWSER" || envoy/install-tools chromium
 	cargo test --workspace
-	LATCHKEY_AS=module cargo test --test envoy -- $(on_module)
+	LATCHKEY_AS=module cargo test --workspace --test envoy -- $(on_module)
 
 # The tests of tests/envoy that are about what both hosts do.
 on_module := bad_input:: bodies:: configuration:: held:: preflights:: push:: quota:: refusals:: requests:: responses:: \
@@ -97,12 +99,12 @@ on_module := bad_input:: bodies:: configuration:: held:: preflights:: push:: quo
 test-envoys: tools wasm
 	@envoy/install-tools older-envoys
 	for release in 1.39 1.38.2 1.37 1.36; do \
-	    LATCHKEY_ENVOY=$$release cargo test --test envoy corpus:: -- --nocapture || exit 1; done
+	    LATCHKEY_ENVOY=$$release cargo test --workspace --test envoy corpus:: -- --nocapture || exit 1; done
 
 differential: tools wasm
 	@envoy/install-tools rust node python3 ruby go java
 	@envoy/install-tools httpd lighttpd nginx php rack
-	cargo test --test differential -- --ignored --nocapture
+	cargo test --workspace --test differential -- --ignored --nocapture
 
 # The control planes come from the Go module proxy, at the versions and sums of each go.mod and go.sum.
 # Those say which Go, which a Go of 1.21 or newer fetches itself.
@@ -122,7 +124,7 @@ mesh-tools:
 
 mesh-test: tools wasm module mesh-tools
 	@envoy/install-tools iptables jq
-	cargo test --test mesh -- --ignored --nocapture --test-threads=16
+	cargo test --workspace --test mesh -- --ignored --nocapture --test-threads=16
 
 # How long each fuzz target runs.
 SECONDS ?= 10
@@ -154,7 +156,7 @@ bench: tools wasm module
 	@envoy/install-tools nginx
 	cargo build --manifest-path benches/noop/Cargo.toml --target wasm32-wasip1 --release --target-dir $(target)/noop
 	@cp $(target)/noop/wasm32-wasip1/release/noop.wasm dist/noop.wasm
-	cargo bench --bench envoy $(addprefix --profile ,$(BENCH_PROFILE))
+	cargo bench --workspace --bench envoy $(addprefix --profile ,$(BENCH_PROFILE))
 
 lint:
 	@envoy/install-tools rust c++ actionlint

@@ -97,7 +97,7 @@ fn a_shortened_answer_is_shown_where_all_that_is_left_of_it_is() {
     assert!(!shows("200 {…}", r#"200 {"key":"flk_ro_demo"}"#), "a token is left out");
 }
 
-/// `LATCHKEY_WRITE_UPSTREAMS=1 cargo test --test documents` writes the table anew.
+/// `LATCHKEY_WRITE_UPSTREAMS=1 cargo test --workspace --test documents` writes the table anew.
 #[test]
 fn the_upstreams_are_those_of_the_table() {
     const FILE: &str = "docs/upstreams.md";

@@ -1,5 +1,5 @@
 //! docs/recipes, each walked on a real Envoy as a reader would: the policy and the parts of its bootstrap taken from the page, the
-//! commands typed, the answers compared with what the page shows. `cargo test -p latchkey-cli --test recipes NAME` walks one.
+//! commands typed, the answers compared with what the page shows. `cargo test --workspace --test recipes NAME` walks one.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,

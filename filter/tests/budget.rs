@@ -5,7 +5,7 @@
 //! A change that is meant to cost more, or that made something cheaper, rewrites the file:
 //!
 //! ```sh
-//! make wasm && LATCHKEY_WRITE_BUDGET=1 cargo test -p latchkey-filter --test budget
+//! make wasm && LATCHKEY_WRITE_BUDGET=1 cargo test --workspace --test budget
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a test helper fails by panicking")]

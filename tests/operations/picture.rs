@@ -20,7 +20,7 @@ const COLORS: [&str; MOST] = ["#3274d9", "#e02f44", "#f2a900", "#37872d", "#8f3b
 /// How far back it shows, in seconds.
 const SPAN: f64 = 80.0;
 
-/// `LATCHKEY_WRITE_PICTURE=1 cargo test --test operations` draws it anew.
+/// `LATCHKEY_WRITE_PICTURE=1 cargo test --workspace --test operations` draws it anew.
 pub(crate) fn draw(prometheus: &Prometheus, dashboard: &Value) {
     if env::var_os("LATCHKEY_WRITE_PICTURE").is_none() {
         return;
