@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often each core is looked at: so seldom that this alone gives no thread an earlier turn than it would have.
+/// How often each core is looked at: seldom, since each time the scheduler may give another thread an earlier turn.
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// Waking up takes less.
@@ -16,7 +16,7 @@ const LATE: Duration = Duration::from_millis(1);
 /// From when to when.
 pub(crate) type Span = (Instant, Instant);
 
-/// A core ran a thread of ours, which was to run again, and did so too late: it stood still at `due`, and perhaps before.
+/// A core that stood still, and perhaps did so since `last`, when it was looked at before.
 struct Pause {
     last: Instant,
     due: Instant,
@@ -42,7 +42,7 @@ impl Pauses {
             let mut due = start + PERIOD.mul_f64(core as f64 / cores as f64);
             thread::spawn(move || {
                 let id = thread_id();
-                if !(succeeds("taskset", &["-pc", &core.to_string(), &id]) && is_real_time(2)) {
+                if !(succeeds("taskset", &["-pc", &core.to_string(), &id]) && become_real_time(2)) {
                     return;
                 }
                 let mut last = Instant::now();
@@ -101,7 +101,8 @@ impl Drop for Pauses {
 
 /// Lets this thread run whenever it can, before all that have no such priority or a lower one; not what it starts. Whether
 /// that is granted.
-pub(crate) fn is_real_time(priority: u32) -> bool {
+#[must_use]
+pub(crate) fn become_real_time(priority: u32) -> bool {
     succeeds("chrt", &["--fifo", "--reset-on-fork", "--pid", &priority.to_string(), &thread_id()])
 }
 

@@ -4,7 +4,7 @@
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use super::pauses::{Pauses, Span, is_real_time};
+use super::pauses::{Pauses, Span, become_real_time};
 use super::variants::{as_module_in, bearer, bootstrap, get, latchkey_in, policy};
 use latchkey_cli::command::render::Code;
 use latchkey_testing::{Connection, Envoy, Scratch, ecds_of, module, policies, wasm};
@@ -80,7 +80,7 @@ fn pushed(
     let open = |_| Connection::open(envoy.listener()).unwrap();
     let connections = (0..CONNECTIONS * workers).map(open).collect();
     // Clients have machines of their own: here, a core whenever they want one.
-    if !is_real_time(1) {
+    if !become_real_time(1) {
         println!("no real-time priority for clients: what they wait for a core counts as well");
     }
     let mut clients = Clients { connections, pauses: Pauses::watch() };
