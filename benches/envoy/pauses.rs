@@ -1,11 +1,12 @@
 //! When the machine itself stands still: a virtual one does for tens of milliseconds, when it has had its share of the real one.
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use super::surroundings::succeeds;
 
 /// How often each core is looked at: seldom, since each time the scheduler may give another thread an earlier turn.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -110,10 +111,4 @@ pub(crate) fn become_real_time(priority: u32) -> bool {
 fn thread_id() -> String {
     let link = fs::read_link("/proc/thread-self").unwrap();
     link.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.unwrap_or_else(|error| panic!("no `{program}` ({error}): install util-linux")).success()
 }

@@ -16,12 +16,15 @@ pub(crate) fn share_a_core() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
     let first = allowed.trim().split(['-', ',']).next().unwrap();
-    let status = Command::new("taskset")
-        .args(["-apc", first, &std::process::id().to_string()])
-        .stdout(Stdio::null())
-        .status()
-        .unwrap_or_else(|error| panic!("no `taskset` ({error}): install util-linux"));
-    assert!(status.success(), "cannot keep this process on one core");
+    let is_kept = succeeds("taskset", &["-apc", first, &std::process::id().to_string()]);
+    assert!(is_kept, "cannot keep this process on one core");
+}
+
+/// Whether a program of util-linux does what it is asked for.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.unwrap_or_else(|error| panic!("no `{program}` ({error}): install util-linux")).success()
 }
 
 /// An nginx that lets in whose token stands in a table.
