@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::surroundings::succeeds;
+use super::surroundings::{cores, succeeds};
 
 /// How often each core is looked at: seldom, since each time the scheduler may give another thread an earlier turn.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -35,15 +35,16 @@ impl Pauses {
     /// Notes pauses from now on; none where real-time priority is not granted.
     pub(crate) fn watch() -> Pauses {
         let (noted, is_over) = (Arc::<Mutex<Vec<Pause>>>::default(), Arc::<AtomicBool>::default());
-        let cores = thread::available_parallelism().unwrap().get();
+        let cores = cores();
         let start = Instant::now();
-        let watch = |core: usize| {
+        let watch = |(place, core): (usize, &usize)| {
             let (noted, is_over) = (Arc::clone(&noted), Arc::clone(&is_over));
             // Not all at once: a pause of all of them is seen the sooner.
-            let mut due = start + PERIOD.mul_f64(core as f64 / cores as f64);
+            let mut due = start + PERIOD.mul_f64(place as f64 / cores.len() as f64);
+            let core = core.to_string();
             thread::spawn(move || {
                 let id = thread_id();
-                if !(succeeds("taskset", &["-pc", &core.to_string(), &id]) && become_real_time(2)) {
+                if !(succeeds("taskset", &["-pc", &core, &id]) && become_real_time(2)) {
                     return;
                 }
                 let mut last = Instant::now();
@@ -60,7 +61,7 @@ impl Pauses {
                 }
             })
         };
-        let threads = (0..cores).map(watch).collect();
+        let threads = cores.iter().enumerate().map(watch).collect();
         Pauses { noted, is_over, threads }
     }
 

@@ -13,11 +13,22 @@ use latchkey_testing::{Scratch, policies, until};
 /// Client and Envoy take turns, as one waits for the other. On a core each, the time to wake an idle one would be counted, which
 /// in a virtual machine is more than the request: 50 µs in place of 15, where four Envoys took turns.
 pub(crate) fn share_a_core() {
+    let first = cores().remove(0).to_string();
+    let is_kept = succeeds("taskset", &["-apc", &first, &std::process::id().to_string()]);
+    assert!(is_kept, "cannot keep this process on one core");
+}
+
+/// The cores on which this process may run, by number.
+pub(crate) fn cores() -> Vec<usize> {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
-    let first = allowed.trim().split(['-', ',']).next().unwrap();
-    let is_kept = succeeds("taskset", &["-apc", first, &std::process::id().to_string()]);
-    assert!(is_kept, "cannot keep this process on one core");
+    let number = |text: &str| -> usize { text.parse().unwrap() };
+    // `0-3,8` is five.
+    let numbers = allowed.trim().split(',').flat_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        number(first)..=number(last)
+    });
+    numbers.collect()
 }
 
 /// Whether a program of util-linux does what it is asked for.
