@@ -54,6 +54,11 @@ impl KeyType {
         self.most_active
     }
 
+    /// Whether its keys are good: those of a type that is disabled are refused.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Whether a token has this type's prefix and format.
     pub fn fits(&self, token: &[u8]) -> bool {
         let prefix = self.prefix.as_deref().unwrap_or_default();

@@ -152,7 +152,7 @@ pub(crate) fn read_marked(file: &Path) -> Result<String> {
 pub(crate) const MARK: char = '\u{feff}';
 
 /// Parses `text`, which came from `file`: as JSON if the file's name ends in `.json`, as YAML if it ends in
-/// `.yaml` or `.yml`, else as JSON if it starts with a brace or a bracket.
+/// `.yaml` or `.yml`, else as JSON if it starts with a brace or a bracket, and a quote behind those.
 ///
 /// # Errors
 /// `text` is not such a document: a `Malformed`, in one line `FILE:LINE:COLUMN: message`.
@@ -302,7 +302,12 @@ pub(crate) fn is_json(file: &Path, text: &str) -> bool {
     match extension.to_ascii_lowercase().as_str() {
         "json" => true,
         "yaml" | "yml" => false,
-        _ => text.trim_start().starts_with(['{', '[']),
+        _ => {
+            let behind = text.trim_start_matches(|c: char| c.is_whitespace() || "{[".contains(c));
+            // `{a: b}` is YAML.
+            text.trim_start().starts_with(['{', '['])
+                && behind.chars().next().is_none_or(|first| "\"}]".contains(first))
+        }
     }
 }
 
@@ -534,7 +539,10 @@ mod tests {
     #[test]
     fn the_extension_decides_and_else_the_content() {
         assert_eq!(document("policy", "{\"a\": 1}"), document("policy", "a: 1"));
-        assert!(error("policy", "{a: 1}").starts_with("policy:1:2: key must be a string"));
+        assert_eq!(document("policy", "\n[{a: 1}]"), document("p.yaml", "- a: 1"));
+        for text in ["{", "{}", " [\"a\"", "[[]", "{\"a\": }"] {
+            assert!(is_json(Path::new("-"), text), "{text}");
+        }
         assert_eq!(document("policy.yml", "{a: 1}").to_json().unwrap(), r#"{"a":1}"#);
     }
 }

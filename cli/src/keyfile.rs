@@ -16,7 +16,7 @@ use latchkey::Engine;
 
 use crate::document::{self, Document, Fields, MARK};
 use crate::finding::Finding;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 
 mod edit;
 mod layout;
@@ -56,12 +56,14 @@ impl KeyFile {
     /// It cannot be read or locked, or holds something else.
     pub(crate) fn lock(file: &Path) -> Result<KeyFile> {
         // Before there is a lock file, so that a wrong name leaves nothing behind.
+        refuse_standard_input(file)?;
         fs::metadata(file).with_context(|| unreadable(file))?;
         KeyFile::lock_or_create(file)
     }
 
     /// As [`KeyFile::lock`]; a file that is not there is made by [`Checked::write`].
     pub(crate) fn lock_or_create(file: &Path) -> Result<KeyFile> {
+        refuse_standard_input(file)?;
         let lock = lock::Lock::acquire(file)
             .with_context(|| format!("cannot change `{}`", file.display()))?;
         KeyFile::read(file, Some(lock), true)
@@ -99,6 +101,12 @@ impl KeyFile {
     /// Whether others than the file's owner and group may read or write it.
     pub(crate) fn is_open_to_others(&self) -> bool {
         lock::is_open_to_others(&self.file)
+    }
+
+    /// Whether some of its keys are known by a hash with a pepper, and there is none in the environment: who has one of
+    /// their tokens cannot be told then.
+    pub(crate) fn lacks_pepper(&self) -> bool {
+        policy::pepper().is_none() && self.keys().any(|key| key.is_peppered())
     }
 
     /// Its keys in the order in which they stand.
@@ -273,6 +281,11 @@ impl<'a> Key<'a> {
         self.text("id").unwrap_or_default()
     }
 
+    /// Whether it is known by a hash with the pepper.
+    pub(crate) fn is_peppered(self) -> bool {
+        self.text("hash").is_some_and(|hash| hash.starts_with("hmac-sha256:"))
+    }
+
     /// The field `name`, where it is a text.
     pub(crate) fn text(self, name: &str) -> Option<&'a str> {
         self.document.field(name)?.as_str()
@@ -346,6 +359,14 @@ impl fmt::Display for State {
             State::Suspended => "suspended",
         })
     }
+}
+
+/// Standard input, by which commands that only read know it, has no place to write to.
+fn refuse_standard_input(file: &Path) -> Result<()> {
+    if file == Path::new("-") {
+        bail!("standard input cannot be changed: name the keys file");
+    }
+    Ok(())
 }
 
 fn unreadable(file: &Path) -> String {

@@ -118,6 +118,27 @@ fn tokens_are_hashed_and_let_through() {
     command.stdin(fs::File::open(&path).unwrap());
     assert!(command.output().unwrap().status.success());
     assert!(keys(&directory).contains("hash: \"hmac-sha256:"));
+    // Without the pepper nobody can tell whether that token is there.
+    let before = keys(&directory);
+    for more in ["--apply", "", "--skip-existing"] {
+        let (_, told) = import(&directory, &format!("again {THREE}"), "tokens", more);
+        assert!(told.contains("LATCHKEY_PEPPER is not set"), "{told}");
+    }
+    assert_eq!(keys(&directory), before);
+    let mut new = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    new.current_dir(directory.path()).env_remove("LATCHKEY_PEPPER");
+    let made = new.args(["key", "new", "--id", "plain", "--keys", "keys.yaml"]).output().unwrap();
+    let told = String::from_utf8(made.stderr).unwrap();
+    assert!(
+        told.starts_with("warning: keys.yaml has keys that are hashed with a pepper"),
+        "{told}"
+    );
+    // Nor is there a file called `-`.
+    let mut new = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    new.current_dir(directory.path()).args(["key", "new", "--id", "other", "--keys", "-"]);
+    let made = new.output().unwrap();
+    assert_eq!(made.status.code(), Some(1));
+    assert!(!directory.path().join("-").exists());
 }
 
 #[test]

@@ -452,6 +452,43 @@ rules:
     }
 }
 
+#[test]
+fn what_takes_no_key_is_nobodys_by_the_policy_either() {
+    let directory = Directory::new();
+    let text = "openapi: 3.0.0
+paths:
+  /a: {get: {security: [{oauth: ['a:read']}]}}
+  /b: {get: {security: [{mtls: []}]}}
+";
+    directory.write("a.yaml", text);
+    let policy = |access: &str| {
+        let own = "{paths: [/a], methods: [GET], require: ['a:read']}";
+        let rules = format!("rules: [{own}, {{paths: [/b], methods: [GET], {access}}}]\n");
+        format!("credentials: [{{header: x-key}}]\nkeys: []\n{rules}")
+    };
+    let against = "rules --from a.yaml --against policy.yaml --scheme oauth";
+    directory.write("policy.yaml", &policy("access: deny"));
+    TestCommand::new(&directory, against).prints(0, "0 errors, 0 warnings\n", "");
+    for (access, told) in [
+        ("access: public", "and by the policy anybody may call it"),
+        ("access: authenticated", "and one by the policy"),
+        ("require: ['b:read']", "and one by the policy"),
+    ] {
+        directory.write("policy.yaml", &policy(access));
+        let told = format!(
+            "a.yaml:4:8: error[other_access]: `GET /b` takes no key by the document, {told} (at /paths/~1b/get)\n\
+             1 error, 0 warnings\n"
+        );
+        TestCommand::new(&directory, against).prints(3, &told, "");
+    }
+    directory.write("policy.yaml", &policy("access: deny"));
+    let told = String::from_utf8(run(&directory, &format!("{against} --scheme oauht"), 3)).unwrap();
+    assert!(
+        told.contains("warning[unknown_scheme]: no operation has the security scheme `oauht`"),
+        "{told}"
+    );
+}
+
 fn run(directory: &Directory, arguments: &str, code: i32) -> Vec<u8> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
     let ran = command.current_dir(directory.path()).args(arguments.split(' ')).output().unwrap();

@@ -161,10 +161,30 @@ fn the_key_of_a_token_is_named_under_a_pepper() {
     assert!(std::fs::read_to_string(directory.file("keys.yaml")).unwrap().contains("hmac-"));
     let known = "one of ours: key `web`, active\n";
     let unknown = "one of ours: its checksum fits; no key that is there has it\n";
-    for (pepper, told) in [(PEPPER, known), ("", unknown), ("another", unknown)] {
+    let untold = "one of ours: its checksum fits; whether a key that is there has it cannot be told, as LATCHKEY_PEPPER is not set\n";
+    for (pepper, told) in [(PEPPER, known), ("", untold), ("another", unknown)] {
         let verified = verify_under(pepper, &directory, "--keys keys.yaml", token.as_bytes());
         assert_eq!(verified, (0, told.to_owned()), "{pepper}");
     }
+    // One that came from elsewhere is not called nobody's, either.
+    let (code, told) = verify_under("", &directory, "--keys keys.yaml", b"imported");
+    assert_eq!(code, 1);
+    assert!(told.starts_with("error: cannot tell whether it is one of ours: "), "{told}");
+}
+
+#[test]
+fn a_key_of_a_disabled_type_is_not_called_good() {
+    let directory = Directory::new();
+    let off = |policy: &str| policy.replace("{prefix: flk_}", "{prefix: flk_, enabled: false}");
+    directory.write("policy.yaml", &off(POLICY));
+    let new = "key new --keys keys.yaml --policy policy.yaml --id a --type other";
+    let token = TestCommand::new(&directory, new).output();
+    let with = "--policy policy.yaml --keys keys.yaml";
+    let told = "one of ours: key `a`, active, but its type `other` is disabled\n".to_owned();
+    assert_eq!(verify(&directory, with, token.as_bytes()), (0, told));
+    directory.write("policy.yaml", POLICY);
+    let told = "one of ours: key `a`, active\n".to_owned();
+    assert_eq!(verify(&directory, with, token.as_bytes()), (0, told));
 }
 
 /// The function in the documentation is run on tokens of ours.

@@ -178,10 +178,14 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
                 }
                 None => "is replaced all the same",
             };
+            let pepper = match needs.pepper {
+                true => ", or it has no LATCHKEY_PEPPER, which this policy needs",
+                false => "",
+            };
             bail!(
                 "Envoy at `{url}` refuses version {version} and goes on serving {still}; {name} {file}. \
                  Envoy's log says why, behind `update rejected`: `{path}` may be missing there, or \
-                 another build of the filter"
+                 another build of the filter{pepper}"
             )
         }
         Outcome::Failed => bail!(

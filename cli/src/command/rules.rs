@@ -160,12 +160,32 @@ fn hold_against(
     let (mut findings, stale) = drift::find(operations, &engine, &document);
     let stale = policy.locate_remarks(stale).into_iter();
     if !arguments.skip_access {
+        findings.extend(unknown_schemes(operations, arguments));
         findings.extend(judged::find(operations, &policy, arguments)?);
     }
     findings.extend(stale.map(|finding| Finding { severity: Severity::Error, ..finding }));
     finding::locate(&mut findings);
     finding::report(&findings, arguments.format, output)?;
     Ok(if findings.is_empty() { Exit::Fine } else { Exit::Findings })
+}
+
+/// Schemes that stand for keys, and that no operation has: none would take a key by a misspelt one.
+fn unknown_schemes(operations: &[Operation], arguments: &Arguments) -> Vec<Finding> {
+    let has = |operation: &Operation, name: &String| {
+        let mut schemes = operation.security.iter().flatten().flatten();
+        schemes.any(|scheme| scheme.name == *name)
+    };
+    let is_unknown = |name: &&String| !operations.iter().any(|operation| has(operation, name));
+    let told = |name: &String| Finding {
+        file: arguments.from.clone(),
+        place: None,
+        pointer: String::new(),
+        code: "unknown_scheme",
+        severity: Severity::Warning,
+        message: format!("no operation has the security scheme `{name}`"),
+        help: Some("say of `--scheme` what `security` says".to_owned()),
+    };
+    arguments.schemes.iter().filter(is_unknown).map(told).collect()
 }
 
 /// What a rule cannot say of an operation, or not exactly.

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use latchkey::KeyType;
 
@@ -18,7 +18,8 @@ use crate::{Exit, finding, policy, time, token};
 /// prefix that ends in `_`, `-` or `.` stands before those, or nothing; with a policy, if it has the prefix
 /// of a key type as well, or prefix and format where a type has a format.
 /// Whether there is such a key this tells with `--keys` alone: which one, and whether it is a good one. A
-/// key that came from elsewhere has no checksum, and is known by its hash.
+/// key that came from elsewhere has no checksum, and is known by its hash. Keys that are hashed with a pepper
+/// need LATCHKEY_PEPPER.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct Arguments {
@@ -39,6 +40,10 @@ Exit codes: 0 it is ours, 1 it is not.";
 
 /// Longer than any token, and its line end.
 const MOST: u64 = 2 * latchkey::limits::TOKEN_BYTES as u64;
+
+/// Of a file with keys that are hashed with a pepper, without that.
+const UNKNOWN: &str =
+    "whether a key that is there has it cannot be told, as LATCHKEY_PEPPER is not set";
 
 /// Says whether standard input is a token.
 ///
@@ -66,10 +71,20 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     {
         let account = key.text("account").map(|account| format!(", account `{account}`"));
         let (id, account, state) = (key.id(), account.unwrap_or_default(), key.state(time::now()));
-        writeln!(output, "one of ours: key `{id}`{account}, {state}")?;
+        let is_of_it = |own: &&KeyType| !own.is_enabled() && key.text("type") == Some(own.name());
+        let disabled = types.iter().find(is_of_it).map(KeyType::name);
+        let disabled = disabled.map(|name| format!(", but its type `{name}` is disabled"));
+        let disabled = disabled.unwrap_or_default();
+        writeln!(output, "one of ours: key `{id}`{account}, {state}{disabled}")?;
         return Ok(Exit::Fine);
     }
+    let lacks_pepper = keys.as_ref().is_some_and(KeyFile::lacks_pepper);
     match ours(input, &types) {
+        Ok(how) if lacks_pepper => {
+            writeln!(output, "one of ours: {how}; {UNKNOWN}")?;
+            Ok(Exit::Fine)
+        }
+        Err(_) if lacks_pepper => bail!("cannot tell whether it is one of ours: {UNKNOWN}"),
         Ok(how) if keys.is_some() => {
             writeln!(output, "one of ours: {how}; no key that is there has it")?;
             Ok(Exit::Fine)

@@ -74,6 +74,14 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         true => KeyFile::lock_or_create(&files.keys)?,
         false => KeyFile::load_or_empty(&files.keys)?,
     };
+    let has_tokens = found.entries.iter().any(|entry| matches!(entry.secret, Secret::Token(_)));
+    if has_tokens && file.lacks_pepper() {
+        bail!(
+            "{} has keys that are hashed with a pepper, and LATCHKEY_PEPPER is not set: a token that is there already \
+             would come in once more",
+            files.keys.display()
+        );
+    }
     let types = match types(&file, files)? {
         Ok(types) => types,
         Err(errors) => return refused(&errors),

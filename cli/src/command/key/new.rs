@@ -13,6 +13,7 @@ use crate::Exit;
 use crate::document::{Document, Fields};
 use crate::exit::Usage;
 use crate::keyfile::{Change, KeyFile};
+use crate::style::warn;
 use crate::time;
 
 /// Mint a key and print its token, once
@@ -80,6 +81,12 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         Ok(shape) => shape.mint()?,
         Err(exit) => return Ok(exit),
     };
+    if file.lacks_pepper() {
+        warn(format_args!(
+            "{} has keys that are hashed with a pepper, and this one is not: LATCHKEY_PEPPER is not set",
+            files.keys.display()
+        ));
+    }
     let [hash, hint, created] = secret_fields(&token, now)?;
     let mut fields = vec![("id".to_owned(), text(id)), hash, hint, created];
     fields.extend(arguments.own_fields(expires)?);

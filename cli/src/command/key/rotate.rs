@@ -67,8 +67,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
     if let Some(over) = over {
         bail!("the key `{id}` {over}: it has no successor (mint a key with `latchkey key new`)");
     }
-    let hash = old.text("hash").unwrap_or_default();
-    if hash.starts_with("hmac-sha256:") && policy::pepper().is_none() {
+    if old.is_peppered() && policy::pepper().is_none() {
         bail!("the key `{id}` is hashed with a pepper, so its successor needs LATCHKEY_PEPPER");
     }
     if arguments.expires.is_none()
@@ -170,13 +169,17 @@ fn successors_end(old: Key<'_>, now: i64) -> Result<Option<i64>> {
 }
 
 /// The key that has taken the place of `old` already, as far as ids tell: the last one that lives and
-/// counts on from it. The overlap has then cut the life of `old` short, and with it what a second
-/// successor would take for its own. A key without an end was not cut.
+/// counts on from it, was minted no earlier, and has its holder. The overlap has then cut the life of `old` short,
+/// and with it what a second successor would take for its own. A key without an end was not cut.
 fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
     old.time("expires_at")?;
     let (stem, number) = counted(old.id());
     file.keys()
         .filter(|key| !matches!(key.state(now), State::Expired | State::Revoked))
+        .filter(|key| {
+            let is_later = key.time("created") >= old.time("created").or(Some(i64::MIN));
+            is_later && ["account", "type"].iter().all(|name| key.text(name) == old.text(name))
+        })
         .filter(|key| {
             let (own_stem, own_number) = counted(key.id());
             own_stem == stem && own_number > number

@@ -64,6 +64,8 @@ impl<'o> Judged<'o> {
             _ => None,
         };
         let (enough, short) = match asked {
+            // A key that may do all may not do that.
+            None if access == Access::Deny => (Vec::new(), vec![vec!["*:*".to_owned()]]),
             None | Some(Asked::Action) => (Vec::new(), Vec::new()),
             Some(Asked::Any(scopes)) => {
                 (scopes.iter().map(|scope| vec![scope.clone()]).collect(), vec![Vec::new()])
@@ -105,6 +107,11 @@ impl<'o> Judged<'o> {
                         "`{title}` needs no key by the document, and one by the policy"
                     ));
                 }
+                (Access::Deny, Some(None)) => {
+                    return Some(format!(
+                        "`{title}` takes no key by the document, and by the policy anybody may call it"
+                    ));
+                }
                 (Access::Authenticated | Access::Key(_), Some(None)) => {
                     return Some(format!(
                         "`{title}` needs a key by the document, and none by the policy"
@@ -123,6 +130,11 @@ impl<'o> Judged<'o> {
             }
             for scopes in &self.short {
                 if let Some((None, _)) = of_key(scopes) {
+                    if self.access == Access::Deny {
+                        return Some(format!(
+                            "`{title}` takes no key by the document, and one by the policy"
+                        ));
+                    }
                     let asked = self.enough.concat();
                     let missing: Vec<_> =
                         asked.into_iter().filter(|scope| !scopes.contains(scope)).collect();
