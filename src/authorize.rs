@@ -29,8 +29,11 @@ pub(crate) struct Authorizer {
 
 /// What is known of a request, and of who asks.
 #[derive(Clone, Copy)]
-struct Asking<'q, 'r> {
-    reading: &'q Reading<'r>,
+struct Asking<'q, 'g, 'r> {
+    /// The request of which GraphQL is read.
+    asks: &'q Reading<'g>,
+    /// The one whose values count.
+    holds: &'q Reading<'r>,
     /// Read when the first rule looks at it; `None` if it cannot be read.
     graphql: &'q OnceCell<Option<Asked>>,
     identity: Identity<'q>,
@@ -42,12 +45,12 @@ impl Authorizer {
     pub(crate) fn authorize<'e>(
         &'e self,
         matches: &[Match<'e, '_>],
-        reading: &Reading<'_>,
+        (asks, holds): (&Reading<'_>, &Reading<'_>),
         (identity, access): (Identity<'_>, Access),
         found: &mut Found<'e>,
     ) -> Result<Verdict, Reason> {
         let graphql = OnceCell::new();
-        let asking = Asking { reading, graphql: &graphql, identity };
+        let asking = Asking { asks, holds, graphql: &graphql, identity };
         let mut verdict = Verdict::Allow(access);
         for (place, matched) in matches.iter().enumerate() {
             found.refused = u16::try_from(place).ok();
@@ -77,10 +80,10 @@ impl Authorizer {
     fn authorize_match<'e>(
         &'e self,
         matched: &Match<'e, '_>,
-        asking: Asking<'_, '_>,
+        asking: Asking<'_, '_, '_>,
         found: &mut Found<'e>,
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
-        let Asking { reading, identity, .. } = asking;
+        let Asking { holds: reading, identity, .. } = asking;
         found.rule = matched.rule;
         found.own_wording = false;
         if matched.is_public() {
@@ -159,7 +162,7 @@ impl GraphQlRule {
     fn authorize<'e>(
         &'e self,
         matched: &Match<'_, '_>,
-        Asking { reading, graphql: asked, identity }: Asking<'_, '_>,
+        Asking { asks: reading, holds, graphql: asked, identity }: Asking<'_, '_, '_>,
         action: Option<&str>,
         found: &mut Found<'_>,
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
@@ -177,7 +180,7 @@ impl GraphQlRule {
         let fields = fields.ok_or(Reason::MalformedGraphql)?;
         for (position, fields) in fields.positions() {
             for field in fields {
-                let values = |variable: &Variable| value_of(variable, reading, matched, action);
+                let values = |variable: &Variable| value_of(variable, holds, matched, action);
                 self.authorize_field(position, field, (action, values), identity, found)?;
             }
         }
@@ -335,6 +338,11 @@ impl<'e> Match<'e, '_> {
         let segments = self.compared.unwrap_or_default();
         let takes = |path: &PathTemplate| path.matches(segments) && path.takes_slashes(segments);
         self.rule.is_some_and(|rule| rule.paths.iter().any(takes))
+    }
+
+    /// Whether a credential counts on its rule in some places only.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.credentials.is_some())
     }
 
     fn is_observed(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The one evaluator: a request in, a decision out.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use crate::authenticate::{Authenticator, Holder};
 use crate::authorize::{Authorizer, Match};
@@ -318,7 +319,7 @@ impl Engine {
         self.with_matches(reading, |head, matches| {
             found.path = head.path.and_then(|path| path.rewritten.clone());
             let mut holder = None;
-            let mut judged = self.admit(matches, (reading, reading), &mut holder, found);
+            let mut judged = self.admit(matches, &[], (reading, reading), &mut holder, found);
             if self.may_say_more(reading)
                 && let Ok(decided) = judged
             {
@@ -381,10 +382,11 @@ impl Engine {
     }
 
     /// Whether what each match asks for is allowed, by the values of the second of these requests. Who asks is
-    /// found in the first, once.
+    /// found in the first, once, by a credential that counts on these rules and on those that decided before.
     fn admit<'e>(
         &'e self,
         matches: &[Match<'e, '_>],
+        before: &[Match<'e, '_>],
         (asks, holds): (&Reading<'_>, &Reading<'_>),
         holder: &mut Option<Holder<'e>>,
         found: &mut Found<'e>,
@@ -393,13 +395,11 @@ impl Engine {
         if matches.iter().all(Match::is_public) {
             return self.let_anybody(matches, Step::Rule, found);
         }
-        let is_limited =
-            |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.credentials.is_some());
-        if holder.is_none() || matches.iter().any(is_limited) {
+        if holder.is_none() || matches.iter().any(Match::is_limited) {
             if !self.authenticator.sources.query.is_empty() && asks.is_query_in_another_charset() {
                 return Err(Reason::AmbiguousQuery.into());
             }
-            match self.find_holder(matches, asks, found) {
+            match self.find_holder(matches, before, asks, found) {
                 Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
                     self.authenticator.refuse_misspelt(asks, found)?;
                     return self.let_anybody(matches, Step::Credential, found);
@@ -408,17 +408,19 @@ impl Engine {
             }
         }
         let who = holder.as_ref().ok_or(Reason::MissingCredential)?.who();
-        Ok((self.authorizer.authorize(matches, holds, who, found)?, Step::Body))
+        Ok((self.authorizer.authorize(matches, (asks, holds), who, found)?, Step::Body))
     }
 
     /// Who asks, by a credential that counts on each of these rules.
     fn find_holder<'e>(
         &'e self,
         matches: &[Match<'e, '_>],
+        before: &[Match<'e, '_>],
         reading: &Reading<'_>,
         found: &mut Found<'e>,
     ) -> Result<Holder<'e>, Reason> {
-        let limits = matches.iter().filter_map(|matched| matched.rule?.credentials.as_ref());
+        let limits =
+            matches.iter().chain(before).filter_map(|matched| matched.rule?.credentials.as_ref());
         self.authenticator.authenticate(reading, limits.map(|limit| &limit.sources), found)
     }
 
@@ -461,7 +463,7 @@ impl Engine {
             // What its body may ask for is somebody's, so it goes on as that one's.
             let mut finding =
                 Found { rule: found.rule, path: found.path.take(), ..Found::default() };
-            if let Ok(who) = self.find_holder(&[], reading, &mut finding) {
+            if let Ok(who) = self.find_holder(matches, &[], reading, &mut finding) {
                 held = (Verdict::Allow(who.who().1), Step::Body);
                 let may_refuse = self.may_refuse(sent, head, reading, Some(&who));
                 *holder = Some(who);
@@ -510,7 +512,7 @@ impl Engine {
         if others.is_empty() {
             return Ok(judged);
         }
-        let admitted = self.admit(others, readings, holder, found);
+        let admitted = self.admit(others, matches, readings, holder, found);
         let place = |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
         found.refused = found.refused.and_then(place);
         let admitted = admitted?;
@@ -592,9 +594,12 @@ impl Engine {
         let query = [reading.raw_query(), b"&", added].concat();
         let whole = reading.with_query(&query);
         let mut matches = self.matches(head, &whole).map_err(|_| ambiguous)?;
+        // The policy's own conditions are asked of every reading.
         matches.retain(|other| {
-            let is_done = |rule: &Rule| rule.graphql.is_some() || !rule.reads_query();
-            !other.rule.is_none_or(is_done) || !judged.iter().any(|matched| matched.is_same(other))
+            let is_done = self.conditions_read.is_empty()
+                && !other.rule.is_some_and(Rule::reads_query)
+                && judged.iter().any(|matched| matched.is_same(other));
+            !is_done
         });
         tell(&whole, &matches)
     }
@@ -620,20 +625,19 @@ impl Engine {
         facts.is_any_query = sent.has_parameters;
         let Ok(matches) = self.matches_of(head, &facts) else { return true };
         let reads_query = |matched: &Match<'_, '_>| matched.rule.is_some_and(Rule::reads_query);
-        let is_limited =
-            |matched: &Match<'_, '_>| matched.rule.is_some_and(|rule| rule.credentials.is_some());
         let reads_query = sent.has_parameters
             && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
-        if reads_query || matches.iter().any(is_limited) {
-            return true;
-        }
-        match holder {
-            None => !matches.iter().all(Match::is_open),
-            Some(holder) => {
-                let mut found = Found::default();
-                self.authorizer.authorize(&matches, reading, holder.who(), &mut found).is_err()
-            }
-        }
+        let Some(holder) = holder else {
+            return reads_query || !matches.iter().all(Match::is_open);
+        };
+        let found = &mut Found::default();
+        let counts = || {
+            !matches.iter().any(Match::is_limited)
+                || self.find_holder(&matches, &[], reading, &mut Found::default()).is_ok()
+        };
+        reads_query
+            || !counts()
+            || self.authorizer.authorize(&matches, (reading, reading), holder.who(), found).is_err()
     }
 
     /// Lets a request through, whoever asks, at a step that asks for nothing more. Of each method only if the
@@ -670,14 +674,16 @@ impl Engine {
             && reading.has("origin")
             && reading.has("access-control-request-method")
             && (self.method_override == RawMethodOverride::Remove
-                || !reading.has_method_override());
+                || !reading.has_method_override())
+            && self.other_methods(reading).is_empty();
         let access = Access::Preflight;
         match reading.body() {
             _ if !may_be_one => None,
             Body::Whole(b"") => Some(Verdict::Allow(access)),
-            Body::Unread if reading.says_nothing_follows() => Some(Verdict::Allow(access)),
             // What follows an upgrade is no body, and nothing tells that it has ended.
-            Body::Unread if !reading.says_more_than(0) && !reading.has("upgrade") => {
+            Body::Unread if reading.has("upgrade") => None,
+            Body::Unread if reading.says_nothing_follows() => Some(Verdict::Allow(access)),
+            Body::Unread if !reading.says_more_than(0) => {
                 let headers = self.rules.hold_headers();
                 Some(Verdict::Hold(Hold { access, headers, max_bytes: 0 }))
             }
@@ -766,7 +772,13 @@ impl Engine {
         reading: &'f Reading<'r>,
     ) -> Result<Facts<'f, 'r>, Reason> {
         let ambiguous = self.ambiguous_parameters(reading)?;
-        Ok(Facts { host: head.host, reading, ambiguous, is_any_query: false })
+        Ok(Facts {
+            host: head.host,
+            reading,
+            ambiguous,
+            is_any_query: false,
+            fits: RefCell::default(),
+        })
     }
 
     fn matches_of<'e, 'm>(
@@ -950,9 +962,9 @@ impl Engine {
 }
 
 impl Changes<'_> {
-    /// Leaves of a header what was kept, where something was taken out of it.
+    /// Leaves of a header what was kept, where something was taken out of it, and not all of it is.
     fn replace(&mut self, name: &'static str, kept: Option<Vec<u8>>) {
-        match kept {
+        match kept.filter(|_| !self.remove.iter().any(|removed| *removed == name)) {
             Some(kept) if kept.is_empty() => self.remove.push(Cow::Borrowed(name)),
             Some(kept) => self.set.push((Cow::Borrowed(name), Cow::Owned(kept))),
             None => {}

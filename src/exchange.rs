@@ -158,8 +158,8 @@ struct Held {
     is_observed: bool,
     headers: Kept,
     stripped: Stripped,
-    /// What was told when the headers came.
-    claims: Option<Rc<Claims>>,
+    /// What was told when the headers came, and of which payload.
+    claims: Option<(Box<str>, Rc<Claims>)>,
     key: Option<Box<str>>,
     /// How much of the body has come.
     received: usize,
@@ -273,7 +273,11 @@ impl Exchange {
             is_observed: decision.is_observed,
             headers: Kept::new(headers),
             stripped,
-            claims: told.get().cloned().flatten(),
+            claims: policy
+                .as_ref()
+                .session_payload()
+                .map(Box::from)
+                .zip(told.get().cloned().flatten()),
             key: decision.key().map(|key| key.id().into()),
             received: 0,
             _place: place,
@@ -465,7 +469,10 @@ impl Held {
             None if self.received == 0 => Body::Whole(b""),
             _ => Body::TooLarge,
         };
-        let claims = |_: &str| self.claims.clone();
+        let claims = |payload: &str| {
+            let told = self.claims.as_ref().filter(|(own, _)| **own == *payload);
+            told.map(|(_, claims)| Rc::clone(claims))
+        };
         let request = Request { headers, body, clock, address, claims: &claims };
         let mut outcomes =
             judges.iter().copied().map(|judge| (judge, judge.as_ref().outcome(&request)));
@@ -899,6 +906,48 @@ mod tests {
         );
         let (removed, piece) = exchange.request_trailers(None::<&Engine>, names());
         assert_eq!((removed.len(), piece), (4, Piece::Pass), "nothing tells which are its own");
+    }
+
+    /// Some upstreams take trailers for headers, and headers for parameters.
+    #[test]
+    fn trailers_lose_what_may_pass_for_a_parameter() {
+        let mut policy = policy("body");
+        policy["rules"] =
+            json!([{"paths": ["/search"], "query": {"Hydrate": ["1"]}, "access": "deny"}]);
+        let names = || ["hydrate", "other"].into_iter();
+        for (upstream, removed) in [("cautious", &["hydrate"][..]), ("exact", &[])] {
+            policy["upstream"] = json!(upstream);
+            let (own, piece) =
+                Exchange::default().request_trailers(Some(&engine(&policy)), names());
+            assert_eq!((own.as_slice(), piece), (removed, Piece::Pass), "{upstream}");
+        }
+    }
+
+    #[test]
+    fn claims_count_for_the_policy_that_looks_for_them() {
+        let with_payload = |payload: &str| {
+            let mut policy = policy("headers");
+            policy["sessions"] = json!({"payload": payload, "id": "sub", "scopes": "scope"});
+            engine(&policy)
+        };
+        let (old, same, other) =
+            (with_payload("user"), with_payload("user"), with_payload("staff"));
+        let claims = Rc::new(vec![
+            ("sub".to_owned(), crate::Claim::Text("u1".to_owned())),
+            ("scope".to_owned(), crate::Claim::Text("allowed:read".to_owned())),
+        ]);
+        let told = |payload: &str| (payload == "user").then(|| Rc::clone(&claims));
+        let headers = REQUEST.get(..3).unwrap();
+        for (judge, expected) in [(&same, "allow session:u1"), (&other, "deny missing_credential")]
+        {
+            let (mut exchange, waiting) = (Exchange::default(), Rc::new(Waiting::default()));
+            let request =
+                Request { body: Body::Unread, claims: &told, ..Request::new(headers, &|| None) };
+            let turn = exchange.request_headers(Some(&old), &request, || Rc::clone(&waiting));
+            assert!(matches!(turn.next, Next::Hold(_)));
+            let turn = judged(&mut exchange, &[judge], GOOD);
+            assert_eq!(super::tests::told(&turn).0, expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Rules, and how the one that decides is found.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::iter;
 
@@ -73,7 +74,7 @@ impl Rule {
         }
         match self.query_names.is_empty() && self.query.is_empty() && self.headers.is_empty() {
             true => Ok(Fit::Surely),
-            false => self.fit_of_values(facts),
+            false => facts.fit_of_values(self),
         }
     }
 
@@ -277,6 +278,21 @@ pub(crate) struct Facts<'f, 'r> {
     pub(crate) ambiguous: Vec<bool>,
     /// Whether to look for every rule that some query comes to, whatever this one is.
     pub(crate) is_any_query: bool,
+    /// How rules fit by query and headers, by their places: the same for each path and method.
+    pub(crate) fits: RefCell<Vec<Option<Result<Fit, AmbiguousQuery>>>>,
+}
+
+impl Facts<'_, '_> {
+    fn fit_of_values(&self, rule: &Rule) -> Result<Fit, AmbiguousQuery> {
+        let mut fits = self.fits.borrow_mut();
+        if fits.len() <= rule.index {
+            fits.resize(rule.index.saturating_add(1), None);
+        }
+        match fits.get_mut(rule.index) {
+            Some(fit) => *fit.get_or_insert_with(|| rule.fit_of_values(self)),
+            None => rule.fit_of_values(self),
+        }
+    }
 }
 
 /// All rules, with an index of their paths.

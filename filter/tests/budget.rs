@@ -275,6 +275,17 @@ fn measured() -> Costs {
         let exchange = host.exchange_with_body(&form, body);
         note(&format!("allow, a form, {upstream}"), "allow key:", &exchange);
     }
+    // Who has no key makes it ask many rules about many readings.
+    let rules = (0..10).map(|index| {
+        let accept = [format!("a/{index}"), format!("b/{index}")];
+        json!({"paths": ["/orders/**"], "headers": {"accept": accept}})
+    });
+    let mut host = changed(json!({"rules": rules.collect::<Vec<_>>()}));
+    let parts: Vec<String> = (0..240).map(|part| format!("A{part}")).collect();
+    let mut headers = get(&format!("/orders/{}", parts.join(",")), "", 0);
+    headers.push(("accept".to_owned(), ",".repeat(1020).into_bytes()));
+    headers.push(("x-http-method-override".to_owned(), b"PUT,DELETE,PATCH".to_vec()));
+    note("many readings, ten rules", "deny missing_credential", &warm(&mut host, &headers));
     let mut host = changed(json!({"rules": [{"paths": ["/"], "access": "public"}]}));
     note("public", "allow public", &warm(&mut host, &get("/", "", 0)));
     let mut host = changed(json!({"sessions": {"payload": "session", "id": "sub"}}));

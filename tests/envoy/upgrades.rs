@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use latchkey_testing::gateway::replaced;
-use latchkey_testing::{Key, Setup};
+use latchkey_testing::{Gateway, Key, Setup};
 
 /// An upstream that switches protocols whenever it is asked; its port, and the heads of the requests.
 fn upstream() -> (u16, Receiver<String>) {
@@ -41,26 +41,49 @@ fn head_of(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap().to_lowercase()
 }
 
-/// The next proxy behind Envoy, Apache httpd say, takes out what `connection` names.
-#[test]
-fn an_upgrade_nominates_no_header_of_ours() {
+/// An Envoy that lets requests ask for a WebSocket, before that upstream.
+fn gateway(policy: &Value, port: u16) -> Gateway {
     const ADDRESS: &str = "endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: ";
     const CHAIN: &str = "                stat_prefix: ingress\n";
-    let key = Key::new("good");
-    let (port, heads) = upstream();
-    let gateway = Setup::new(json!({
-        "credentials": [{"header": "authorization", "scheme": "Bearer"}],
-        "keys": [{"id": key.id, "hash": key.hash(), "account": "org_1", "scopes": ["*:*"]}],
-        "upstream_headers": {"x-account-id": "{key.account}", "x-key-id": "{key.id}"},
-    }))
-    .change_bootstrap(move |bootstrap| {
+    let setup = Setup::new(policy.clone()).change_bootstrap(move |bootstrap| {
         let upgrades = "                upgrade_configs: [{upgrade_type: websocket}]\n";
         let bootstrap = replaced(bootstrap, CHAIN, &format!("{CHAIN}{upgrades}"));
         let (before, after) = bootstrap.split_once(ADDRESS).unwrap();
         let (_, after) = after.split_once('}').unwrap();
         format!("{before}{ADDRESS}{port}}}{after}")
-    })
-    .start();
+    });
+    setup.start()
+}
+
+/// What follows an upgrade is no body, whatever a length says.
+#[test]
+fn a_preflight_opens_no_tunnel() {
+    let (port, _heads) = upstream();
+    let gateway = gateway(&json!({"credentials": [{"header": "x-api-key"}], "keys": []}), port);
+    for length in ["content-length: 0\r\n", ""] {
+        let mut connection = gateway.connect();
+        let request = format!(
+            "OPTIONS /socket HTTP/1.1\r\nhost: api.example.com\r\norigin: https://a.example\r\n\
+             access-control-request-method: GET\r\nconnection: Upgrade\r\nupgrade: websocket\r\n{length}\r\n"
+        );
+        connection.write(request.as_bytes()).unwrap();
+        assert_eq!(connection.response(false).unwrap().status, 401, "{length}");
+        let line = gateway.log_line(connection.client());
+        assert_eq!(line.latchkey.as_deref(), Some("deny missing_credential"), "{length}");
+    }
+}
+
+/// The next proxy behind Envoy, Apache httpd say, takes out what `connection` names.
+#[test]
+fn an_upgrade_nominates_no_header_of_ours() {
+    let key = Key::new("good");
+    let (port, heads) = upstream();
+    let policy = json!({
+        "credentials": [{"header": "authorization", "scheme": "Bearer"}],
+        "keys": [{"id": key.id, "hash": key.hash(), "account": "org_1", "scopes": ["*:*"]}],
+        "upstream_headers": {"x-account-id": "{key.account}", "x-key-id": "{key.id}"},
+    });
+    let gateway = gateway(&policy, port);
     for (nominated, left) in [
         ("Upgrade", "upgrade"),
         ("Upgrade, x-account-id", "upgrade"),
