@@ -57,6 +57,7 @@ impl Authenticator {
             && limits.any(|own| own.find(reading) != presented)
         {
             found.presented = false;
+            found.key = None;
             found.is_elsewhere = true;
             return Err(Reason::MissingCredential);
         }

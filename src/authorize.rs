@@ -30,12 +30,14 @@ pub(crate) struct Authorizer {
 /// What is known of a request, and of who asks.
 #[derive(Clone, Copy)]
 struct Asking<'q, 'g, 'r> {
-    /// The request of which GraphQL is read.
+    /// The request of which GraphQL is read where that was judged before.
     asks: &'q Reading<'g>,
     /// The one whose values count.
     holds: &'q Reading<'r>,
-    /// Read when the first rule looks at it; `None` if it cannot be read.
-    graphql: &'q OnceCell<Option<Asked>>,
+    /// What was judged before.
+    before: &'q [Match<'q, 'q>],
+    /// Of either request, read when the first rule looks at it; `None` if it cannot be read.
+    graphql: &'q (OnceCell<Option<Asked>>, OnceCell<Option<Asked>>),
     identity: Identity<'q>,
 }
 
@@ -45,12 +47,13 @@ impl Authorizer {
     pub(crate) fn authorize<'e>(
         &'e self,
         matches: &[Match<'e, '_>],
+        before: &[Match<'_, '_>],
         (asks, holds): (&Reading<'_>, &Reading<'_>),
         (identity, access): (Identity<'_>, Access),
         found: &mut Found<'e>,
     ) -> Result<Verdict, Reason> {
-        let graphql = OnceCell::new();
-        let asking = Asking { asks, holds, graphql: &graphql, identity };
+        let graphql = &Default::default();
+        let asking = Asking { asks, holds, before, graphql, identity };
         let mut verdict = Verdict::Allow(access);
         for (place, matched) in matches.iter().enumerate() {
             found.refused = u16::try_from(place).ok();
@@ -162,7 +165,7 @@ impl GraphQlRule {
     fn authorize<'e>(
         &'e self,
         matched: &Match<'_, '_>,
-        Asking { asks: reading, holds, graphql: asked, identity }: Asking<'_, '_, '_>,
+        Asking { asks, holds, before, graphql, identity }: Asking<'_, '_, '_>,
         action: Option<&str>,
         found: &mut Found<'_>,
     ) -> Result<Option<&'e GraphQlRule>, Reason> {
@@ -170,12 +173,15 @@ impl GraphQlRule {
             return Err(found.refuse_method(matched.method));
         }
         // What follows an upgrade, to a WebSocket say, nobody judges.
-        if reading.has("upgrade") || reading.says_more_than(self.limits.bytes) {
+        if holds.has("upgrade") || holds.says_more_than(self.limits.bytes) {
             return Err(Reason::MalformedGraphql);
         }
         // What stands in the URL is judged before the body has come: the headers may go ahead, and
         // an upstream need not wait for a body of which it reads nothing.
-        let asked = asked.get_or_init(|| Asked::new(reading).ok());
+        let asked = match matched.is_decided(before) {
+            true => graphql.0.get_or_init(|| Asked::new(asks).ok()),
+            false => graphql.1.get_or_init(|| Asked::new(holds).ok()),
+        };
         let fields = asked.as_ref().and_then(|asked| asked.fields(matched.method, self.limits));
         let fields = fields.ok_or(Reason::MalformedGraphql)?;
         for (position, fields) in fields.positions() {
@@ -184,7 +190,7 @@ impl GraphQlRule {
                 self.authorize_field(position, field, (action, values), identity, found)?;
             }
         }
-        Ok(Some(self).filter(|_| reading.body() == Body::Unread))
+        Ok(Some(self).filter(|_| holds.body() == Body::Unread))
     }
 
     /// Whether who asks may have a field.
@@ -343,6 +349,16 @@ impl<'e> Match<'e, '_> {
     /// Whether a credential counts on its rule in some places only.
     pub(crate) fn is_limited(&self) -> bool {
         self.rule.is_some_and(|rule| rule.credentials.is_some())
+    }
+
+    pub(crate) fn is_graphql(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.graphql.is_some())
+    }
+
+    /// Whether its rule is one of those that decided before.
+    pub(crate) fn is_decided(&self, before: &[Match<'_, '_>]) -> bool {
+        let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
+        before.iter().any(|other| index(other) == index(self))
     }
 
     fn is_observed(&self) -> bool {

@@ -400,7 +400,9 @@ impl Engine {
                 return Err(Reason::AmbiguousQuery.into());
             }
             match self.find_holder(matches, before, asks, found) {
-                Err(Reason::MissingCredential) if matches.iter().all(Match::is_open) => {
+                Err(Reason::MissingCredential)
+                    if holder.is_none() && matches.iter().chain(before).all(Match::is_open) =>
+                {
                     self.authenticator.refuse_misspelt(asks, found)?;
                     return self.let_anybody(matches, Step::Credential, found);
                 }
@@ -408,7 +410,7 @@ impl Engine {
             }
         }
         let who = holder.as_ref().ok_or(Reason::MissingCredential)?.who();
-        Ok((self.authorizer.authorize(matches, (asks, holds), who, found)?, Step::Body))
+        Ok((self.authorizer.authorize(matches, before, (asks, holds), who, found)?, Step::Body))
     }
 
     /// Who asks, by a credential that counts on each of these rules.
@@ -455,7 +457,7 @@ impl Engine {
         holder: &mut Option<Holder<'e>>,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
-        if !self.may_refuse(sent, head, reading, holder.as_ref()) {
+        if !self.may_refuse(sent, head, matches, reading, holder.as_ref()) {
             return Ok(judged);
         }
         let mut held = judged;
@@ -465,7 +467,7 @@ impl Engine {
                 Found { rule: found.rule, path: found.path.take(), ..Found::default() };
             if let Ok(who) = self.find_holder(matches, &[], reading, &mut finding) {
                 held = (Verdict::Allow(who.who().1), Step::Body);
-                let may_refuse = self.may_refuse(sent, head, reading, Some(&who));
+                let may_refuse = self.may_refuse(sent, head, matches, reading, Some(&who));
                 *holder = Some(who);
                 *found = finding;
                 if !may_refuse {
@@ -609,6 +611,7 @@ impl Engine {
         &self,
         sent: &Sent,
         head: Head<'_>,
+        judged: &[Match<'_, '_>],
         reading: &Reading<'_>,
         holder: Option<&Holder<'_>>,
     ) -> bool {
@@ -627,17 +630,25 @@ impl Engine {
         let reads_query = |matched: &Match<'_, '_>| matched.rule.is_some_and(Rule::reads_query);
         let reads_query = sent.has_parameters
             && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
+        let is_limited = matches.iter().any(Match::is_limited);
         let Some(holder) = holder else {
-            return reads_query || !matches.iter().all(Match::is_open);
+            return reads_query || is_limited || !matches.iter().all(Match::is_open);
         };
-        let found = &mut Found::default();
         let counts = || {
-            !matches.iter().any(Match::is_limited)
-                || self.find_holder(&matches, &[], reading, &mut Found::default()).is_ok()
+            !is_limited || self.find_holder(&matches, &[], reading, &mut Found::default()).is_ok()
         };
-        reads_query
-            || !counts()
-            || self.authorizer.authorize(&matches, (reading, reading), holder.who(), found).is_err()
+        if reads_query || !counts() {
+            return true;
+        }
+        let (readings, found) = ((reading, reading), &mut Found::default());
+        match self.authorizer.authorize(&matches, &[], readings, holder.who(), found) {
+            Err(_) => true,
+            // A body that leads to GraphQL which nobody has judged.
+            Ok(Verdict::Hold(_)) => {
+                matches.iter().any(|other| other.is_graphql() && !other.is_decided(judged))
+            }
+            Ok(_) => false,
+        }
     }
 
     /// Lets a request through, whoever asks, at a step that asks for nothing more. Of each method only if the

@@ -177,7 +177,7 @@ fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
     file.keys()
         .filter(|key| !matches!(key.state(now), State::Expired | State::Revoked))
         .filter(|key| {
-            let is_later = key.time("created") >= old.time("created").or(Some(i64::MIN));
+            let is_later = key.time("created").is_none_or(|time| Some(time) >= old.time("created"));
             is_later && ["account", "type"].iter().all(|name| key.text(name) == old.text(name))
         })
         .filter(|key| {
