@@ -8,8 +8,8 @@ use latchkey_testing::gateway::replaced;
 use latchkey_testing::http2::Upstream;
 use latchkey_testing::{Gateway, Key, Setup};
 
-/// What the policy sets, reads and removes, in several spellings.
-const OWN: [&str; 10] = [
+/// What the policy sets, reads and removes, in several spellings, and a parameter that a header may pass for.
+const OWN: [&str; 11] = [
     "x-account-id",
     "x_account_id",
     "x-account.id",
@@ -20,6 +20,7 @@ const OWN: [&str; 10] = [
     "x-type",
     "x-http-method-override",
     "script_name",
+    "query",
 ];
 
 /// What is theirs.
