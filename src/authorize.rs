@@ -357,8 +357,12 @@ impl<'e> Match<'e, '_> {
 
     /// Whether its rule is one of those that decided before.
     pub(crate) fn is_decided(&self, before: &[Match<'_, '_>]) -> bool {
-        let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
-        before.iter().any(|other| index(other) == index(self))
+        before.iter().any(|other| other.place() == self.place())
+    }
+
+    /// The place of its rule; `None` for the default rule.
+    fn place(&self) -> Option<usize> {
+        self.rule.map(|rule| rule.index)
     }
 
     fn is_observed(&self) -> bool {
@@ -372,10 +376,9 @@ impl<'e> Match<'e, '_> {
 
     /// Whether both are the same reading and the same rule.
     pub(crate) fn is_same(&self, other: &Match<'_, '_>) -> bool {
-        let index = |rule: Option<&Rule>| rule.map(|rule| rule.index);
         self.method == other.method
             && self.compared == other.compared
-            && index(self.rule) == index(other.rule)
+            && self.place() == other.place()
     }
 
     /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is
@@ -386,9 +389,8 @@ impl<'e> Match<'e, '_> {
             return false;
         }
         if self.by == Some(Deviation::Head) {
-            let index = |matched: &Match<'_, '_>| matched.rule.map(|rule| rule.index);
             let mut heads = others.iter().filter(|other| other.method == "HEAD");
-            return heads.any(|head| index(head) == index(self));
+            return heads.any(|head| head.place() == self.place());
         }
         let by_path = matches!(
             self.by,
