@@ -61,7 +61,7 @@ wasm_features := --enable-bulk-memory --enable-multivalue --enable-mutable-globa
 # no address of a value begins: what is added to one may go into the offset of its load.
 wasm:
 	@envoy/install-tools rust wasm-opt
-	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$(remapped) -Cllvm-args=-inline-threshold=10" \
+	CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$(remapped) -Cllvm-args=-inline-threshold=5" \
 	    cargo build --target wasm32-wasip1 --release
 	@mkdir -p dist
 	@wasm-metadce $(wasm_features) --graph-file filter/exports.json \

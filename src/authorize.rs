@@ -8,7 +8,7 @@ use crate::decision::{Access, Found, Hold, ReadAs, Verdict};
 use crate::graphql::{Asked, Position, is_introspection};
 use crate::identity::Identity;
 use crate::limits;
-use crate::path::PathTemplate;
+use crate::path::{PathTemplate, goes_on_behind_script};
 use crate::reading::Reading;
 use crate::reason::Reason;
 use crate::request::Body;
@@ -56,7 +56,7 @@ impl Authorizer {
         let asking = Asking { asks, holds, before, graphql, identity };
         let mut verdict = Verdict::Allow(access);
         for (place, matched) in matches.iter().enumerate() {
-            found.refused = u16::try_from(place).ok();
+            found.refuse_reading(place);
             let judged = match self.authorize_match(matched, asking, found) {
                 // What the policy asks of everybody is no rule's own.
                 Err(reason) if found.own_wording && matched.is_observed() => {
@@ -365,7 +365,7 @@ impl<'e> Match<'e, '_> {
         self.rule.map(|rule| rule.index)
     }
 
-    fn is_observed(&self) -> bool {
+    pub(crate) fn is_observed(&self) -> bool {
         self.rule.is_some_and(|rule| rule.is_observed)
     }
 
@@ -445,7 +445,8 @@ impl<'e> Match<'e, '_> {
 
     /// Whether it counts though no rule names its path. The rule for the path as it stands may name that to its end:
     /// then it means what it says. A parameter of it takes what nobody thought of, so each part between commas
-    /// counts, and what stands before a suffix where else anybody would be let in.
+    /// counts, and where else anybody would be let in, what stands before a suffix, and what a script makes of a path
+    /// that goes on behind it.
     fn counts_unnamed(&self, others: &[Match<'_, '_>]) -> bool {
         let Some(first) = others.first() else { return false };
         let segments = first.compared.unwrap_or_default();
@@ -456,6 +457,11 @@ impl<'e> Match<'e, '_> {
         match self.by {
             Some(Deviation::Part) => true,
             Some(Deviation::Suffix) => others.iter().all(Match::is_open),
+            Some(Deviation::Script) => {
+                let goes_on =
+                    |other: &Match<'_, '_>| other.compared.is_some_and(goes_on_behind_script);
+                others.iter().any(goes_on) && others.iter().all(Match::is_open)
+            }
             _ => false,
         }
     }

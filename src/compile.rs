@@ -168,7 +168,7 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     let mut query_names = QueryNames::default();
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
     let conditions_read =
-        choices.flat_map(Template::query_names).map(|name| query_names.add(name)).collect();
+        choices.flat_map(Template::query_names).map(|name| query_names.add(name, true)).collect();
     let upstream = upstream(&policy).unwrap_or(Readings::CAUTIOUS);
     let rules = Rules::new(known.rules(&policy, &mut query_names), upstream.letters);
     let sessions = sessions(&policy);

@@ -51,8 +51,10 @@ pub(crate) struct Found<'e> {
     pub(crate) own_wording: bool,
     /// The path to forward in place of the request's.
     pub(crate) path: Option<String>,
+    /// How many readings were allowed before.
+    pub(crate) admitted: usize,
     /// The place among all readings of the one that is not allowed.
-    pub(crate) refused: Option<u16>,
+    pub(crate) refused: Option<usize>,
 }
 
 /// A request as an upstream could read it, and the rule that decides about that.
@@ -160,7 +162,7 @@ impl<'e> Decision<'e> {
     /// The place of the one among [`Engine::readings`](crate::Engine::readings) that is not allowed, where the
     /// request is refused for it.
     pub fn refused_reading(&self) -> Option<usize> {
-        self.found.refused.map(usize::from)
+        self.found.refused
     }
 
     /// How the credential was ambiguous, where the request is refused for that. `None` beside a verified
@@ -195,6 +197,11 @@ impl Found<'_> {
     pub(crate) fn refuse_method(&mut self, method: &str) -> Reason {
         self.refused_method = Some(method.into());
         Reason::MethodNotAllowed
+    }
+
+    /// Notes the reading that is not allowed, by its place among those that are judged.
+    pub(crate) fn refuse_reading(&mut self, place: usize) {
+        self.refused = Some(self.admitted.saturating_add(place));
     }
 
     /// Who asks.

@@ -368,6 +368,7 @@ impl Engine {
         holder: &mut Option<Holder<'e>>,
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
+        found.admitted = matches.len();
         let carried = self.carried(reading);
         if !carried.is_empty() {
             let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
@@ -444,7 +445,7 @@ impl Engine {
     }
 
     /// Whether what a body may ask for is allowed as well. One in which nothing could be refused is not waited
-    /// for.
+    /// for, and one that cannot be read is refused, unless all that it may lead to is only observed.
     #[cold]
     #[expect(clippy::too_many_arguments, reason = "all that is known of a request by then")]
     fn judge_body<'e>(
@@ -463,8 +464,8 @@ impl Engine {
         let mut held = judged;
         if judged.0 == Verdict::Allow(Access::Public) {
             // What its body may ask for is somebody's, so it goes on as that one's.
-            let mut finding =
-                Found { rule: found.rule, path: found.path.take(), ..Found::default() };
+            let (rule, path, admitted) = (found.rule, found.path.take(), found.admitted);
+            let mut finding = Found { rule, path, admitted, ..Found::default() };
             if let Ok(who) = self.find_holder(matches, &[], reading, &mut finding) {
                 held = (Verdict::Allow(who.who().1), Step::Body);
                 let may_refuse = self.may_refuse(sent, head, matches, reading, Some(&who));
@@ -493,11 +494,66 @@ impl Engine {
                 }
                 return Ok((Verdict::Hold(hold), step));
             }
-            _ => return Err(Reason::AmbiguousBody.into()),
+            _ => return self.refuse_body(held, sent, head, reading, found),
         };
-        self.with_fields(sent, head, (reading, body), matches, |holds, others| {
+        let judged = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
             self.admit_others(held, matches, others, (reading, holds), holder, found)
-        })
+        });
+        match judged {
+            Err(Refusal { reason: Reason::AmbiguousBody, .. }) => {
+                self.refuse_body(held, sent, head, reading, found)
+            }
+            judged => judged,
+        }
+    }
+
+    /// Refuses a body that cannot be read, unless all that it may lead to is only observed.
+    fn refuse_body(
+        &self,
+        judged: (Verdict, Step),
+        sent: &Sent,
+        head: Head<'_>,
+        reading: &Reading<'_>,
+        found: &mut Found<'_>,
+    ) -> Result<(Verdict, Step), Refusal> {
+        let reason = Reason::AmbiguousBody;
+        let is_observed = |matches: &[Match<'_, '_>]| {
+            let (readings, found) = ((reading, reading), &mut Found::default());
+            matches.iter().all(Match::is_observed)
+                && self.find_holder(matches, &[], reading, found).is_ok_and(|holder| {
+                    let who = holder.who();
+                    self.authorizer.authorize(matches, &[], readings, who, found).is_ok()
+                })
+        };
+        let is_let_in = self.conditions_read.is_empty()
+            && self.ask_of_possible(sent, head, reading, &is_observed).unwrap_or(false);
+        if !is_let_in {
+            return Err(reason.into());
+        }
+        found.observed.get_or_insert(reason);
+        Ok(judged)
+    }
+
+    /// Asks of what a body may lead to, whatever it holds; `None` if that cannot be told.
+    fn ask_of_possible(
+        &self,
+        sent: &Sent,
+        head: Head<'_>,
+        reading: &Reading<'_>,
+        ask: &dyn Fn(&[Match<'_, '_>]) -> bool,
+    ) -> Option<bool> {
+        let mut methods = head.other_methods.to_vec();
+        if sent.has_methods {
+            let is_asked = |asked: &str| {
+                asked == head.method || head.other_methods.iter().any(|method| method == asked)
+            };
+            let others = self.asked_methods.iter().filter(|method| !is_asked(method));
+            methods.extend(others.map(|method| String::from(&**method)));
+        }
+        let head = Head { other_methods: &methods, ..head };
+        let mut facts = self.facts(head, reading).ok()?;
+        facts.is_any_query = sent.has_parameters;
+        Some(ask(&self.matches_of(head, &facts).ok()?))
     }
 
     /// Whether what other readings ask for is allowed as well. What is public as it stands goes on as theirs whose
@@ -514,10 +570,8 @@ impl Engine {
         if others.is_empty() {
             return Ok(judged);
         }
-        let admitted = self.admit(others, matches, readings, holder, found);
-        let place = |place| u16::try_from(matches.len().saturating_add(usize::from(place))).ok();
-        found.refused = found.refused.and_then(place);
-        let admitted = admitted?;
+        let admitted = self.admit(others, matches, readings, holder, found)?;
+        found.admitted = found.admitted.saturating_add(others.len());
         found.rule = matches.first().and_then(|matched| matched.rule);
         let takes_other = judged.0 == Verdict::Allow(Access::Public)
             || matches!(admitted.0, Verdict::Hold(_)) && !matches!(judged.0, Verdict::Hold(_));
@@ -615,33 +669,34 @@ impl Engine {
         reading: &Reading<'_>,
         holder: Option<&Holder<'_>>,
     ) -> bool {
-        let mut methods = head.other_methods.to_vec();
-        if sent.has_methods {
-            let is_asked = |asked: &str| {
-                asked == head.method || head.other_methods.iter().any(|method| method == asked)
-            };
-            let others = self.asked_methods.iter().filter(|method| !is_asked(method));
-            methods.extend(others.map(|method| String::from(&**method)));
-        }
-        let head = Head { other_methods: &methods, ..head };
-        let Ok(mut facts) = self.facts(head, reading) else { return true };
-        facts.is_any_query = sent.has_parameters;
-        let Ok(matches) = self.matches_of(head, &facts) else { return true };
+        let may_refuse =
+            |matches: &[Match<'_, '_>]| self.may_refuse_any(sent, matches, judged, reading, holder);
+        self.ask_of_possible(sent, head, reading, &may_refuse).unwrap_or(true)
+    }
+
+    fn may_refuse_any(
+        &self,
+        sent: &Sent,
+        matches: &[Match<'_, '_>],
+        judged: &[Match<'_, '_>],
+        reading: &Reading<'_>,
+        holder: Option<&Holder<'_>>,
+    ) -> bool {
         let reads_query = |matched: &Match<'_, '_>| matched.rule.is_some_and(Rule::reads_query);
         let reads_query = sent.has_parameters
             && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
         let is_limited = matches.iter().any(Match::is_limited);
         let Some(holder) = holder else {
-            return reads_query || is_limited || !matches.iter().all(Match::is_open);
+            return is_limited || !matches.iter().all(Match::is_open);
         };
         let counts = || {
-            !is_limited || self.find_holder(&matches, &[], reading, &mut Found::default()).is_ok()
+            !is_limited || self.find_holder(matches, &[], reading, &mut Found::default()).is_ok()
         };
         if reads_query || !counts() {
             return true;
         }
         let (readings, found) = ((reading, reading), &mut Found::default());
-        match self.authorizer.authorize(&matches, &[], readings, holder.who(), found) {
+        match self.authorizer.authorize(matches, &[], readings, holder.who(), found) {
             Err(_) => true,
             // A body that leads to GraphQL which nobody has judged.
             Ok(Verdict::Hold(_)) => {
@@ -664,7 +719,7 @@ impl Engine {
         else {
             return Ok((Verdict::Allow(Access::Public), step));
         };
-        found.refused = u16::try_from(place).ok();
+        found.refuse_reading(place);
         found.rule = unknown.rule;
         // Nobody is asked who they are, so it ends here.
         Err(Refusal { reason: found.refuse_method(unknown.method), step })

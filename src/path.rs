@@ -192,11 +192,7 @@ fn parted(path: &str) -> impl Iterator<Item = &str> {
 /// What a path is to PHP's servers and frameworks if a segment names a script: that script, what follows it, and where it
 /// is the index of a folder, that folder.
 fn without_script<'a>(segments: &[Cow<'a, str>]) -> Vec<OtherPath<'a>> {
-    let is_script = |segment: &Cow<'_, str>| {
-        let end = segment.len().checked_sub(4).and_then(|start| segment.get(start..));
-        end.is_some_and(|end| end.eq_ignore_ascii_case(".php"))
-    };
-    let Some(place) = segments.iter().position(is_script) else { return Vec::new() };
+    let Some(place) = script(segments) else { return Vec::new() };
     let (before, rest) = segments.split_at_checked(place).unwrap_or_default();
     let behind = rest.get(1..).unwrap_or_default();
     let script = segments.get(..=place).unwrap_or_default();
@@ -208,6 +204,19 @@ fn without_script<'a>(segments: &[Cow<'a, str>]) -> Vec<OtherPath<'a>> {
         spelling: None,
     };
     others.into_iter().map(other).collect()
+}
+
+/// The place of the first segment that names a script.
+fn script(segments: &[Cow<'_, str>]) -> Option<usize> {
+    segments.iter().position(|segment| {
+        let end = segment.len().checked_sub(4).and_then(|start| segment.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(".php"))
+    })
+}
+
+/// Whether something follows a script in a path, which a framework behind it takes for the path.
+pub(crate) fn goes_on_behind_script(segments: &[Cow<'_, str>]) -> bool {
+    script(segments).is_some_and(|place| place.saturating_add(1) < segments.len())
 }
 
 /// A path's readings besides the one that takes each `;` as it stands: without parameters, what follows it in

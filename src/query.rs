@@ -190,6 +190,9 @@ struct QueryName {
     exact: Box<str>,
     /// As [`folded`] tells it.
     folded: Vec<u8>,
+    /// Whether what it names counts where an upstream takes a body for the query: GraphQL finds its documents in
+    /// a body by itself.
+    is_in_bodies: bool,
 }
 
 impl QueryNames {
@@ -206,12 +209,16 @@ impl QueryNames {
         self.0.iter().any(|entry| is_named(name, &entry.exact))
     }
 
-    /// Whether some upstream could take a parameter for one of them, or for a part of one.
+    /// Whether some upstream could take a field of a body for one of them, or for a part of one.
     pub(crate) fn may_be(&self, name: &[u8]) -> bool {
         readings(name).into_iter().any(|reading| {
             let reading: Vec<u8> = reading.collect();
-            self.0.iter().any(|entry| entry.folded == reading)
+            self.in_bodies().any(|entry| entry.folded == reading)
         })
+    }
+
+    fn in_bodies(&self) -> impl Iterator<Item = &QueryName> {
+        self.0.iter().filter(|entry| entry.is_in_bodies)
     }
 
     /// Those for which a header or a cookie of that name passes: in each of its [`readings`], whatever its dashes.
@@ -232,7 +239,7 @@ impl QueryNames {
         self.0.iter().filter(is_named).map(|entry| &*entry.exact)
     }
 
-    /// Whether a text may name one of them, however it is punctuated or escaped.
+    /// Whether a body may name one of them, however it is punctuated or escaped.
     pub(crate) fn may_stand_in(&self, text: &[u8]) -> bool {
         let Ok(plain) = std::str::from_utf8(text) else { return true };
         // What escapes a letter, and the letters that are another case of an ASCII one.
@@ -244,17 +251,19 @@ impl QueryNames {
             let name: Vec<u8> = letters(&entry.folded).collect();
             name.is_empty() || plain.windows(name.len()).any(|window| window == name)
         };
-        self.0.iter().any(is_in)
+        self.in_bodies().any(is_in)
     }
 
-    /// The place of a name, which is added if it is new.
-    pub(crate) fn add(&mut self, name: &str) -> usize {
-        let known = self.0.iter().position(|entry| *entry.exact == *name);
-        known.unwrap_or_else(|| {
-            let place = self.0.len();
-            self.0.push(QueryName { exact: name.into(), folded: folded(name).collect() });
-            place
-        })
+    /// The place of a name, which is added if it is new, for what reads it in a body as well or for GraphQL.
+    pub(crate) fn add(&mut self, name: &str, is_in_bodies: bool) -> usize {
+        let place = self.0.iter().position(|entry| *entry.exact == *name);
+        let place = place.unwrap_or_else(|| {
+            let folded = folded(name).collect();
+            self.0.push(QueryName { exact: name.into(), folded, is_in_bodies });
+            self.0.len().saturating_sub(1)
+        });
+        self.0.get_mut(place).into_iter().for_each(|entry| entry.is_in_bodies |= is_in_bodies);
+        place
     }
 
     /// A name by its place.
@@ -447,7 +456,7 @@ mod tests {
     fn behind_a_semicolon_of_the_path_stands_another_query() {
         let is_ambiguous = |hidden: &str| {
             let mut names = QueryNames::default();
-            let place = names.add("hydrate");
+            let place = names.add("hydrate", true);
             names.ambiguous(&Query::parse(b"a=b", Some(hidden.as_bytes()), |_| true))[place]
         };
         for hidden in [
@@ -514,7 +523,7 @@ mod tests {
     fn what_an_upstream_could_read_as_one_of_the_names_is_ambiguous() {
         let is_ambiguous = |query: &str, name: &str| {
             let mut names = QueryNames::default();
-            let place = names.add(name);
+            let place = names.add(name, true);
             names.ambiguous(&parsed(query.as_bytes()))[place]
         };
         for (query, name) in [

@@ -133,17 +133,18 @@ fn templates<'r>(
     conditions.chain(required).chain(graphql.map(|graphql| &graphql.require))
 }
 
-/// The query parameters that a rule reads which is made of these.
+/// The query parameters that a rule reads which is made of these, each with whether it may stand in a body as well.
 pub(crate) fn names_read<'r>(
     query: &'r [Pattern],
     conditions: &'r [Condition],
     access: &'r RuleAccess,
     graphql: Option<&'r GraphQlRule>,
-) -> impl Iterator<Item = &'r str> {
+) -> impl Iterator<Item = (&'r str, bool)> {
     let of_query = query.iter().map(|pattern| &*pattern.name);
     let of_graphql = graphql.into_iter().flat_map(|_| graphql::PARAMETERS).flatten().copied();
     let templates = templates(conditions, access, graphql);
-    of_query.chain(of_graphql).chain(templates.flat_map(Template::query_names))
+    let of_bodies = of_query.chain(templates.flat_map(Template::query_names));
+    of_bodies.map(|name| (name, true)).chain(of_graphql.map(|name| (name, false)))
 }
 
 /// Upstreams could read a query in more ways than can be judged.

@@ -91,7 +91,8 @@ fn run(command: &Command) -> anyhow::Result<Exit> {
 
 /// API keys for Envoy and Istio: make keys, check, explain, test and push policies.
 #[derive(Parser)]
-#[command(name = "latchkey", version, after_help = EXIT_CODES)]
+// Lines are as long as they were written, whoever reads them, unless the terminal breaks them.
+#[command(name = "latchkey", version, after_help = EXIT_CODES, term_width = 0)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -94,7 +94,7 @@ impl Known {
             );
         }
         let query_names = names_read(&query, &conditions, &access, graphql.as_ref())
-            .map(|name| names.add(name))
+            .map(|(name, is_in_bodies)| names.add(name, is_in_bodies))
             .collect();
         let rule = Rule {
             index,

@@ -50,6 +50,17 @@ pub(super) fn look(
                  write `scopes: []`",
             );
         }
+        if let Some(start) = key.not_before().filter(|start| is_like_date(*start)) {
+            remark(
+                "date_as_seconds",
+                "/not_before",
+                format!(
+                    "`{start}` is seconds, so this key is good from {} on",
+                    display_timestamp(start)
+                ),
+                "write a date as `\"2099-01-01T00:00:00Z\"`",
+            );
+        }
         match key.expires_at() {
             Some(ends) if ends <= now => {
                 remark(
@@ -104,6 +115,12 @@ pub(super) fn look(
     }
     too_many.sort_by_key(|(index, _)| *index);
     remarks.extend(too_many.into_iter().map(|(_, remark)| remark));
+}
+
+/// Whether a number of seconds is a date as people write it without dashes, such as 20990101.
+fn is_like_date(seconds: i64) -> bool {
+    let (year, month, day) = (seconds / 10_000, seconds / 100 % 100, seconds % 100);
+    (1900..2200).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)
 }
 
 /// Keys whose counters have one name where a proxy's statistics allow letters, digits and `_` only.

@@ -64,6 +64,7 @@ Examples:
 
 Warnings:
   clashing_parameters          rules read parameters that pass for each other, so that neither gets through
+  date_as_seconds              a key is good from 1970 on: its `not_before` is a date without dashes
   encoded_path                 a path's segment is encoded where it need not be
   expired_key                  a key is over and still there
   hash_of_nothing              a key's hash is that of an empty text

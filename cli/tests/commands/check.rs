@@ -305,6 +305,8 @@ rules:
     let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     keys.push_str(&format!("- {{id: k.6, hash: 'sha256:{nothing}', scopes: []}}\n"));
     keys.push_str(&format!("- {{id: k-6, hash: 'sha256:{:064}', scopes: []}}\n", 7));
+    let dated = "scopes: [], not_before: 20260701}";
+    keys.push_str(&format!("- {{id: k8, hash: 'sha256:{:064}', {dated}\n", 8));
     directory.write("keys.yaml", &keys);
     let command = "check policy.yaml --keys keys.yaml --now 2026-06-01T00:00:00Z";
     TestCommand::new(&directory, command).prints(
@@ -351,13 +353,15 @@ keys.yaml:8:13: warning[hash_of_nothing]: this is the hash of an empty text, and
   help: hash the token itself; the variable it stood in was empty
 keys.yaml:9:4: warning[same_metric]: `k-6` and `k.6` are the same name to Prometheus, which writes `.` and `-` as `_` (at /keys/7/id)
   help: let ids differ in letters or digits, or make labels of them with the `stats_tags` of `envoy/envoy.yaml`
-0 errors, 21 warnings
+keys.yaml:10:105: warning[date_as_seconds]: `20260701` is seconds, so this key is good from 1970-08-23T11:58:21Z on (at /keys/8/not_before)
+  help: write a date as `\"2099-01-01T00:00:00Z\"`
+0 errors, 22 warnings
 ",
         "",
     );
     let json = TestCommand::new(&directory, &format!("{command} --format json")).output();
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(findings.as_array().unwrap().len(), 21);
+    assert_eq!(findings.as_array().unwrap().len(), 22);
     assert_eq!(
         findings[18],
         serde_json::json!({

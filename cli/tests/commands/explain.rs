@@ -430,6 +430,33 @@ deny insufficient_scope key:some
 }
 
 #[test]
+fn the_reading_that_is_refused_is_marked_among_all() {
+    let directory = Directory::new();
+    let policy = "\
+credentials: [{header: x-key}]
+keys: [{id: some, scopes: ['docs:*'], hash: 'sha256:HASH1'}]
+rules:
+- {name: wide, paths: [/docs], query: {depth: ['2']}, require: ['docs:{action}']}
+- {name: deep, paths: [/docs], query: {depth: ['9']}, require: ['deep:{action}']}
+- {name: flat, paths: [/docs], require: ['docs:{action}']}
+";
+    directory.write("policy.yaml", &policy.replace("HASH1", DIGESTS[0]));
+    let body = ["-H", "content-type: application/x-www-form-urlencoded", "-d", "depth=9"];
+    let mut arguments = vec!["explain", "policy.yaml", "-X", "POST", "-H", "x-key: key-number-1"];
+    arguments.extend(["-H", "depth: 2"].into_iter().chain(body).chain(["a.org/docs"]));
+    let output = TestCommand::new(&directory, "").arguments(&arguments).everything();
+    let told = "
+  -     POST /docs: `flat`, as it stands
+  -     POST /docs: `wide`, with headers' and cookies' parameters
+  -     POST /docs: `wide`, with the body's parameters
+  deny  POST /docs: `deep`, with the body's parameters
+
+deny insufficient_scope key:some
+";
+    assert!(output.contains(told), "{output}");
+}
+
+#[test]
 fn a_body_that_cannot_be_judged_is_told() {
     let directory = Directory::new();
     let policy = "\
