@@ -32,12 +32,11 @@ pub(crate) fn check(code: Code<'_>) -> Result<io::Result<()>> {
         Ok(module) => module,
         Err(error) => return Ok(Err(error)),
     };
-    let holds = |mark: &[u8]| module.windows(mark.len()).any(|window| window == mark);
     if let Code::Module(_) = code {
         if !module.starts_with(b"\x7fELF") {
             bail!("`{name}` is not the native module: it is not a shared library");
         }
-        if !holds(MARK) || !holds(MODULE_EXPORT) {
+        if !holds(&module, MARK) || !holds(&module, MODULE_EXPORT) {
             bail!("`{name}` is a shared library, but not Latchkey's native module");
         }
         return Ok(Ok(()));
@@ -50,7 +49,7 @@ pub(crate) fn check(code: Code<'_>) -> Result<io::Result<()>> {
         .validate_all(&module)
         .ok()
         .with_context(|| format!("`{name}` is broken: it is not a whole WebAssembly module"))?;
-    if !is_called_with_requests(&module) || !holds(MARK) {
+    if !is_filter(&module) {
         bail!("`{name}` is a WebAssembly module, but not Latchkey's filter");
     }
     Ok(Ok(()))
@@ -72,6 +71,15 @@ pub(crate) fn version(path: &Path) -> io::Result<Option<String>> {
 /// The SHA-256 of the file at `path`, where it can be read here.
 pub(crate) fn digest(path: &Path) -> io::Result<String> {
     std::fs::read(path).map(|module| hex::encode(Sha256::digest(&module)))
+}
+
+/// Whether a WebAssembly module is Latchkey's filter.
+pub(crate) fn is_filter(module: &[u8]) -> bool {
+    is_called_with_requests(module) && holds(module, MARK)
+}
+
+fn holds(module: &[u8], mark: &[u8]) -> bool {
+    module.windows(mark.len()).any(|window| window == mark)
 }
 
 fn is_called_with_requests(module: &[u8]) -> bool {

@@ -66,7 +66,9 @@ pub(crate) fn locate(findings: &mut [Finding]) {
     }
     let position = |file: &PathBuf| files.iter().position(|known| known == file);
     findings.sort_by(|one, other| {
-        let key = |finding: &Finding| (position(&finding.file), finding.place);
+        // How many more there are comes last.
+        let is_rest = |finding: &Finding| finding.code == "too_large" && finding.pointer.is_empty();
+        let key = |finding: &Finding| (position(&finding.file), is_rest(finding), finding.place);
         key(one).cmp(&key(other))
     });
 }

@@ -489,6 +489,52 @@ paths:
     );
 }
 
+#[test]
+fn a_scope_that_no_operation_has_is_told() {
+    let directory = Directory::new();
+    let operations = "  /a: {get: {security: [{o: ['a:read']}]}}";
+    directory.write("a.yaml", &format!("openapi: 3.0.3\npaths:\n{operations}\n"));
+    directory.write(
+        "policy.yaml",
+        "credentials: [{header: x-key}]\nkeys: []\nrules: [{paths: [/a], methods: [GET], require: ['a:read']}]\n",
+    );
+    let told = "a.yaml:1:1: warning[unknown_scope]: no operation has the scope `a:raed`\n  \
+                help: say of `--scope` what `security` says\n0 errors, 1 warning\n";
+    let command = "rules --from a.yaml --scope a:raed=b:read";
+    TestCommand::new(&directory, &format!("{command} --against policy.yaml")).prints(3, told, "");
+    assert!(TestCommand::new(&directory, command).everything().contains(told));
+}
+
+#[test]
+fn what_the_document_does_not_say_may_be_said() {
+    let directory = Directory::new();
+    directory.write("a.yaml", "openapi: 3.0.3\npaths:\n  /a: {get: {}}\n");
+    for (access, unsaid, told) in [
+        ("access: public", "", None),
+        ("access: public", " --unsaid public", None),
+        (
+            "access: public",
+            " --unsaid key",
+            Some("needs a key by the document, and none by the policy"),
+        ),
+        ("require: ['a:read']", " --unsaid key", None),
+        (
+            "require: ['a:read']",
+            " --unsaid public",
+            Some("needs no key by the document, and one by the policy"),
+        ),
+    ] {
+        let rules = format!("rules: [{{paths: [/a], methods: [GET], {access}}}]\n");
+        directory
+            .write("policy.yaml", &format!("credentials: [{{header: x-key}}]\nkeys: []\n{rules}"));
+        let command = format!("rules --from a.yaml --against policy.yaml{unsaid}");
+        let printed =
+            String::from_utf8(run(&directory, &command, if told.is_some() { 3 } else { 0 }));
+        let printed = printed.unwrap();
+        assert!(printed.contains(told.unwrap_or("0 errors")), "{access}{unsaid}: {printed}");
+    }
+}
+
 fn run(directory: &Directory, arguments: &str, code: i32) -> Vec<u8> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
     let ran = command.current_dir(directory.path()).args(arguments.split(' ')).output().unwrap();

@@ -16,7 +16,8 @@ use oci_spec::image::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Exit, atomic};
+use crate::style::warn;
+use crate::{Exit, atomic, filter};
 
 /// The only file of the image, by the name under which Istio and Envoy Gateway look for it.
 const FILE: &str = "plugin.wasm";
@@ -51,12 +52,15 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     let place = arguments.wasm.display();
     let module = fs::read(&arguments.wasm).with_context(|| format!("cannot read `{place}`"))?;
     ensure!(module.starts_with(MAGIC), "`{place}` is not a WebAssembly module");
-    let (out, place) = (&arguments.out, arguments.out.display());
+    let (out, out_place) = (&arguments.out, arguments.out.display());
     let is_free = match fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
-    ensure!(is_free, "`{place}` is not an empty folder");
+    ensure!(is_free, "`{out_place}` is not an empty folder");
+    if !filter::is_filter(&module) {
+        warn(format_args!("`{place}` is a WebAssembly module, but not Latchkey's filter"));
+    }
     let temporary = atomic::beside(out, &format!("{}.new", process::id()));
     let written = write(&module, &temporary).and_then(|digest| {
         fs::rename(&temporary, out)?;
@@ -65,7 +69,7 @@ pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
     if written.is_err() {
         let _ = fs::remove_dir_all(&temporary);
     }
-    let digest = written.with_context(|| format!("cannot write `{place}`"))?;
+    let digest = written.with_context(|| format!("cannot write `{out_place}`"))?;
     writeln!(output, "{digest}")?;
     Ok(Exit::Fine)
 }

@@ -19,7 +19,7 @@ use self::group::Entry;
 use self::path::{Loss, Paths};
 use crate::Exit;
 use crate::finding::{self, Finding, Format, count};
-use crate::openapi::{self, Operation, Server};
+use crate::openapi::{self, Operation, Scheme, Server};
 use crate::policy::Policy;
 
 /// Make rules out of an OpenAPI document, or hold a policy against it
@@ -44,9 +44,9 @@ pub struct Arguments {
     /// What operations need whose security names no scopes
     #[arg(long, value_enum, default_value_t = Unscoped::Action)]
     require: Unscoped,
-    /// What operations need of whose security the document says nothing
-    #[arg(long, value_enum, default_value_t = Unsaid::Key)]
-    unsaid: Unsaid,
+    /// What operations need of whose security the document says nothing; default a key, and with --against whatever the policy says
+    #[arg(long, value_enum)]
+    unsaid: Option<Unsaid>,
     /// A security scheme that keys stand for; default all of them
     #[arg(long = "scheme", value_name = "NAME")]
     schemes: Vec<String>,
@@ -123,6 +123,7 @@ fn generate(
     output: &mut dyn Write,
 ) -> Result<Exit> {
     let (entries, mut findings) = entries(operations, arguments);
+    findings.extend(unknown_names(operations, arguments));
     finding::locate(&mut findings);
     let failed = findings.iter().any(Finding::is_error);
     if !findings.is_empty() {
@@ -160,7 +161,7 @@ fn hold_against(
     let (mut findings, stale) = drift::find(operations, &engine, &document);
     let stale = policy.locate_remarks(stale).into_iter();
     if !arguments.skip_access {
-        findings.extend(unknown_schemes(operations, arguments));
+        findings.extend(unknown_names(operations, arguments));
         findings.extend(judged::find(operations, &policy, arguments)?);
     }
     findings.extend(stale.map(|finding| Finding { severity: Severity::Error, ..finding }));
@@ -169,23 +170,28 @@ fn hold_against(
     Ok(if findings.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
-/// Schemes that stand for keys, and that no operation has: none would take a key by a misspelt one.
-fn unknown_schemes(operations: &[Operation], arguments: &Arguments) -> Vec<Finding> {
-    let has = |operation: &Operation, name: &String| {
-        let mut schemes = operation.security.iter().flatten().flatten();
-        schemes.any(|scheme| scheme.name == *name)
-    };
-    let is_unknown = |name: &&String| !operations.iter().any(|operation| has(operation, name));
-    let told = |name: &String| Finding {
+/// Schemes and scopes that no operation has: a misspelt scheme takes no keys, and a misspelt scope keeps its name.
+fn unknown_names(operations: &[Operation], arguments: &Arguments) -> Vec<Finding> {
+    let schemes: Vec<&Scheme> =
+        operations.iter().flat_map(|operation| &operation.security).flatten().flatten().collect();
+    let unknown = |code, what: &str, name: &str, option: &str| Finding {
         file: arguments.from.clone(),
         place: None,
         pointer: String::new(),
-        code: "unknown_scheme",
+        code,
         severity: Severity::Warning,
-        message: format!("no operation has the security scheme `{name}`"),
-        help: Some("say of `--scheme` what `security` says".to_owned()),
+        message: format!("no operation has the {what} `{name}`"),
+        help: Some(format!("say of `{option}` what `security` says")),
     };
-    arguments.schemes.iter().filter(is_unknown).map(told).collect()
+    let of_schemes = arguments.schemes.iter();
+    let of_schemes = of_schemes.filter(|name| !schemes.iter().any(|scheme| scheme.name == **name));
+    let of_scopes = arguments.scopes.iter().map(|(from, _)| from);
+    let of_scopes =
+        of_scopes.filter(|from| !schemes.iter().any(|scheme| scheme.scopes.contains(from)));
+    of_schemes
+        .map(|name| unknown("unknown_scheme", "security scheme", name, "--scheme"))
+        .chain(of_scopes.map(|from| unknown("unknown_scope", "scope", from, "--scope")))
+        .collect()
 }
 
 /// What a rule cannot say of an operation, or not exactly.

@@ -408,6 +408,17 @@ fn check_shows_people_twenty_findings_of_a_kind() {
 }
 
 #[test]
+fn how_many_more_there_are_is_told_last() {
+    let directory = directory();
+    let keys: String = (0..1_100).map(|index| format!("- {{id: k{index}, hash: x}}\n")).collect();
+    directory.write("policy.yaml", &format!("credentials: [{{header: x-key}}]\nkeys:\n{keys}"));
+    let told = TestCommand::new(&directory, "check policy.yaml").everything();
+    let end = "policy.yaml:1:1: error[too_large]: 100 more findings\n\
+               and 980 more of invalid_hash; `--format json` shows all\n1001 errors, 0 warnings\n";
+    assert!(told.ends_with(end), "{told}");
+}
+
+#[test]
 fn what_the_repository_ships_has_no_findings() {
     for policy in systems() {
         let command = format!("check {} --deny-warnings", policy.display());

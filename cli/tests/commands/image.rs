@@ -76,6 +76,15 @@ fn an_image_is_the_same_each_time() {
 }
 
 #[test]
+fn a_module_that_is_not_the_filter_is_told() {
+    let directory = Directory::new();
+    directory.write("other.wasm", MODULE);
+    let told = TestCommand::new(&directory, "image --wasm other.wasm --out image").everything();
+    let warning = "warning: `other.wasm` is a WebAssembly module, but not Latchkey's filter\n";
+    assert!(told.contains(warning), "{told}");
+}
+
+#[test]
 fn what_is_not_a_module_or_not_an_empty_folder_is_told() {
     let directory = Directory::new();
     directory.write("latchkey.wasm", MODULE);

@@ -48,8 +48,8 @@ impl Access {
     ) -> Access {
         let Some(alternatives) = &operation.security else {
             return match arguments.unsaid {
-                Unsaid::Key => unscoped(operation, arguments),
-                Unsaid::Public => Access::Public,
+                None | Some(Unsaid::Key) => unscoped(operation, arguments),
+                Some(Unsaid::Public) => Access::Public,
             };
         };
         let (open, closed): (Vec<_>, Vec<_>) =
