@@ -1,5 +1,7 @@
 //! A request as it is written for curl.
 
+mod form;
+
 use std::io::{self, Read};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,9 +41,15 @@ pub(super) struct RequestArguments {
     /// A body of JSON; @FILE reads it from a file
     #[arg(long, value_name = "BODY", allow_hyphen_values = true)]
     json: Vec<String>,
-    /// A part of a form, `name=value`; its body is not made up
-    #[arg(short = 'F', long = "form", alias = "form-string", value_name = "PART")]
+    /// A part of a form, `name=value`; `name=@FILE` is that file, `name=<FILE` a value out of it
+    #[arg(short = 'F', long = "form", value_name = "PART", allow_hyphen_values = true)]
     form: Vec<String>,
+    /// A part of a form as it is, a first @ or < too
+    #[arg(long, value_name = "PART", allow_hyphen_values = true)]
+    form_string: Vec<String>,
+    /// A parameter for the URL, as `--data-urlencode` has it; +PARAMETER is taken as it is
+    #[arg(long, value_name = "PARAMETER", allow_hyphen_values = true)]
+    url_query: Vec<String>,
     /// A file to upload with PUT, as the body
     #[arg(short = 'T', long, value_name = "FILE")]
     upload_file: Option<String>,
@@ -89,12 +97,14 @@ impl RequestArguments {
         ensure!(urls.next().is_none(), "there is more than one URL: one request is explained");
         let mut body = self.body()?;
         if self.get {
-            ensure!(self.form.is_empty(), "`-G` and `-F` exclude each other");
+            ensure!(!self.is_form(), "`-G` and `-F` exclude each other");
             if let Some(data) = body.take() {
-                let address = url.split_once('#').map_or(&*url, |(address, _)| address);
-                let mark = if address.contains('?') { '&' } else { '?' };
-                url = format!("{address}{mark}{data}");
+                url = with_query(&url, &data);
             }
+        }
+        for parameter in &self.url_query {
+            let plain = parameter.strip_prefix('+').map(|text| Ok(text.to_owned()));
+            url = with_query(&url, &plain.unwrap_or_else(|| encoded(parameter))?);
         }
         ensure!(
             !without_prompt(&self.urls).iter().any(|word| word.contains(char::is_whitespace)),
@@ -112,8 +122,13 @@ impl RequestArguments {
             body = Some(read(file)?);
         } else if body.is_some() {
             let (form, json) = ("application/x-www-form-urlencoded", "application/json");
-            if !self.form.is_empty() {
-                add(&mut headers, "content-type", "multipart/form-data; boundary=latchkey");
+            if self.is_form() {
+                let boundary = format!("; boundary={BOUNDARY}");
+                add(&mut headers, "content-type", "multipart/form-data");
+                // A type that is given by its name has the boundary added, too.
+                for (_, kind) in headers.iter_mut().filter(|(name, _)| name == "content-type") {
+                    kind.push_str(&boundary);
+                }
             } else if self.json.is_empty() {
                 add(&mut headers, "content-type", form);
             } else {
@@ -126,7 +141,10 @@ impl RequestArguments {
             request.authority.clone_from(host);
         }
         request.method = match &self.method {
-            Some(method) => method.clone(),
+            Some(method) => {
+                ensure!(latchkey::is_token(method), "a method is a word, such as `GET`");
+                method.clone()
+            }
             None if self.head => "HEAD".to_owned(),
             None if self.upload_file.is_some() => "PUT".to_owned(),
             None if request.body.is_some() => "POST".to_owned(),
@@ -206,20 +224,39 @@ impl RequestArguments {
             let pieces = self.json.iter().map(|data| text_or_file(data));
             return pieces.collect::<Result<String>>().map(Some);
         }
-        if !self.form.is_empty() {
+        if self.is_form() {
             ensure!(pieces.is_empty(), "`--form` and `--data` exclude each other");
-            pieces.push("--latchkey--".to_owned());
+            return self.parts().map(Some);
         }
         Ok((!pieces.is_empty()).then(|| pieces.join("&")))
     }
 }
+
+impl RequestArguments {
+    fn is_form(&self) -> bool {
+        !self.form.is_empty() || !self.form_string.is_empty()
+    }
+
+    /// The body of a form in parts (RFC 7578).
+    fn parts(&self) -> Result<String> {
+        let mut body = String::new();
+        let of_form = self.form.iter().map(|part| form::part(part));
+        for part in of_form.chain(self.form_string.iter().map(|part| form::plain(part))) {
+            body.push_str(&format!("--{BOUNDARY}\r\n{}\r\n", part?));
+        }
+        Ok(format!("{body}--{BOUNDARY}--\r\n"))
+    }
+}
+
+/// What parts a form.
+const BOUNDARY: &str = "------------------------latchkey";
 
 /// What curl is told of transport and output, so that a command line can stay as it was copied.
 #[derive(Debug)]
 struct Ignored;
 
 /// Long and short names of switches.
-const IGNORED: [(&str, Option<char>); 77] = [
+const IGNORED: [(&str, Option<char>); 78] = [
     ("basic", None),
     ("cert-status", None),
     ("compressed", None),
@@ -293,6 +330,7 @@ const IGNORED: [(&str, Option<char>); 77] = [
     ("tlsv1.1", None),
     ("tlsv1.2", None),
     ("tlsv1.3", None),
+    ("tr-encoding", None),
     ("trace-ids", None),
     ("trace-time", None),
     ("verbose", Some('v')),
@@ -300,7 +338,7 @@ const IGNORED: [(&str, Option<char>); 77] = [
 ];
 
 /// Long and short names of options with a value.
-const IGNORED_VALUES: [(&str, Option<char>); 61] = [
+const IGNORED_VALUES: [(&str, Option<char>); 62] = [
     ("abstract-unix-socket", None),
     ("cacert", None),
     ("capath", None),
@@ -333,6 +371,7 @@ const IGNORED_VALUES: [(&str, Option<char>); 61] = [
     ("noproxy", None),
     ("output", Some('o')),
     ("output-dir", None),
+    ("parallel-max", None),
     ("pass", None),
     ("pinnedpubkey", None),
     ("preproxy", None),
@@ -411,6 +450,13 @@ fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
     }
 }
 
+/// A URL with more in its query, without its fragment.
+fn with_query(url: &str, query: &str) -> String {
+    let address = url.split_once('#').map_or(url, |(address, _)| address);
+    let mark = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{mark}{query}")
+}
+
 /// Text, or `@FILE`.
 fn text_or_file(data: &str) -> Result<String> {
     data.strip_prefix('@').map_or_else(|| Ok(data.to_owned()), read)
@@ -465,7 +511,11 @@ fn split_header(text: &str) -> Result<Option<(String, String)>> {
 /// The authority, and the path with its query.
 fn split_url(url: &str) -> Result<(&str, String)> {
     let rest = match url.split_once("://") {
-        Some(("http" | "https", rest)) => rest,
+        Some((scheme, rest))
+            if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) =>
+        {
+            rest
+        }
         Some((scheme, _)) => bail!("a URL starts with `http://` or `https://`, not `{scheme}://`"),
         None => url,
     };
@@ -508,6 +558,8 @@ mod tests {
             let request = request(&[url]).unwrap();
             assert_eq!((&*request.authority, request.path.as_deref()), (authority, Some(path)));
         }
+        assert!(request(&["-X", "GE T", "a.org"]).is_err());
+        assert_eq!(request(&["HTTPS://a.org/x"]).unwrap().authority, "a.org");
         for url in ["ftp://a.org/", "https:///x", "https://u:p@a.org/", "https://a.org/a b"] {
             assert!(request(&[url]).is_err(), "{url}");
         }
@@ -552,12 +604,40 @@ mod tests {
             shown(&["--json", "{", "--json", "}", "-H", "Accept: x", "a.org"]),
             "POST /\naccept: x\ncontent-type: application/json\n\n{}"
         );
-        assert!(
-            shown(&["-F", "a=@b", "a.org"]).starts_with("POST /\ncontent-type: multipart/form-")
-        );
-        for wrong in [["--json", "a", "-d", "b"], ["--form", "a", "--data-raw", "b"]] {
+        for wrong in [["--json", "a", "-d", "b"], ["--form", "a=1", "--data-raw", "b"]] {
             assert!(request(&[&wrong[..], &["a.org"]].concat()).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_form_is_made_of_its_parts() {
+        let body = "--------------------------latchkey\r\n\
+                    content-disposition: form-data; name=\"a\"\r\n\r\n\
+                    1; b\r\n\
+                    --------------------------latchkey\r\n\
+                    content-disposition: form-data; name=\"c\"\r\n\r\n\
+                    @d\r\n\
+                    --------------------------latchkey--\r\n";
+        let arguments = ["-F", "a=1; b;type=text/plain", "--form-string", "c=@d", "a.org"];
+        let form = shown(&arguments).replace("content-type: text/plain\r\n", "");
+        let boundary = "boundary=------------------------latchkey";
+        assert_eq!(
+            form,
+            format!("POST /\ncontent-type: multipart/form-data; {boundary}\n\n{body}")
+        );
+        let typed = shown(&["-H", "content-type: multipart/mixed", "-F", "a=1", "a.org"]);
+        assert!(
+            typed.starts_with(&format!("POST /\ncontent-type: multipart/mixed; {boundary}\n\n"))
+        );
+        assert!(request(&["-F", "a", "a.org"]).is_err());
+        assert!(request(&["-F", "a=@missing-file", "a.org"]).is_err());
+    }
+
+    #[test]
+    fn a_parameter_may_be_added_to_the_url() {
+        let arguments = ["--url-query", "a=b c", "--url-query", "+d=%20", "a.org/x?y#z", "-d", "e"];
+        assert!(shown(&arguments).starts_with("POST /x?y&a=b+c&d=%20\n"));
+        assert_eq!(shown(&["-G", "-d", "a=1", "--url-query", "b", "a.org"]), "GET /?a=1&b");
     }
 
     #[test]
