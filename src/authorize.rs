@@ -376,9 +376,9 @@ impl<'e> Match<'e, '_> {
 
     /// Whether both are the same reading and the same rule.
     pub(crate) fn is_same(&self, other: &Match<'_, '_>) -> bool {
-        self.method == other.method
+        self.place() == other.place()
+            && self.method == other.method
             && self.compared == other.compared
-            && self.place() == other.place()
     }
 
     /// Whether it asks for nothing that one of these does not, or for what the policy names nowhere: a path that is

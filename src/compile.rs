@@ -206,10 +206,6 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
         .chain(rules.all.iter().flat_map(|rule| &rule.headers).map(|header| &*header.name));
     let mut own_headers: Vec<Box<str>> = Vec::new();
     of_policy.for_each(|name| add(&mut own_headers, name));
-    // Those that an upstream takes for parameters.
-    let names = (0..query_names.len()).filter_map(|place| query_names.name(place));
-    let names = names.map(str::to_ascii_lowercase).filter(|name| upstream.headers.include(name));
-    names.for_each(|name| add(&mut own_headers, &name));
     let listed = rules.all.iter().flat_map(|rule| &rule.methods);
     let mut asked_methods: Vec<Box<str>> = Vec::new();
     known.methods.keys().chain(listed).for_each(|method| add(&mut asked_methods, method));

@@ -104,7 +104,29 @@ struct Sent {
     kinds: Kinds,
     has_methods: bool,
     has_parameters: bool,
+    /// Whether they may stand in the query's place.
+    is_alone: bool,
 }
+
+/// What an upstream may read in addition to a request's query.
+struct Added<'t> {
+    /// As the text of a query.
+    text: &'t [u8],
+    /// Whether it may read that in place of the query.
+    is_alone: bool,
+    /// Why a request is refused that cannot be read with it.
+    ambiguous: Reason,
+}
+
+impl Added<'_> {
+    fn carried(text: &[u8]) -> Added<'_> {
+        Added { text, is_alone: false, ambiguous: Reason::AmbiguousQuery }
+    }
+}
+
+/// Is told of a request as an upstream may read it, and of the rules that decide about that.
+type Tell<'t, 'e> =
+    &'t mut dyn for<'r, 'm> FnMut(&'r Reading<'_>, &'m [Match<'e, 'm>]) -> Result<(), Refusal>;
 
 impl Engine {
     /// What was found doubtful when the policy was compiled.
@@ -172,7 +194,9 @@ impl Engine {
     /// Whether a header of that name, in lower case and in whatever spelling, is one that this policy sets,
     /// removes or reads. No client has it in a request's trailers, which some upstreams take for headers.
     pub fn is_own_header(&self, name: &str) -> bool {
+        let is_parameter = || self.query_names.named(name.as_bytes()).next().is_some();
         self.own_headers.iter().any(|header| is_same_header(header, name))
+            || (self.upstream.headers.include(name) && is_parameter())
     }
 
     /// The same of a parameter of the query, whose name is decoded.
@@ -236,19 +260,19 @@ impl Engine {
             told.extend(matches.iter().map(|matched| matched.told(None)));
             let carried = self.carried(reading);
             if !carried.is_empty() {
-                let (by, ambiguous) = (Some(Deviation::Header), Reason::AmbiguousQuery);
-                let added = (reading, &*carried);
-                let _ = self.with_added(head, added, matches, ambiguous, |_, others| {
+                let (by, added) = (Some(Deviation::Header), Added::carried(&carried));
+                let _ = self.with_added(head, reading, added, matches, &mut |_, others| {
                     told.extend(others.iter().map(|other| other.told(by)));
                     Ok(())
                 });
             }
             if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
                 let by = Some(Deviation::Body);
-                let _ = self.with_fields(&sent, head, (reading, body), matches, |_, others| {
-                    told.extend(others.iter().map(|other| other.told(by)));
-                    Ok(())
-                });
+                let _ =
+                    self.with_fields(&sent, head, (reading, body), matches, &mut |_, others| {
+                        told.extend(others.iter().map(|other| other.told(by)));
+                        Ok(())
+                    });
             }
             Ok(())
         });
@@ -371,9 +395,11 @@ impl Engine {
         found.admitted = matches.len();
         let carried = self.carried(reading);
         if !carried.is_empty() {
-            let (added, ambiguous) = ((reading, &*carried), Reason::AmbiguousQuery);
-            decided = self.with_added(head, added, matches, ambiguous, |holds, others| {
-                self.admit_others(decided, matches, others, (reading, holds), holder, found)
+            let added = Added::carried(&carried);
+            self.with_added(head, reading, added, matches, &mut |holds, others| {
+                let readings = (reading, holds);
+                decided = self.admit_others(decided, matches, others, readings, holder, found)?;
+                Ok(())
             })?;
         }
         match self.sent(reading) {
@@ -441,7 +467,11 @@ impl Engine {
         let include = |bodies: Bodies| looks && bodies.include(reading.method);
         let has_parameters = is(include(readings.form), include(readings.json))
             || (kinds.is_markup() && include(readings.markup));
-        (has_methods || has_parameters).then_some(Sent { kinds, has_methods, has_parameters })
+        let is_alone = has_parameters
+            && !matches!(reading.method, "GET" | "HEAD")
+            && is(readings.form_alone, readings.json_alone);
+        let sent = Sent { kinds, has_methods, has_parameters, is_alone };
+        (has_methods || has_parameters).then_some(sent)
     }
 
     /// Whether what a body may ask for is allowed as well. One in which nothing could be refused is not waited
@@ -496,14 +526,16 @@ impl Engine {
             }
             _ => return self.refuse_body(held, sent, head, reading, found),
         };
-        let judged = self.with_fields(sent, head, (reading, body), matches, |holds, others| {
-            self.admit_others(held, matches, others, (reading, holds), holder, found)
-        });
+        let judged =
+            self.with_fields(sent, head, (reading, body), matches, &mut |holds, others| {
+                held = self.admit_others(held, matches, others, (reading, holds), holder, found)?;
+                Ok(())
+            });
         match judged {
             Err(Refusal { reason: Reason::AmbiguousBody, .. }) => {
                 self.refuse_body(held, sent, head, reading, found)
             }
-            judged => judged,
+            judged => judged.map(|()| held),
         }
     }
 
@@ -609,16 +641,15 @@ impl Engine {
         query
     }
 
-    /// Tells of a request with the fields of its body, and of the rules that decide about that and were not asked
-    /// before. What is GraphQL has been judged as that.
-    fn with_fields<'e, T>(
+    /// Tells of a request with the fields of its body, and of the rules that decide about that and were not asked before. What is GraphQL has been judged as that.
+    fn with_fields<'e>(
         &'e self,
         sent: &Sent,
         head: Head<'_>,
         (reading, body): (&Reading<'_>, &[u8]),
         judged: &[Match<'e, '_>],
-        tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        tell: Tell<'_, 'e>,
+    ) -> Result<(), Refusal> {
         let may_be_read = |name: &[u8]| self.query_names.may_be(name) || method::is_parameter(name);
         let may_stand_in = |body: &[u8]| self.query_names.may_stand_in(body);
         let fields = sent.kinds.query(reading, body, &may_be_read, &may_stand_in);
@@ -635,21 +666,27 @@ impl Engine {
             added.extend_from_slice(&fields);
         }
         let head = Head { other_methods: &methods, ..head };
-        self.with_added(head, (reading, &added), judged, Reason::AmbiguousBody, tell)
+        let is_alone = sent.is_alone && reading.with_query(&fields, 0).query().decides();
+        let added = Added { text: &added, is_alone, ambiguous: Reason::AmbiguousBody };
+        self.with_added(head, reading, added, judged, tell)
     }
 
-    /// The same of a request with more in its query.
-    fn with_added<'e, T>(
+    /// The same of a request with more in its query, of which no upstream need see anything.
+    fn with_added<'e>(
         &'e self,
         head: Head<'_>,
-        (reading, added): (&Reading<'_>, &[u8]),
+        reading: &Reading<'_>,
+        Added { text, is_alone, ambiguous }: Added<'_>,
         judged: &[Match<'e, '_>],
-        ambiguous: Reason,
-        tell: impl FnOnce(&Reading<'_>, &[Match<'e, '_>]) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let query = [reading.raw_query(), b"&", added].concat();
-        let whole = reading.with_query(&query);
-        let mut matches = self.matches(head, &whole).map_err(|_| ambiguous)?;
+        tell: Tell<'_, 'e>,
+    ) -> Result<(), Refusal> {
+        let own = reading.raw_query();
+        let query = [own, b"&", text].concat();
+        let whole = reading.with_query(&query, own.len());
+        // For conditions and scopes the query counts in any case: a body need not say it again.
+        let unsure = is_alone.then(|| reading.with_query(&query, 0));
+        let fits = unsure.as_ref().unwrap_or(&whole);
+        let mut matches = self.matches(head, fits).map_err(|_| ambiguous)?;
         // The policy's own conditions are asked of every reading.
         matches.retain(|other| {
             let is_done = self.conditions_read.is_empty()
@@ -687,7 +724,15 @@ impl Engine {
             && (!self.conditions_read.is_empty() || matches.iter().any(reads_query));
         let is_limited = matches.iter().any(Match::is_limited);
         let Some(holder) = holder else {
-            return is_limited || !matches.iter().all(Match::is_open);
+            // Where only a body leads to more than is public, nobody has looked for a credential.
+            let presents = || {
+                let found = &mut Found::default();
+                self.find_holder(matches, &[], reading, found).err()
+                    != Some(Reason::MissingCredential)
+            };
+            return is_limited
+                || !matches.iter().all(Match::is_open)
+                || (!matches.iter().all(Match::is_public) && presents());
         };
         let counts = || {
             !is_limited || self.find_holder(matches, &[], reading, &mut Found::default()).is_ok()
@@ -862,7 +907,8 @@ impl Engine {
             let other = Match { segments, compared, by: Some(other.by), ..own };
             self.match_methods(&other, head.other_methods, facts, &mut matches)?;
         }
-        if path.has_slashes && !matches.iter().all(Match::takes_slashes) {
+        let takes_slashes = || matches.iter().all(Match::takes_slashes);
+        if matches.len() > limits::MATCHES || (path.has_slashes && !takes_slashes()) {
             return Err(Reason::MalformedPath);
         }
         Ok(matches)

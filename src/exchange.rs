@@ -489,10 +489,11 @@ impl Held {
             // Nothing but an unread body is awaited.
             Verdict::Hold(_) => return None,
         };
-        // The headers of a preflight that went ahead are gone without an identity, and those of a request that
-        // was only observed with whatever the client says of itself.
+        // Headers that went ahead as nobody's are gone without an identity, and those of a request that was only
+        // observed with whatever the client says of itself.
         let is_ahead = !self.hold.headers;
-        let is_nobodys = self.hold.access == Access::Preflight && access != Access::Preflight;
+        let was_nobodys = matches!(self.hold.access, Access::Preflight | Access::Public);
+        let is_nobodys = was_nobodys && access != self.hold.access;
         let is_doubtful = is_ahead && (is_nobodys || self.is_observed);
         (outcome.decision.is_observed || !is_doubtful).then_some((by, outcome))
     }
@@ -914,8 +915,9 @@ mod tests {
         let mut policy = policy("body");
         policy["rules"] =
             json!([{"paths": ["/search"], "query": {"Hydrate": ["1"]}, "access": "deny"}]);
-        let names = || ["hydrate", "other"].into_iter();
-        for (upstream, removed) in [("cautious", &["hydrate"][..]), ("exact", &[])] {
+        let names = || ["hydrate", "hy-drate", "other", "accept"].into_iter();
+        let own = &["hydrate", "hy-drate"][..];
+        for (upstream, removed) in [("cautious", own), ("exact", &[])] {
             policy["upstream"] = json!(upstream);
             let (own, piece) =
                 Exchange::default().request_trailers(Some(&engine(&policy)), names());
@@ -1038,6 +1040,32 @@ mod tests {
         exchange.request_body(1, false);
         let turn = exchange.judge(&[&engine], None, &|| None, &|| None);
         assert_eq!(told(&turn), ("undecided None".to_owned(), Some(503)));
+    }
+
+    #[test]
+    fn what_went_ahead_as_public_is_nobodys() {
+        let mut with_key = policy("body");
+        with_key["rules"] = json!([
+            {"paths": ["/"], "query": {"hydrate": ["1"]}},
+            {"paths": ["/"], "access": "public"},
+        ]);
+        let mut without_keys = with_key.clone();
+        without_keys["keys"] = json!([]);
+        let (without_keys, with_key) = (engine(&without_keys), engine(&with_key));
+        let form = b"application/x-www-form-urlencoded";
+        let mut headers = REQUEST.to_vec();
+        (headers[1].1, headers[2].1) = (b"/", form);
+        for (judge, body, expected) in [
+            (&without_keys, &b"hydrate=0"[..], ("allow public".to_owned(), None)),
+            (&without_keys, b"hydrate=1", ("deny unknown_key".to_owned(), Some(401))),
+            // A key that came meanwhile.
+            (&with_key, b"hydrate=0", ("undecided None".to_owned(), Some(503))),
+        ] {
+            let (mut exchange, turn, _) = held(&without_keys, &headers);
+            assert_eq!(state(&turn), [("latchkey", "allow public")]);
+            let turn = judged(&mut exchange, &[judge], body);
+            assert_eq!(told(&turn), expected);
+        }
     }
 
     #[test]

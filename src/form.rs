@@ -34,8 +34,11 @@ impl Kinds {
         for said in values.flat_map(|value| value.split(|byte| *byte == b',')) {
             let kind = said.split(|byte| *byte == b';').next().unwrap_or_default();
             is_said |= !kind.trim_ascii().is_empty();
-            kinds.urlencoded |= holds(kind, b"x-www-form-urlencoded");
-            kinds.multipart |= holds(kind, b"multipart");
+            // Werkzeug 2 takes the second, and older Springs whatever type a `*` stands for.
+            let is_any = kind.contains(&b'*');
+            kinds.urlencoded |=
+                is_any || holds(kind, b"x-www-form-urlencoded") || holds(kind, b"x-url-encoded");
+            kinds.multipart |= is_any || holds(kind, b"multipart");
             // Laravel finds the latter two in a parameter as well.
             kinds.json |= holds(kind, b"json") || holds(said, b"/json") || holds(said, b"+json");
             // gin goes by what stands before a space, others by how it begins.
@@ -79,7 +82,7 @@ impl Kinds {
         {
             return Err(AmbiguousBody);
         }
-        let mut fields = Fields { text: Vec::new(), may_be_read };
+        let mut fields = Fields { text: Vec::new(), count: 0, may_be_read };
         match (self.urlencoded, self.multipart, self.json, self.markup) {
             // Express takes what a body may begin with to say that it is UTF-8 out of the first name.
             (true, false, false, false) if body.starts_with(b"\xef\xbb\xbf") => {
@@ -105,6 +108,8 @@ fn holds(text: &[u8], word: &[u8]) -> bool {
 
 struct Fields<'f> {
     text: Vec<u8>,
+    /// Of JSON, how many values were added.
+    count: usize,
     may_be_read: &'f dyn Fn(&[u8]) -> bool,
 }
 
@@ -147,32 +152,30 @@ impl Fields<'_> {
         let body = std::str::from_utf8(body).ok()?;
         for value in serde_json::Deserializer::from_str(body).into_iter() {
             if let Json::Object(members) = value.ok()? {
-                self.add_members(&members);
+                let mut read =
+                    members.iter().filter(|(name, _)| (self.may_be_read)(name.as_bytes()));
+                read.try_for_each(|(name, value)| self.add_value(name, value, 0))?;
             }
         }
         Some(())
     }
 
-    fn add_members(&mut self, members: &[(String, Json)]) {
-        for (name, value) in members {
-            if (self.may_be_read)(name.as_bytes()) {
-                self.add_value(name, value, 0);
-            }
+    /// Adds a value in each way in which upstreams make a text of it; `None` if there are more than are looked at. Each
+    /// has the whole name, so what a body of so many could come to is the square of its length.
+    fn add_value(&mut self, name: &str, value: &Json, depth: usize) -> Option<()> {
+        if self.count == limits::PARAMETERS || name.len() > limits::BODY_NAME {
+            return None;
         }
-    }
-
-    /// Adds a value in each way in which upstreams make a text of it.
-    fn add_value(&mut self, name: &str, value: &Json, depth: usize) {
         let deeper = depth.saturating_add(1);
         match value {
             Json::Array(items) if !items.is_empty() && depth < limits::BODY_DEPTH => {
                 let name = [name, "[]"].concat();
-                items.iter().for_each(|item| self.add_value(&name, item, deeper));
+                return items.iter().try_for_each(|item| self.add_value(&name, item, deeper));
             }
             Json::Object(members) if !members.is_empty() && depth < limits::BODY_DEPTH => {
-                for (member, value) in members {
-                    self.add_value(&[name, "[", member, "]"].concat(), value, deeper);
-                }
+                return members.iter().try_for_each(|(member, value)| {
+                    self.add_value(&[name, "[", member, "]"].concat(), value, deeper)
+                });
             }
             // Nobody writes a fraction where a rule reads a text.
             Json::Array(_) | Json::Float(_) | Json::Object(_) => self.add_other(name),
@@ -186,6 +189,8 @@ impl Fields<'_> {
             Json::Null => ["null", ""].iter().for_each(|text| self.add(name, text.as_bytes())),
             Json::String(text) => self.add(name, text.as_bytes()),
         }
+        self.count = self.count.saturating_add(1);
+        Some(())
     }
 }
 
@@ -309,6 +314,26 @@ mod tests {
     use super::*;
     use crate::query::decode;
     use crate::request::Request;
+
+    #[test]
+    fn what_could_grow_with_the_square_of_a_body_is_not_read() {
+        let json = |name: usize, values: usize| {
+            let (name, values) = ("-".repeat(name), vec!["1"; values].join(","));
+            read("application/json", &format!("{{\"a\":{{\"{name}\":[{values}]}}}}"))
+        };
+        assert_eq!(json(100, 1000).unwrap().len(), 1000);
+        assert_eq!(json(100, 1001), Err(AmbiguousBody));
+        assert_eq!(json(1019, 1).unwrap().len(), 1);
+        assert_eq!(json(1020, 1), Err(AmbiguousBody));
+    }
+
+    #[test]
+    fn a_type_that_stands_for_any_is_none() {
+        for kind in ["*/*", "application/*", "*", "multipart/*; boundary=x"] {
+            assert_eq!(read(kind, "a=1"), Err(AmbiguousBody), "{kind}");
+        }
+        assert_eq!(read("application/x-url-encoded", "a=1").unwrap(), ["a=1"]);
+    }
 
     #[track_caller]
     fn read(content_type: &str, body: &str) -> Result<Vec<String>, AmbiguousBody> {

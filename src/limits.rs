@@ -71,6 +71,9 @@ pub const READINGS: usize = 32;
 /// segments of a path that is looked at so; a request with more is refused.
 pub const PATHS: usize = 256;
 
+/// Most rules that may decide about all paths that a path may be, by all methods; a request with more is refused.
+pub(crate) const MATCHES: usize = 2_048;
+
 /// Most occurrences of a parameter that a rule's `query` is held against; a request with more is refused.
 pub const OCCURRENCES: usize = 64;
 
@@ -93,6 +96,9 @@ pub const KEYS_WITH_METRICS: usize = 1_000;
 
 /// Largest form or JSON body that is judged, in bytes: what Envoy holds unless it is told otherwise.
 pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// Longest name of a value in a JSON body that is followed, the names around it included, in bytes.
+pub(crate) const BODY_NAME: usize = 1024;
 
 /// How deep the values of a JSON body are followed.
 pub(crate) const BODY_DEPTH: usize = 8;

@@ -23,6 +23,8 @@ pub(crate) struct Query<'a> {
     names: Vec<Cow<'a, [u8]>>,
     /// The parameters that decide something: a rule passes over no others.
     parameters: Vec<Parameter<'a>>,
+    /// How many of them stand where every upstream looks.
+    sure: usize,
     is_unclear: bool,
     /// What [`Query::readings`] tells.
     readings: OnceCell<Vec<(Vec<u8>, Option<usize>)>>,
@@ -41,10 +43,10 @@ struct Parameter<'a> {
 const CHARSET: &[u8] = b"_charset_";
 
 impl<'a> Query<'a> {
-    /// A query, and what stands behind a `;` of the path before it. Those of its parameters decide something
-    /// whose name `is_read` names.
+    /// A query, of which every upstream looks at so many bytes, and what stands behind a `;` of the path before it.
+    /// Those of its parameters decide something whose name `is_read` names.
     pub(crate) fn parse(
-        raw: &'a [u8],
+        (raw, sure): (&'a [u8], usize),
         hidden: Option<&'a [u8]>,
         is_read: impl Fn(&[u8]) -> bool,
     ) -> Query<'a> {
@@ -57,6 +59,8 @@ impl<'a> Query<'a> {
             || has_unicode_encoding(raw)
             || has_unicode_encoding(hidden);
         let (mut names, mut parameters) = (Vec::new(), Vec::new());
+        let own = raw.get(..sure).map_or(0, |own| pieces(own).count());
+        let mut sure = 0;
         for piece in pieces(raw).take(limits::PARAMETERS) {
             let (name, raw_value) = sides(piece);
             if is_read(&name) || *name == *CHARSET {
@@ -67,9 +71,12 @@ impl<'a> Query<'a> {
                 });
             }
             names.push(name);
+            if names.len() <= own {
+                sure = parameters.len();
+            }
         }
         let readings = OnceCell::new();
-        Query { raw, hidden, unseen, names, parameters, is_unclear, readings }
+        Query { raw, hidden, unseen, names, parameters, sure, is_unclear, readings }
     }
 
     /// The decoded values of every occurrence of a parameter; an occurrence without `=` is empty.
@@ -90,10 +97,10 @@ impl<'a> Query<'a> {
         self.parameters.iter().filter(move |parameter| is_named(&parameter.name, name))
     }
 
-    /// Whether every upstream sees a parameter: in this very spelling.
+    /// Whether every upstream sees a parameter: in this very spelling, and where every one looks.
     pub(crate) fn shows(&self, name: &str) -> bool {
-        let occurrences =
-            self.parameters.iter().filter(|parameter| *parameter.name == *name.as_bytes());
+        let sure = self.parameters.iter().take(self.sure);
+        let occurrences = sure.filter(|parameter| *parameter.name == *name.as_bytes());
         occurrences.count() > usize::from(self.unseen.as_deref() == Some(name.as_bytes()))
     }
 
@@ -113,6 +120,11 @@ impl<'a> Query<'a> {
         let kept: Vec<&[u8]> =
             self.raw.split(is_ampersand).filter(|piece| is_kept(piece)).collect();
         Some(kept.join(&b"&"[..]))
+    }
+
+    /// Whether some parameter in it decides something.
+    pub(crate) fn decides(&self) -> bool {
+        !self.parameters.is_empty()
     }
 
     /// Whether there is nothing in it that some upstream could read.
@@ -415,7 +427,7 @@ mod tests {
     use super::*;
 
     fn parsed(raw: &[u8]) -> Query<'_> {
-        Query::parse(raw, None, |_| true)
+        Query::parse((raw, raw.len()), None, |_| true)
     }
 
     #[test]
@@ -457,7 +469,7 @@ mod tests {
         let is_ambiguous = |hidden: &str| {
             let mut names = QueryNames::default();
             let place = names.add("hydrate", true);
-            names.ambiguous(&Query::parse(b"a=b", Some(hidden.as_bytes()), |_| true))[place]
+            names.ambiguous(&Query::parse((b"a=b", 3), Some(hidden.as_bytes()), |_| true))[place]
         };
         for hidden in [
             "hydrate=1",
@@ -473,11 +485,13 @@ mod tests {
             assert!(!is_ambiguous(hidden), "{hidden}");
         }
         assert!(is_ambiguous(&";".repeat(limits::PARAMETERS)));
-        let query = Query::parse(b"a=b&b=c&a=d", Some(b""), |_| true);
+        let query = Query::parse((b"a=b&b=c&a=d", 11), Some(b""), |_| true);
         assert!(query.shows("a"));
         assert!(query.shows("b"));
-        assert!(!Query::parse(b"a=b&b=c", Some(b""), |_| true).shows("a"));
-        assert!(Query::parse(b"a=b&b=c", None, |_| true).shows("a"));
+        assert!(!Query::parse((b"a=b&b=c", 7), Some(b""), |_| true).shows("a"));
+        assert!(Query::parse((b"a=b&b=c", 7), None, |_| true).shows("a"));
+        let with_more = Query::parse((b"a=b&b=c&a=d", 3), None, |_| true);
+        assert!(with_more.shows("a") && !with_more.shows("b"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Reading<'r> {
     /// The target up to its query.
     path: Option<&'r [u8]>,
     raw_query: Option<&'r [u8]>,
+    /// How many bytes of it stand where every upstream looks.
+    sure: usize,
     /// `None` where no parameter decides anything.
     is_read: Option<IsRead<'r>>,
     query: OnceCell<Query<'r>>,
@@ -40,12 +42,14 @@ impl<'r> Reading<'r> {
         let method = value(":method").and_then(|value| std::str::from_utf8(value).ok());
         let target = value(":path");
         let (path, raw_query) = target.map(split_target).unzip();
+        let raw_query = raw_query.flatten();
         Reading {
             request,
             method: method.unwrap_or_default(),
             target,
             path,
-            raw_query: raw_query.flatten(),
+            raw_query,
+            sure: raw_query.unwrap_or_default().len(),
             is_read,
             query: OnceCell::new(),
             is_query_in_another_charset: OnceCell::new(),
@@ -53,8 +57,8 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// The same request with another query.
-    pub(crate) fn with_query<'s>(&self, raw: &'s [u8]) -> Reading<'s>
+    /// The same request with another query, of which every upstream that reads it so looks at so many bytes.
+    pub(crate) fn with_query<'s>(&self, raw: &'s [u8], sure: usize) -> Reading<'s>
     where
         'r: 's,
     {
@@ -64,6 +68,7 @@ impl<'r> Reading<'r> {
             target: self.target,
             path: self.path,
             raw_query: Some(raw),
+            sure,
             is_read: self.is_read,
             query: OnceCell::new(),
             is_query_in_another_charset: OnceCell::new(),
@@ -144,7 +149,7 @@ impl<'r> Reading<'r> {
             None => Query::default(),
             Some(is_read) => {
                 let hidden = self.path().and_then(behind_semicolon);
-                Query::parse(self.raw_query.unwrap_or_default(), hidden, is_read)
+                Query::parse((self.raw_query(), self.sure), hidden, is_read)
             }
         })
     }

@@ -103,7 +103,7 @@ enum Command {
     Check(command::check::Arguments),
     Completions(command::completions::Arguments),
     Doctor(command::doctor::Arguments),
-    Explain(command::explain::Arguments),
+    Explain(Box<command::explain::Arguments>),
     Image(command::image::Arguments),
     Key(command::key::Arguments),
     Man(command::man::Arguments),
