@@ -137,6 +137,11 @@ fn what_an_operation_asks_for_is_what_its_rule_does() {
         ("[{k: []}, {o: [a:b]}]", "", ""),
         ("[{k: []}, {o: [a:b]}]", " --scheme o", "; require: [\"a:b\"]"),
         ("[{k: []}]", " --scheme o", "; access: deny"),
+        // What else it asks for is not a key's to have.
+        ("[{k: [], app: []}]", " --scheme k", ""),
+        ("[{k: [], o: [a:b]}]", " --scheme k", ""),
+        ("[{o: [a:b], mtls: [c:d]}]", " --scheme o", "; require: [\"a:b\"]"),
+        ("[{o: [a:b], mtls: []}, {mtls: []}]", " --scheme o", "; require: [\"a:b\"]"),
         ("[{o: ['https://x/a']}]", " --scope https://x/a=a:b", "; require: [\"a:b\"]"),
     ] {
         let own = rules_of(&operation(security), arguments);
@@ -487,6 +492,91 @@ paths:
         told.contains("warning[unknown_scheme]: no operation has the security scheme `oauht`"),
         "{told}"
     );
+}
+
+/// A rule that denies may stand for what is not there, and not for what is.
+#[test]
+fn an_operation_that_the_policy_denies_to_everybody_is_drift() {
+    let directory = Directory::new();
+    let text = "openapi: 3.2.0
+security: [{o: ['a:read']}]
+paths:
+  /a: {get: {}}
+  /b: {get: {security: [{k: []}]}}
+  /c: {get: {security: []}}
+  /d: {get: {security: [{}, {k: []}]}}
+  /e: {additionalOperations: {PURGE: {}, LINK: {security: []}}}
+";
+    directory.write("a.yaml", text);
+    let policy = |rules: &str| {
+        let rules = format!("rules: [{{paths: [/old], access: deny}}, {rules}]\n");
+        format!("credentials: [{{header: x-key}}]\nkeys: []\n{rules}")
+    };
+    let against = "rules --from a.yaml --against policy.yaml";
+    let right = "{paths: [/a], require: ['a:read']}, {paths: [/b]}, {paths: [/c, /e], methods: [GET, LINK], access: public}, \
+                 {paths: [/d], access: optional}, {paths: [/e], methods: [PURGE], require: ['a:read']}";
+    directory.write("policy.yaml", &policy(right).replace("GET, LINK", "LINK, GET"));
+    TestCommand::new(&directory, against).prints(0, "0 errors, 0 warnings\n", "");
+    directory.write("policy.yaml", &policy("{paths: [/a, /b, /c, /d, /e], access: deny}"));
+    let told = |place: &str, title: &str, reason: &str, pointer: &str| {
+        format!(
+            "a.yaml:{place}: error[other_access]: `{title}` may be called by the document, and by the policy by nobody, \
+             for `{reason}` (at /paths/~1{pointer})\n"
+        )
+    };
+    let denied = "denied_by_rule";
+    let found = [
+        told("4:8", "GET /a", denied, "a/get"),
+        told("5:8", "GET /b", denied, "b/get"),
+        told("6:8", "GET /c", denied, "c/get"),
+        told("7:8", "GET /d", denied, "d/get"),
+        told("8:31", "PURGE /e", denied, "e/additionalOperations/PURGE"),
+        told("8:42", "LINK /e", denied, "e/additionalOperations/LINK"),
+    ];
+    let found = format!("{}6 errors, 0 warnings\n", found.concat());
+    TestCommand::new(&directory, against).prints(3, &found, "");
+    TestCommand::new(&directory, &format!("{against} --skip-access")).prints(
+        0,
+        "0 errors, 0 warnings\n",
+        "",
+    );
+    // These methods stand for no action, and no rule lists them.
+    let rules = right.replace(", LINK]", "]").replace(", methods: [PURGE]", "");
+    let rules = rules.replace("/c, /e], methods: [GET]", "/c], methods: [GET]");
+    directory.write("policy.yaml", &policy(&rules));
+    let unknown = "method_not_allowed";
+    let found = [
+        told("8:31", "PURGE /e", unknown, "e/additionalOperations/PURGE"),
+        told("8:42", "LINK /e", unknown, "e/additionalOperations/LINK"),
+    ];
+    let found = format!("{}2 errors, 0 warnings\n", found.concat());
+    TestCommand::new(&directory, against).prints(3, &found, "");
+}
+
+#[test]
+fn a_key_beside_another_scheme_counts_by_its_own_scopes() {
+    let directory = Directory::new();
+    let text = "openapi: 3.0.0
+paths:
+  /a: {get: {security: [{key: ['a:read'], app: ['b:read']}]}}
+  /b: {get: {security: [{key: [], app: ['b:read']}]}}
+";
+    directory.write("a.yaml", text);
+    for (require, told) in [
+        ("a:read", "0 errors"),
+        ("b:read", "a key with `a:read` may call `GET /a` by the document, and not by the policy"),
+    ] {
+        let policy = format!(
+            "credentials: [{{header: x-key}}]\nkeys: []\nrules: [{{paths: [/a], methods: [GET], require: ['{require}']}}, \
+             {{paths: [/b], methods: [GET], require: ['c:read']}}]\n"
+        );
+        directory.write("policy.yaml", &policy);
+        for more in ["", " --require tag"] {
+            let command = format!("rules --from a.yaml --against policy.yaml --scheme key{more}");
+            let found = TestCommand::new(&directory, &command).everything();
+            assert!(found.contains(told) && !found.contains("GET /b"), "{found}");
+        }
+    }
 }
 
 #[test]

@@ -57,12 +57,9 @@ impl Access {
         if closed.is_empty() {
             return Access::Public;
         }
-        let is_key = |scheme: &Scheme| {
-            arguments.schemes.is_empty() || arguments.schemes.contains(&scheme.name)
-        };
         let mut sets: Vec<Vec<String>> = Vec::new();
-        for alternative in closed.iter().filter(|schemes| schemes.iter().all(is_key)) {
-            let scopes = alternative.iter().flat_map(|scheme| &scheme.scopes);
+        for scopes in scopes_of_keys(operation, arguments) {
+            let scopes = scopes.into_iter();
             let mut scopes: Vec<String> =
                 scopes.filter_map(|scope| renamed(scope, operation, arguments, problems)).collect();
             scopes.sort();
@@ -106,6 +103,22 @@ impl Access {
             access => access,
         }
     }
+}
+
+/// What a key must have by each of the alternatives that ask for one. What else an alternative asks for, a client's
+/// certificate say, is not a key's to have.
+pub(super) fn scopes_of_keys<'o>(
+    operation: &'o Operation,
+    arguments: &Arguments,
+) -> Vec<Vec<&'o String>> {
+    let is_key =
+        |scheme: &&Scheme| arguments.schemes.is_empty() || arguments.schemes.contains(&scheme.name);
+    let scopes = |alternative: &'o Vec<Scheme>| {
+        let schemes: Vec<&Scheme> = alternative.iter().filter(is_key).collect();
+        let scopes = schemes.iter().flat_map(|scheme| &scheme.scopes).collect();
+        (!schemes.is_empty()).then_some(scopes)
+    };
+    operation.security.iter().flatten().filter_map(scopes).collect()
 }
 
 /// Who may call an operation that asks for a key, and for no scopes.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use latchkey::{Engine, Environment, Reason, Scope};
 
-use super::access::{Access, Asked};
+use super::access::{Access, Asked, scopes_of_keys};
 use super::{Arguments, Problem, drift};
 use crate::cases::core::observe;
 use crate::cases::{CaseRequest, StandIn};
@@ -25,7 +25,8 @@ pub(super) fn find(
     let said = operations.iter().filter(is_said);
     let judged: Vec<Judged<'_>> = said.map(|operation| Judged::of(operation, arguments)).collect();
     let asked = judged.iter().flat_map(|own| own.enough.iter().chain(&own.short));
-    let mut sets: Vec<&[String]> = asked.map(Vec::as_slice).collect();
+    let all = all();
+    let mut sets: Vec<&[String]> = asked.chain([&all]).map(Vec::as_slice).collect();
     sets.sort_unstable();
     sets.dedup();
     let policy = with_keys(policy.document(), &sets);
@@ -57,8 +58,7 @@ impl<'o> Judged<'o> {
     fn of(operation: &'o Operation, arguments: &Arguments) -> Judged<'o> {
         let mut problems = Vec::new();
         let access = Access::of(operation, arguments, &mut problems);
-        let mut schemes = operation.security.iter().flatten().flatten();
-        let names_scopes = schemes.any(|scheme| !scheme.scopes.is_empty());
+        let names_scopes = !scopes_of_keys(operation, arguments).iter().any(Vec::is_empty);
         let asked = match &access {
             // Of what no rule can say exactly, none is wrong.
             Access::Key(asked) | Access::Optional(asked) if names_scopes && problems.is_empty() => {
@@ -68,7 +68,7 @@ impl<'o> Judged<'o> {
         };
         let (enough, short) = match asked {
             // A key that may do all may not do that.
-            None if access == Access::Deny => (Vec::new(), vec![vec!["*:*".to_owned()]]),
+            None if access == Access::Deny => (Vec::new(), vec![all()]),
             None | Some(Asked::Action) => (Vec::new(), Vec::new()),
             Some(Asked::Any(scopes)) => {
                 (scopes.iter().map(|scope| vec![scope.clone()]).collect(), vec![Vec::new()])
@@ -102,6 +102,14 @@ impl<'o> Judged<'o> {
                 refusal(&callers.present(&id(place), NOW, &request))
             };
             let anonymous = refusal(&request).map(|(reason, _)| reason);
+            let of_all = of_key(&all()).map(|(reason, _)| reason);
+            let closed = [anonymous, of_all].into_iter().flatten().flatten().find(is_for_everybody);
+            if let Some(reason) = closed.filter(|_| self.access != Access::Deny) {
+                return Some(format!(
+                    "`{title}` may be called by the document, and by the policy by nobody, for `{}`",
+                    reason.as_str()
+                ));
+            }
             match (&self.access, anonymous) {
                 (Access::Public | Access::Optional(_), Some(Some(Reason::MissingCredential))) => {
                     return Some(format!(
@@ -148,6 +156,16 @@ impl<'o> Judged<'o> {
         }
         None
     }
+}
+
+/// The scopes of a key that may do all.
+fn all() -> Vec<String> {
+    vec!["*:*".to_owned()]
+}
+
+/// Whether no key could do better.
+fn is_for_everybody(reason: &Reason) -> bool {
+    matches!(reason, Reason::DeniedByRule | Reason::MethodNotAllowed)
 }
 
 /// Keys without times are good at any.
