@@ -278,6 +278,62 @@ a.yaml:7:18: warning[whole_segment]: `{x}...{y}` of `GET /d/{x}...{y}` is taken 
 }
 
 #[test]
+fn a_host_a_method_or_scopes_that_no_rule_can_have_are_told_and_nothing_is_printed() {
+    let directory = Directory::new();
+    let scopes: Vec<String> = (0..300).map(|number| format!("a:s{number}")).collect();
+    let text = format!(
+        "openapi: 3.2.0
+paths:
+  /a: {{servers: [{{url: 'https://h.example.'}}], get: {{}}}}
+  /b: {{get: {{servers: [{{url: 'https://a..b/x'}}, {{url: /y}}]}}}}
+  /c: {{get: {{servers: [{{url: 'https://[a]/x'}}]}}}}
+  /d: {{additionalOperations: {{copy: {{}}, 'A B': {{}}, LINK: {{}}}}}}
+  /e: {{get: {{security: [{{o: [{scopes}]}}]}}, put: {{}}}}
+",
+        scopes = scopes.join(", ")
+    );
+    directory.write("a.yaml", &text);
+    let found = "\
+a.yaml:3:48: error[invalid_host]: no rule can say what `GET /a` does: `h.example.` is not a host (at /paths/~1a/get)
+  help: say with --server where the API is served
+a.yaml:4:8: error[invalid_host]: no rule can say what `GET /b` does: `a..b` is not a host (at /paths/~1b/get)
+  help: say with --server where the API is served
+a.yaml:5:8: error[invalid_host]: no rule can say what `GET /c` does: `[a]` is not a host (at /paths/~1c/get)
+  help: say with --server where the API is served
+a.yaml:6:31: error[invalid_method]: no rule can say what `copy /d` does: as written, `copy` matches no request (at /paths/~1d/additionalOperations/copy)
+a.yaml:6:41: error[invalid_method]: no rule can say what `A B /d` does: `A B` is not an HTTP method (at /paths/~1d/additionalOperations/A B)
+a.yaml:7:8: error[too_large]: no rule can say what `GET /e` does: more than 256 scopes (at /paths/~1e/get)
+6 errors, 0 warnings
+";
+    TestCommand::new(&directory, "rules --from a.yaml").prints_error(3, found);
+    let found = TestCommand::new(&directory, "rules --from a.yaml --server /v1").error();
+    assert!(found.ends_with("\n3 errors, 0 warnings\n") && !found.contains("host"), "{found}");
+
+    // Each can be said, and not all of them.
+    let long = "x".repeat(5 * 1024 * 1024);
+    directory.write(
+        "a.yaml",
+        &format!("openapi: 3.0.0\npaths: {{/a: {{get: {{operationId: {long}}}}}}}\n"),
+    );
+    let found = TestCommand::new(&directory, "rules --from a.yaml").complaint(3);
+    assert!(found.contains("error[too_large]: no rule can say what `GET /a` does: the policy besides its keys is larger than 4194304 bytes (at /paths/~1a/get)"), "{found}");
+    let names = |range: std::ops::Range<usize>| {
+        let name = |number: usize| {
+            let id = "x".repeat(1024 * 1024);
+            format!(
+                "  /{number}: {{get: {{operationId: {id}{number}, security: [{{o: ['a:s{number}']}}]}}}}\n"
+            )
+        };
+        range.map(name).collect::<String>()
+    };
+    directory.write("a.yaml", &format!("openapi: 3.0.0\npaths:\n{}", names(0..5)));
+    TestCommand::new(&directory, "rules --from a.yaml").prints_error(
+        3,
+        "a.yaml:1:1: error[too_large]: no policy takes these rules: the policy besides its keys is larger than 4194304 bytes\n1 error, 0 warnings\n",
+    );
+}
+
+#[test]
 fn a_problem_is_told_once_at_however_many_places() {
     let directory = Directory::new();
     let text = "openapi: 3.0.0

@@ -7,17 +7,19 @@ mod judged;
 mod path;
 mod yaml;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use latchkey::Severity;
+use latchkey::{Code, Engine, Environment, Severity};
 
 use self::access::Access;
-use self::group::Entry;
+use self::group::{Entry, Rule};
 use self::path::{Loss, Paths};
 use crate::Exit;
+use crate::document;
 use crate::finding::{self, Finding, Format, count};
 use crate::openapi::{self, Operation, Scheme, Server};
 use crate::policy::Policy;
@@ -122,8 +124,20 @@ fn generate(
     arguments: &Arguments,
     output: &mut dyn Write,
 ) -> Result<Exit> {
-    let (entries, mut findings) = entries(operations, arguments);
+    let (entries, mut findings) = entries(operations, arguments)?;
     findings.extend(unknown_names(operations, arguments));
+    let is_sayable = !findings.iter().any(Finding::is_error);
+    let rules = if is_sayable { group::rules(entries) } else { Vec::new() };
+    // Each of them can be said; all together may be too large.
+    findings.extend(refusal(&rules)?.map(|refusal| Finding {
+        file: arguments.from.clone(),
+        place: None,
+        pointer: String::new(),
+        code: refusal.code.as_str(),
+        severity: Severity::Error,
+        message: format!("no policy takes these rules: {}", refusal.message),
+        help: refusal.help,
+    }));
     finding::locate(&mut findings);
     let failed = findings.iter().any(Finding::is_error);
     if !findings.is_empty() {
@@ -132,7 +146,6 @@ fn generate(
     if failed {
         return Ok(Exit::Findings);
     }
-    let rules = group::rules(entries);
     let file = arguments.from.file_name().unwrap_or_default().to_string_lossy();
     let (operations, rules_told) =
         (count(operations.len(), "operation"), count(rules.len(), "rule"));
@@ -140,6 +153,15 @@ fn generate(
     writeln!(output, "# `latchkey rules --from {file}`: {operations} in {rules_told}.")?;
     output.write_all(yaml::print(&rules).as_bytes())?;
     Ok(Exit::Fine)
+}
+
+/// What the engine has against a policy of these rules, as they are printed; `None` if nothing.
+fn refusal(rules: &[Rule]) -> Result<Option<latchkey::Finding>> {
+    let text = format!("credentials: [{{header: x-key}}]\nkeys: []\n{}", yaml::print(rules));
+    let policy = document::parse(Path::new("rules.yaml"), &text)?.to_json()?;
+    let compiled = Engine::compile(policy.as_bytes(), &Environment::default());
+    let mut findings = compiled.err().into_iter().flatten();
+    Ok(findings.find(|finding| finding.severity == Severity::Error))
 }
 
 fn hold_against(
@@ -222,8 +244,13 @@ impl Problem {
 }
 
 /// What the rules are made of: each path once for each of its hosts and for all of its methods that ask for the same.
-fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<Finding>) {
+///
+/// # Errors
+/// What is printed of an operation cannot be read again.
+fn entries(operations: &[Operation], arguments: &Arguments) -> Result<(Vec<Entry>, Vec<Finding>)> {
     let mut paths = Paths::default();
+    // Hosts, methods and access that a rule can have.
+    let mut sayable = HashSet::new();
     let mut entries: Vec<Entry> = Vec::new();
     let mut findings = Vec::new();
     for operation in operations {
@@ -247,6 +274,13 @@ fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<
                 access: access.clone(),
                 names: vec![operation.id.clone().unwrap_or_else(|| operation.title())],
             };
+            let own = (entry.hosts.clone(), entry.methods.clone(), entry.access.clone());
+            if !sayable.contains(&own) {
+                match entry.refusal()? {
+                    None => _ = sayable.insert(own),
+                    Some(refusal) => problems.push(unsayable(operation, &refusal)),
+                }
+            }
             problems.extend(add(entry, &mut entries).map(|other| contradiction(operation, &other)));
         }
         // Once, at however many places it is served.
@@ -271,7 +305,22 @@ fn entries(operations: &[Operation], arguments: &Arguments) -> (Vec<Entry>, Vec<
             entry.methods.insert(1, "HEAD".to_owned());
         }
     }
-    (entries, findings)
+    Ok((entries, findings))
+}
+
+impl Entry {
+    /// What the engine has against a rule of this alone; `None` if nothing.
+    fn refusal(&self) -> Result<Option<latchkey::Finding>> {
+        let name = self.names.first().cloned().unwrap_or_default();
+        refusal(&[Rule { name, entries: vec![self.clone()] }])
+    }
+}
+
+fn unsayable(operation: &Operation, refusal: &latchkey::Finding) -> Problem {
+    let message = format!("no rule can say what `{}` does: {}", operation.title(), refusal.message);
+    let help =
+        (refusal.code == Code::InvalidHost).then_some("say with --server where the API is served");
+    Problem { is_error: true, code: refusal.code.as_str(), message, help }
 }
 
 /// Adds an entry to what is known of its path; `Some` name of an operation that asks for something else of the same
