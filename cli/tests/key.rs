@@ -493,11 +493,17 @@ fn a_rotation_with_an_overlap_lets_both_keys_through_until_it_is_over() {
     assert_eq!(lifetime(&directory, "b"), Some(3600));
 }
 
+/// Times are written to the second.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
 /// The second successor would live as long as the overlap of the first.
 #[test]
 fn a_key_is_rotated_once() {
     let directory = directory();
     run(&directory, "key new --keys keys.yaml --id ci --scope read").token();
+    next_second();
     run(&directory, "key rotate ci --keys keys.yaml --overlap 24h").token();
     let before = read(&directory, "keys.yaml");
     let refused = |old: &str, heir: &str| {
@@ -513,7 +519,8 @@ fn a_key_is_rotated_once() {
     assert_eq!(read(&directory, "keys.yaml"), before);
 
     // Its successor is not refused, and then it is.
-    run(&directory, "key rotate ci-2 --keys keys.yaml --overlap 24h").token();
+    next_second();
+    run(&directory, "key rotate ci-2 --keys keys.yaml --overlap 12h").token();
     assert_eq!(lifetime(&directory, "ci-3"), None);
     for old in ["ci", "ci-2"] {
         run(&directory, &format!("key rotate {old} --keys keys.yaml"))
@@ -533,6 +540,39 @@ fn a_key_is_rotated_once() {
     }
     run(&directory, "key rotate d --keys keys.yaml").token();
     assert_eq!(lifetime(&directory, "d-3"), None);
+}
+
+#[test]
+fn a_key_of_its_own_is_no_successor_whatever_it_is_called() {
+    let directory = directory();
+    // In one second, and in two.
+    for (index, pause) in [false, true].into_iter().enumerate() {
+        for (id, expires) in [("2", "90d"), ("3", "90d"), ("4", "30d")] {
+            let new = format!("key new --keys keys.yaml --id web{index}-{id} --expires {expires}");
+            run(&directory, &new).token();
+            if pause {
+                next_second();
+            }
+        }
+        run(&directory, &format!("key rotate web{index}-2 --keys keys.yaml --overlap 24h")).token();
+        assert_eq!(lifetime(&directory, &format!("web{index}-5")), Some(90 * 86400));
+        if pause {
+            let refused = format!("its successor is `web{index}-5`");
+            let ran = run(&directory, &format!("key rotate web{index}-2 --keys keys.yaml"));
+            assert!(ran.code == Some(1) && ran.error.contains(&refused), "{}", ran.error);
+        }
+    }
+    // As people write times.
+    let key = |id: &str, digit: &str, created: &str, end: &str| {
+        let hash = digit.repeat(64);
+        format!(
+            "- {{id: {id}, hash: 'sha256:{hash}', created: {created}T00:00:00Z, expires_at: {end}T00:00:00Z}}\n"
+        )
+    };
+    let (old, new) = ("2020-01-01", "2999-01-01");
+    let keys = [key("a-2", "1", old, new), key("a-3", "2", "2020-02-01", "2999-07-01")];
+    directory.write("hand.yaml", &format!("keys:\n{}", keys.concat()));
+    run(&directory, "key rotate a-2 --keys hand.yaml --overlap 24h").token();
 }
 
 #[test]

@@ -168,23 +168,47 @@ fn successors_end(old: Key<'_>, now: i64) -> Result<Option<i64>> {
     Ok(Some(later(start_of_new, end.saturating_sub(start))?))
 }
 
-/// The key that has taken the place of `old` already, as far as ids tell: the last one that lives and
-/// counts on from it, was minted no earlier, and has its holder. The overlap has then cut the life of `old` short,
-/// and with it what a second successor would take for its own. A key without an end was not cut.
+/// The key that has taken the place of `old` already, as far as ids and times tell: the last one that lives and
+/// counts on from it, was minted no earlier, and has its holder, where one of them came of a rotation. The overlap has
+/// then cut the life of `old` short, and with it what a second successor would take for its own. A key without an end
+/// was not cut.
 fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
-    old.time("expires_at")?;
     let (stem, number) = counted(old.id());
+    let follows = |key: &Key<'_>| {
+        let (own_stem, own_number) = counted(key.id());
+        own_stem == stem
+            && own_number > number
+            && ["account", "type"].iter().all(|name| key.text(name) == old.text(name))
+    };
+    if !file.keys().filter(follows).any(|key| has_taken_over(old, key)) {
+        return None;
+    }
     file.keys()
         .filter(|key| !matches!(key.state(now), State::Expired | State::Revoked))
-        .filter(|key| {
-            let is_later = key.time("created").is_none_or(|time| Some(time) >= old.time("created"));
-            is_later && ["account", "type"].iter().all(|name| key.text(name) == old.text(name))
-        })
-        .filter(|key| {
-            let (own_stem, own_number) = counted(key.id());
-            own_stem == stem && own_number > number
-        })
+        .filter(|key| key.time("created").is_none_or(|time| Some(time) >= old.time("created")))
+        .filter(follows)
         .max_by_key(|key| counted(key.id()).1)
+}
+
+/// Whether `new` came of a rotation of `old`, as far as times tell. A rotation writes both by one clock: `old` lived then
+/// and ends after an overlap of some minutes, hours or days to the second. Two keys that were minted with the same
+/// `--expires` live as long as each other; times that people write are often midnights.
+fn has_taken_over(old: Key<'_>, new: Key<'_>) -> bool {
+    const MINUTE: i64 = 60;
+    const DAY: i64 = 24 * 60 * MINUTE;
+    let (Some(end), Some(minted)) = (old.time("expires_at"), new.time("created")) else {
+        return false;
+    };
+    let overlap = end.saturating_sub(minted);
+    let life = |key: Key<'_>| {
+        let start = key.time("not_before").or_else(|| key.time("created"))?;
+        Some(key.time("expires_at")?.saturating_sub(start))
+    };
+    old.time("created").is_none_or(|created| created < minted)
+        && overlap > 0
+        && overlap % MINUTE == 0
+        && minted % DAY != 0
+        && life(old) != life(new)
 }
 
 /// `ci-2` after `ci`, `ci-3` after `ci-2`; the first that no key has.
