@@ -94,6 +94,24 @@ fn a_token_is_known_by_prefix_and_checksum() {
     assert_eq!(verify(&directory, with, b"x").0, 3);
 }
 
+/// A script must not take one for the other.
+#[test]
+fn what_was_not_verified_is_not_called_not_ours() {
+    let directory = Directory::new();
+    for (more, code, told) in [
+        ("--keys -", 2, "error: standard input is the string: `--keys` must be a file\n"),
+        ("--policy -", 2, "error: standard input is the string: `--policy` must be a file\n"),
+        (
+            "--keys none.yaml",
+            1,
+            "error: cannot read `none.yaml`: No such file or directory (os error 2)\n",
+        ),
+    ] {
+        let command = format!("verify {more}");
+        TestCommand::new(&directory, &command).prints(code, "", told);
+    }
+}
+
 #[test]
 fn what_is_minted_is_verified() {
     let directory = Directory::new();

@@ -1,12 +1,13 @@
 //! `latchkey verify`: is a string one of our tokens, by prefix and checksum.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use latchkey::KeyType;
 
+use crate::exit::Usage;
 use crate::keyfile::{Key, KeyFile};
 use crate::token::Token;
 use crate::{Exit, finding, policy, time, token};
@@ -36,7 +37,8 @@ Example:
   pbpaste | latchkey verify --policy policy.yaml && echo 'this is a leak'
   pbpaste | latchkey verify --keys keys.yaml
 
-Exit codes: 0 it is ours, 1 it is not.";
+Exit codes: 0 it is ours; 1 it is not, as standard output then says, or the command failed, which leaves standard output
+empty; 2 wrong usage; 3 the policy has errors.";
 
 /// Longer than any token, and its line end.
 const MOST: u64 = 2 * latchkey::limits::TOKEN_BYTES as u64;
@@ -48,8 +50,13 @@ const UNKNOWN: &str =
 /// Says whether standard input is a token.
 ///
 /// # Errors
-/// Standard input or the policy cannot be read, or the output cannot be written.
+/// Standard input, the policy or the keys file cannot be read, or the output cannot be written.
 pub fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit> {
+    for (option, file) in [("--policy", &arguments.policy), ("--keys", &arguments.keys)] {
+        if file.as_deref() == Some(Path::new("-")) {
+            bail!(Usage::new(format!("standard input is the string: `{option}` must be a file")));
+        }
+    }
     let types = match &arguments.policy {
         None => Vec::new(),
         Some(policy) => match KeyFile::load(policy)?.policy(None)? {
