@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use latchkey::Engine;
 
 use crate::document::{self, Document, Fields, MARK};
+use crate::exit::Usage;
 use crate::finding::Finding;
 use crate::policy::{self, Policy};
 
@@ -364,7 +365,7 @@ impl fmt::Display for State {
 /// Standard input, by which commands that only read know it, has no place to write to.
 fn refuse_standard_input(file: &Path) -> Result<()> {
     if file == Path::new("-") {
-        bail!("standard input cannot be changed: name the keys file");
+        bail!(Usage::new("standard input cannot be changed: name the keys file"));
     }
     Ok(())
 }

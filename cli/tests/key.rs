@@ -287,10 +287,10 @@ fn a_token_of_a_type_is_not_minted_at_a_guess() {
              what they start with, with `--prefix`)\n"
         )
     };
-    run(&directory, new).fails(1, &message("read-only"));
+    run(&directory, new).fails(2, &message("read-only"));
     assert_eq!(names(&directory), ["policy.yaml"]);
     assert!(run(&directory, &format!("{new} --prefix flk_ro_")).token().starts_with("flk_ro_"));
-    run(&directory, "key rotate a --keys keys.yaml").fails(1, &message("read-only"));
+    run(&directory, "key rotate a --keys keys.yaml").fails(2, &message("read-only"));
     let ran = run(&directory, "key rotate a --keys keys.yaml --prefix flk_ro_ci_");
     assert!(ran.token().starts_with("flk_ro_ci_"));
     // A policy without that type, or with errors.
@@ -361,12 +361,17 @@ fn a_key_may_end_on_a_date() {
     run(&directory, "key rotate a --keys keys.yaml --expires 2999-12-31").token();
     let list = run(&directory, "key list --keys keys.yaml").output;
     assert!(list.contains(" 2999-12-31T00:00:00Z "), "{list}");
-    let ran = run(&directory, "key new --keys keys.yaml --id b --expires 2020-01-01");
-    assert!(
-        ran.error.starts_with("error: `--expires` is not in the future: it is "),
-        "{}",
-        ran.error
-    );
+    for command in ["new --id b", "edit a-2", "rotate a-2"] {
+        for (wrong, message) in [
+            ("2020-01-01", "`--expires` is not in the future: it is "),
+            ("0d", "`--expires` is not in the future: it is "),
+            ("3000000d", "that is after the year 9999\n"),
+        ] {
+            let ran = run(&directory, &format!("key {command} --keys keys.yaml --expires {wrong}"));
+            assert_eq!(ran.code, Some(2));
+            assert!(ran.error.starts_with(&format!("error: {message}")), "{}", ran.error);
+        }
+    }
     for wrong in ["2999-1-1", "2999-02-30", "2999-01", "01/01/2999", "tomorrow", "2999-01-01T00:00"]
     {
         let ran = run(&directory, &format!("key new --keys keys.yaml --id b --expires {wrong}"));
@@ -780,7 +785,7 @@ fn what_would_not_be_valid_is_not_written() {
         assert_eq!((ran.code, ran.output.as_str()), (Some(2), ""), "{wrong}: {}", ran.error);
     }
     run(&directory, &format!("{new} --expires 9000y"))
-        .fails(1, "error: that is after the year 9999\n");
+        .fails(2, "error: that is after the year 9999\n");
     let ran = run(&directory, &format!("{new} --expires 2020-01-01T00:00:00Z"));
     assert!(ran.error.starts_with("error: `--expires` is not in the future: it is "));
     assert_eq!(names(&directory), ["policy.yaml"]);

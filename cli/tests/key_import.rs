@@ -137,7 +137,7 @@ fn tokens_are_hashed_and_let_through() {
     let mut new = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"));
     new.current_dir(directory.path()).args(["key", "new", "--id", "other", "--keys", "-"]);
     let made = new.output().unwrap();
-    assert_eq!(made.status.code(), Some(1));
+    assert_eq!(made.status.code(), Some(2));
     assert!(!directory.path().join("-").exists());
 }
 

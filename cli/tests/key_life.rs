@@ -246,6 +246,13 @@ fn an_edit_that_makes_no_sense_changes_nothing() {
         assert_eq!(file(&directory), KEYS);
     }
     assert_eq!(key(&directory, "edit ci").code(), 2);
+    for verb in ["new --id a", "revoke ci", "edit ci --name x", "prune --older-than 1d"] {
+        TestCommand::new(&directory, &format!("key {verb} --keys -")).prints(
+            2,
+            "",
+            "error: standard input cannot be changed: name the keys file\n",
+        );
+    }
     assert_eq!(key(&directory, "edit ci --scope a --add-scope b").code(), 2);
 }
 

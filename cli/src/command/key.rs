@@ -22,6 +22,7 @@ use qrcode::render::unicode::Dense1x2;
 
 use crate::Exit;
 use crate::document::Document;
+use crate::exit::Usage;
 use crate::finding::{self, Finding};
 use crate::keyfile::{Change, Changed, Checked, Key, KeyFile};
 use crate::policy;
@@ -143,10 +144,10 @@ impl Files {
         let Some(name) = name else { return Ok(Ok(bare)) };
         if self.policy.is_none() && !file.is_policy() {
             if prefix.is_none() {
-                bail!(
+                bail!(Usage::new(format!(
                     "the policy says what tokens of the type `{name}` look like: name it with `--policy` (or \
                      what they start with, with `--prefix`)"
-                );
+                )));
             }
             warn(format_args!(
                 "the policy may give tokens of the type `{name}` another prefix or a format, and proxies then \
@@ -328,13 +329,19 @@ enum Expiry {
 
 impl Expiry {
     /// The end in Unix seconds.
-    fn resolve(self, now: i64) -> Result<i64> {
+    ///
+    /// # Errors
+    /// Wrong usage: it is not in the future, or too far in it.
+    fn resolve(self, now: i64) -> Result<i64, Usage> {
         let end = match self {
             Expiry::At(end) => end,
-            Expiry::In(seconds) => later(now, seconds)?,
+            Expiry::In(seconds) => {
+                later(now, seconds).map_err(|error| Usage::new(error.to_string()))?
+            }
         };
         if end <= now {
-            bail!("`--expires` is not in the future: it is {} now", time::display(now));
+            let now = time::display(now);
+            return Err(Usage::new(format!("`--expires` is not in the future: it is {now} now")));
         }
         Ok(end)
     }

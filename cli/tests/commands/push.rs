@@ -105,17 +105,26 @@ fn a_target_that_cannot_be_is_refused() {
         ),
         ("push policy.yaml --ecds folder --wasm x.wasm", "`folder` is not a regular file"),
         ("push policy.yaml --ecds /dev/null --wasm x.wasm", "`/dev/null` is not a regular file"),
-        (
-            "push policy.yaml --ecds ecds.yaml",
-            "`ecds.yaml` is new: say where Envoy finds the filter with `--wasm`",
-        ),
-        (
-            "push policy.yaml --ecds empty.yaml",
-            "`empty.yaml` is new: say where Envoy finds the filter with `--wasm`",
-        ),
     ] {
         TestCommand::new(&directory, command).prints(1, "", &format!("error: {message}\n"));
     }
+    directory.write(
+        "without.yaml",
+        "resources: [{'@type': type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig, name: latchkey}]\n",
+    );
+    for (ecds, message) in [
+        ("ecds.yaml", "`ecds.yaml` is new: say where Envoy finds the filter with `--wasm`"),
+        ("empty.yaml", "`empty.yaml` is new: say where Envoy finds the filter with `--wasm`"),
+        ("without.yaml", "`without.yaml` does not say where the filter is: say so with `--wasm`"),
+        ("- --wasm x.wasm", "Envoy watches a file: `--ecds` cannot be standard output"),
+    ] {
+        TestCommand::new(&directory, &format!("push policy.yaml --ecds {ecds}")).prints(
+            2,
+            "",
+            &format!("error: {message}\n"),
+        );
+    }
+    assert!(!directory.path().join("-").exists());
     let command = "push policy.yaml --ecds ecds.yaml --wasm x.wasm";
     TestCommand::new(&directory, &format!("{command} --admin 127.0.0.1:9901")).prints(
         2,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::render::Code;
 use crate::document::{self, Document};
+use crate::exit::Usage;
 
 /// The file that Envoy watches, as it was before a push.
 #[derive(Debug)]
@@ -29,10 +30,14 @@ impl Target {
     /// The file `ecds`, for the filter of that name, which is to be made of `inputs`.
     ///
     /// # Errors
-    /// It has no folder, it is one of `inputs`, under whatever name, or it holds something else than
+    /// It is wrong usage, it has no folder, it is one of `inputs`, under whatever name, or it holds something else than
     /// an earlier push. An empty file holds nothing.
     pub(super) fn new(ecds: &Path, filter: &str, inputs: &[&Path]) -> Result<Target> {
         let name = ecds.display();
+        ensure!(
+            ecds != Path::new("-"),
+            Usage::new("Envoy watches a file: `--ecds` cannot be standard output")
+        );
         let folder = ecds.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             bail!("`{}` is not a folder, so Envoy cannot watch it", folder.display());
@@ -60,16 +65,18 @@ impl Target {
     /// Where the file says that the filter is.
     ///
     /// # Errors
-    /// It does not say.
+    /// Wrong usage: it does not say.
     pub(super) fn code(&self) -> Result<Code<'_>> {
         let name = self.file.display();
         let Some(old) = &self.old else {
-            bail!("`{name}` is new: say where Envoy finds the filter with `--wasm`");
+            let message =
+                format!("`{name}` is new: say where Envoy finds the filter with `--wasm`");
+            bail!(Usage::new(message));
         };
         let code = old.wasm.as_deref().map(Code::Wasm);
-        code.or(old.module.as_deref().map(Code::Module)).with_context(|| {
-            format!("`{name}` does not say where the filter is: say so with `--wasm`")
-        })
+        let message = || format!("`{name}` does not say where the filter is: say so with `--wasm`");
+        let code = code.or(old.module.as_deref().map(Code::Module));
+        code.ok_or_else(|| Usage::new(message()).into())
     }
 
     /// The version of what the file held, and its text; none where it held nothing.
