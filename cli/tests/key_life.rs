@@ -230,6 +230,17 @@ fn an_edit_that_makes_no_sense_changes_nothing() {
             2,
             "error: `--unset` takes away what another option sets: the name\n",
         ),
+        ("edit ci --attribute a=1 --attribute a=2", 2, "error: the attribute `a` is given twice\n"),
+        (
+            "edit ci --attribute plan=x --remove-attribute plan",
+            2,
+            "error: the attribute `plan` is given twice\n",
+        ),
+        (
+            "edit ci --remove-attribute plan --remove-attribute plan",
+            2,
+            "error: the attribute `plan` is given twice\n",
+        ),
         // A key for pages of its own would become one for any caller.
         (
             "edit web --remove-origin https://a.example",

@@ -105,6 +105,7 @@ Examples:
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let Arguments { ids, files, edits } = arguments;
+    edits.check()?;
     let file = KeyFile::lock(&files.keys)?;
     let now = time::now();
     let expires = edits.expires.map(|expires| expires.resolve(now)).transpose()?;
@@ -136,6 +137,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 impl Edits {
+    /// Sees that each attribute is named once.
+    ///
+    /// # Errors
+    /// Wrong usage: one is named twice, and what was meant cannot be told.
+    fn check(&self) -> Result<(), Usage> {
+        let set = self.attributes.iter().map(|(name, _)| name);
+        let names: Vec<&String> = set.chain(&self.remove_attributes).collect();
+        for (index, name) in names.iter().enumerate() {
+            if names.iter().take(index).any(|earlier| earlier == name) {
+                return Err(Usage::new(format!("the attribute `{name}` is given twice")));
+            }
+        }
+        Ok(())
+    }
+
     /// What changes of one key; nothing where it is already like that.
     fn changes(&self, key: Key<'_>, expires: Option<i64>) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
