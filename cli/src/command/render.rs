@@ -53,7 +53,7 @@ pub struct Arguments {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     module: Option<String>,
-    /// SHA-256 of the filter, or of the image's manifest, where it is fetched
+    /// SHA-256 of the filter, or of the image's manifest, where it is fetched; `sha256:` may stand before it
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
     /// istio and envoy-gateway: what is protected, such as `gateway/NAME`

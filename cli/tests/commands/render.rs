@@ -813,6 +813,18 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "`--wasm` is a path, an image or an https:// URL, not `ftp://x`",
         ),
         (
+            "--to istio --target gateway/a --wasm http://x/y",
+            "`--wasm` is a path, an image or an https:// URL, not `http://x/y`",
+        ),
+        (
+            "--to envoy-gateway --target gateway/a --wasm http://x/y",
+            "`--wasm` is a path, an image or an https:// URL, not `http://x/y`",
+        ),
+        (
+            "--to istio --target gateway/a --wasm a,b",
+            "`--wasm a,b` is neither an image nor an https:// URL",
+        ),
+        (
             "--to istio --target gateway/a --wasm oci://x --sha256 DIGEST",
             "`--sha256` must be 64 hex digits, not `DIGEST`",
         ),
@@ -833,6 +845,20 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             2,
             "error: `--sha256` is for what is fetched: Istio does not compare it with a file\n",
         );
+    for wasm in ["a b", "https://a/b c", "oci://a\tb"] {
+        let target = ["--to", "istio", "--target", "gateway/a", "--wasm", wasm];
+        let command = [&["render", "policy.yaml"], target.as_slice()].concat();
+        TestCommand::new(&directory(), "").arguments(&command).prints_error(
+            2,
+            &format!("error: `--wasm {wasm}` is neither an image nor an https:// URL\n"),
+        );
+    }
+    // As `latchkey image` prints it.
+    let pinned = |sha256: &str| {
+        let wasm = "--wasm x.example:5000/y:1 --sha256";
+        render(&format!("--to istio --target gateway/a {wasm} {sha256}")).output()
+    };
+    assert_eq!(pinned(&format!("sha256:{digest}")), pinned(&digest));
     for wasm in ["https://x/y", "x.example:5000/y:1"] {
         assert_eq!(
             render(&format!("--to istio --target gateway/a --wasm {wasm}")).complaint(0),

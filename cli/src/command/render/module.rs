@@ -34,7 +34,7 @@ impl Module {
         let (source, url) = match wasm.split_once("://") {
             Some(("file", path)) => (Source::File, path),
             Some(("oci", image)) => (Source::Image, image),
-            Some(("http" | "https", _)) => (Source::Web, wasm),
+            Some(("https", _)) => (Source::Web, wasm),
             Some(_) => {
                 let message =
                     format!("`--wasm` is a path, an image or an https:// URL, not `{wasm}`");
@@ -45,7 +45,18 @@ impl Module {
             None => (Source::Image, wasm),
         };
         ensure!(!url.is_empty(), Usage::new(format!("`--wasm {wasm}` names nothing")));
+        let is_possible = match source {
+            Source::File => true,
+            Source::Image => is_reference(url),
+            Source::Web => url.bytes().all(|byte| byte.is_ascii_graphic()),
+        };
+        ensure!(
+            is_possible,
+            Usage::new(format!("`--wasm {wasm}` is neither an image nor an https:// URL"))
+        );
+        // As `latchkey image` prints it, or the digits alone.
         let sha256 = arguments.sha256.as_deref();
+        let sha256 = sha256.map(|text| text.strip_prefix("sha256:").unwrap_or(text));
         if let Some(digits) = sha256 {
             let message = || format!("`--sha256` must be 64 hex digits, not `{digits}`");
             ensure!(is_hash(digits), Usage::new(message()));
@@ -62,6 +73,11 @@ impl Module {
         }
         Ok(Module { source, url: url.to_owned(), sha256: sha256.map(str::to_ascii_lowercase) })
     }
+}
+
+/// Whether that may be the name of an image, with its registry, tag and digest, as far as characters tell.
+fn is_reference(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+/:@[]".contains(&byte))
 }
 
 fn is_hash(digits: &str) -> bool {
