@@ -152,6 +152,11 @@ pub(crate) fn before_checksum(text: &str) -> Option<&str> {
     fits.then_some(before)
 }
 
+/// Whether what stands before the random characters ends as a prefix does whose type is not known.
+pub(crate) fn ends_prefix(before: &str) -> bool {
+    before.ends_with(['_', '-', '.'])
+}
+
 /// The CRC-32 of `random` as base62.
 fn checksum(random: &str) -> String {
     let mut rest = crc32fast::hash(random.as_bytes());

@@ -124,6 +124,42 @@ fn what_is_minted_is_verified() {
     }
 }
 
+/// Where the prefix ends nobody can tell, and `key new` says so.
+#[test]
+fn a_prefix_that_does_not_end_as_one_is_warned_of() {
+    let directory = Directory::new();
+    directory.write("policy.yaml", POLICY);
+    let policy = "--policy policy.yaml";
+    for (index, (more, with, told)) in [
+        ("--prefix abc", "", Some("abc")),
+        ("--prefix flk_live_abc --policy policy.yaml --type live", policy, Some("abc")),
+        ("--prefix flk_live_abc --type live", "", Some("flk_live_abc")),
+        ("--prefix flk_live_ --policy policy.yaml --type live", policy, None),
+        ("--prefix a.", "", None),
+        ("--prefix a-", "", None),
+        ("", "", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = format!("key new --keys keys.yaml --id k{index} {more}");
+        let new: Vec<&str> = new.split_whitespace().collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        let ran = command.current_dir(directory.path()).args(new).output().unwrap();
+        let warned = String::from_utf8(ran.stderr).unwrap();
+        let (code, verified) = verify(&directory, with, &ran.stdout);
+        assert_eq!(code, i32::from(told.is_some()), "{more}: {verified}");
+        match told {
+            None => assert!(!warned.contains("does not end in"), "{warned}"),
+            Some(prefix) => assert!(
+                warned.contains(&format!("warning: `{prefix}` does not end in `_`, `-` or `.`: ")),
+                "{warned}"
+            ),
+        }
+        assert_eq!(verify(&directory, "--keys keys.yaml", &ran.stdout).0, 0);
+    }
+}
+
 #[test]
 fn the_key_of_a_token_is_named() {
     let directory = Directory::new();

@@ -28,7 +28,7 @@ use crate::keyfile::{Change, Changed, Checked, Key, KeyFile};
 use crate::policy;
 use crate::style::warn;
 use crate::time;
-use crate::token::{PREFIX_BYTES, Shape, Token};
+use crate::token::{self, PREFIX_BYTES, Shape, Token};
 
 /// Keys for their whole life: mint, list, edit, rotate, suspend, revoke and prune them
 ///
@@ -141,7 +141,10 @@ impl Files {
         prefix: Option<&str>,
     ) -> Result<Result<Shape, Exit>> {
         let bare = Shape { prefix: prefix.unwrap_or_default().to_owned(), format: None };
-        let Some(name) = name else { return Ok(Ok(bare)) };
+        let Some(name) = name else {
+            warn_of_open_prefix(&bare.prefix);
+            return Ok(Ok(bare));
+        };
         if self.policy.is_none() && !file.is_policy() {
             if prefix.is_none() {
                 bail!(Usage::new(format!(
@@ -153,6 +156,7 @@ impl Files {
                 "the policy may give tokens of the type `{name}` another prefix or a format, and proxies then \
                  refuse this one (name the policy with `--policy`)"
             ));
+            warn_of_open_prefix(&bare.prefix);
             return Ok(Ok(bare));
         }
         let engine = match file.policy(self.policy.as_deref())? {
@@ -180,6 +184,9 @@ impl Files {
                 bare.prefix
             );
         }
+        warn_of_open_prefix(
+            prefix.and_then(|own| own.strip_prefix(own_type.prefix())).unwrap_or_default(),
+        );
         let shape = Shape {
             prefix: prefix.unwrap_or(own_type.prefix()).to_owned(),
             format: own_type.format(),
@@ -192,6 +199,16 @@ impl Files {
             ));
         }
         Ok(Ok(shape))
+    }
+}
+
+/// Warns where no scanner can tell what was asked for as a prefix, behind that of the type, from what stands behind it.
+fn warn_of_open_prefix(prefix: &str) {
+    if !prefix.is_empty() && !token::ends_prefix(prefix) {
+        warn(format_args!(
+            "`{prefix}` does not end in `_`, `-` or `.`: `latchkey verify` knows the token by the key alone, with \
+             `--keys`, and calls it not one of ours without"
+        ));
     }
 }
 

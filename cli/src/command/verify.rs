@@ -168,7 +168,7 @@ fn has_checksum(text: &str) -> Result<(), &'static str> {
     match token::before_checksum(text) {
         None => Err("its checksum does not fit"),
         // Before it may stand what `--prefix` said. A prefix that ends otherwise is known by its type alone.
-        Some(before) if before.is_empty() || before.ends_with(['_', '-', '.']) => Ok(()),
+        Some(before) if before.is_empty() || token::ends_prefix(before) => Ok(()),
         Some(_) => Err("its checksum fits, but what stands before it is no prefix"),
     }
 }
