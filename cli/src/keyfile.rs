@@ -321,8 +321,15 @@ impl<'a> Key<'a> {
     /// What the filter would make of it at `now`, by itself and whatever its type says.
     pub(crate) fn state(self, now: i64) -> State {
         let is = |field| self.document.field(field) == Some(&Document::Boolean(true));
+        let is_no_flag =
+            |field| !matches!(self.document.field(field), None | Some(Document::Boolean(_)));
+        let is_no_time = |field| self.document.field(field).is_some() && self.time(field).is_none();
         if is("disabled") {
             State::Revoked
+        } else if ["disabled", "suspended"].into_iter().any(is_no_flag)
+            || ["expires_at", "not_before"].into_iter().any(is_no_time)
+        {
+            State::Invalid
         } else if self.time("expires_at").is_some_and(|closes| now >= closes) {
             State::Expired
         } else if is("suspended") {
@@ -342,6 +349,8 @@ pub(crate) enum State {
     Active,
     /// `expires_at` has passed.
     Expired,
+    /// Something else than a time or a flag stands where one is to say: no policy takes it.
+    Invalid,
     /// `not_before` is in the future.
     NotYetValid,
     /// Disabled, for good.
@@ -355,6 +364,7 @@ impl fmt::Display for State {
         formatter.pad(match self {
             State::Active => "active",
             State::Expired => "expired",
+            State::Invalid => "invalid",
             State::NotYetValid => "not yet valid",
             State::Revoked => "revoked",
             State::Suspended => "suspended",

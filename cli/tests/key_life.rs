@@ -301,6 +301,63 @@ origins  https://a.example
     );
 }
 
+/// What is no time is no end: no policy takes it, and it is not told as if it were not there.
+#[test]
+fn a_key_that_no_policy_takes_is_not_called_active() {
+    let directory = directory();
+    let key_of = |id: &str, digit: &str, fields: &str| {
+        format!("  - {{id: {id}, hash: 'sha256:{}', {fields}}}\n", digit.repeat(64))
+    };
+    let keys = [
+        key_of("a", "1", "created: 2020-01-01, expires_at: 2020-01-01"),
+        key_of("b", "2", "expires_at: 2020-13-01T00:00:00Z"),
+        key_of("c", "3", "expires_at: 99999999999999"),
+        key_of("d", "4", "expires_at: null"),
+        key_of("e", "5", "not_before: true"),
+        key_of("f", "6", "disabled: yes"),
+        key_of("g", "7", "expires_at: 2020-01-01, disabled: true"),
+        key_of("h", "8", "expires_at: 1000"),
+    ];
+    directory.write("keys.yaml", &format!("keys:\n{}", keys.concat()));
+    key(&directory, "list").prints(
+        0,
+        "\
+ID  NAME  TYPE  ACCOUNT  HINT  CREATED     EXPIRES               STATE
+a   -     -     -        -     2020-01-01  2020-01-01            invalid
+b   -     -     -        -     -           2020-13-01T00:00:00Z  invalid
+c   -     -     -        -     -           99999999999999        invalid
+d   -     -     -        -     -           null                  invalid
+e   -     -     -        -     -           -                     invalid
+f   -     -     -        -     -           -                     invalid
+g   -     -     -        -     -           2020-01-01            revoked
+h   -     -     -        -     -           1970-01-01T00:16:40Z  expired
+",
+        "",
+    );
+    lists(&directory, "--state invalid", &["a", "b", "c", "d", "e", "f"]);
+    lists(&directory, "--state active", &[]);
+    let shown = key(&directory, "show a").output();
+    assert!(shown.contains("state       invalid\n"), "{shown}");
+    let shown = key(&directory, "show c --format json").output();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown[0]["state"], "invalid");
+    // Nor has it a successor without an end, nor is anything else of it written but what mends it.
+    let before = file(&directory);
+    key(&directory, "rotate a").prints(
+        1,
+        "",
+        "error: the key `a` is invalid: `latchkey check` says why\n",
+    );
+    assert_eq!(key(&directory, "suspend a").code(), 3);
+    assert_eq!(file(&directory), before);
+    directory.write(
+        "keys.yaml",
+        &format!("keys:\n{}", keys[..1].concat()).replace("created: 2020-01-01, ", ""),
+    );
+    key(&directory, "edit a --expires 2999-01-01").output();
+    lists(&directory, "--state active", &["a"]);
+}
+
 #[track_caller]
 fn lists(directory: &Directory, filters: &str, ids: &[&str]) {
     let list = key(directory, &format!("list --format json {filters}")).output();

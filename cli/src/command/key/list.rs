@@ -11,13 +11,15 @@ use serde::Serialize;
 
 use super::{Files, parse_duration, tell};
 use crate::command::usage;
+use crate::document::Document;
 use crate::keyfile::{Key, KeyFile, State};
 use crate::style::warn;
 use crate::{Exit, finding, table, time};
 
 /// List keys and the state that they are in
 ///
-/// A key is active, suspended, not yet valid, expired or revoked. The hint is the prefix of its token
+/// A key is active, suspended, not yet valid, expired or revoked; or invalid, where no policy takes what says so, such
+/// as an end that is no time. The hint is the prefix of its token
 /// and the last four characters. Neither token nor hash is shown. Of several filters all must fit.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
@@ -244,8 +246,8 @@ impl<'a> Row<'a> {
             key_type: key.text("type"),
             account: key.text("account"),
             hint: key.text("hint"),
-            created: key.time("created").map(time::display),
-            expires: key.time("expires_at").map(time::display),
+            created: time_of(key, "created"),
+            expires: time_of(key, "expires_at"),
             state: key.state(now).to_string(),
         }
     }
@@ -263,6 +265,16 @@ impl<'a> Row<'a> {
             self.state,
         ]
     }
+}
+
+/// The time that stands there, or what else does.
+fn time_of(key: Key<'_>, field: &str) -> Option<String> {
+    let value = key.field(field)?;
+    Some(match (value.instant(), value) {
+        (Some(time), _) => time::display(time),
+        (None, Document::String(text)) => text.clone(),
+        (None, value) => value.to_json().unwrap_or_default(),
+    })
 }
 
 const COLUMNS: [&str; 8] = ["ID", "NAME", "TYPE", "ACCOUNT", "HINT", "CREATED", "EXPIRES", "STATE"];

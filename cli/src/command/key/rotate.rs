@@ -61,6 +61,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<Exit>
         State::Suspended => {
             bail!("the key `{id}` is suspended (resume it first, or mint a key of its own)")
         }
+        State::Invalid => bail!("the key `{id}` is invalid: `latchkey check` says why"),
         State::Expired => Some("expired"),
         State::Revoked => Some("was revoked"),
     };

@@ -40,7 +40,8 @@ pub(super) fn suspend(Suspend { chosen, files }: &Suspend) -> Result<Exit> {
     let (mut changes, mut suspended) = (Vec::new(), Vec::new());
     for key in chosen.keys(&file)? {
         match key.state(now) {
-            State::Active | State::NotYetValid => {
+            // Of what is invalid the core says why.
+            State::Active | State::Invalid | State::NotYetValid => {
                 let value = Document::Boolean(true);
                 changes.push(Change::Set(key.index(), "suspended", value));
                 suspended.push(key.id());
