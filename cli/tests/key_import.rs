@@ -349,6 +349,31 @@ fn json_lines_have_any_field_of_a_key() {
 }
 
 #[test]
+fn what_stands_twice_is_told() {
+    let directory = directory();
+    for (head, map, told) in [
+        ("id,token,id", "", "error: source:1: the column `id` stands twice\n"),
+        ("id,token,token", "", "error: source:1: the column `token` stands twice\n"),
+        ("a,token,a", "--map id=a,token=token", "error: source:1: the column `a` stands twice\n"),
+    ] {
+        let csv = format!("{head}\nx,{ONE},{TWO}\n");
+        assert_eq!(import(&directory, &csv, "csv", map), (1, told.to_owned()));
+    }
+    // That of a column that is left out is nobody's.
+    let (code, told) = import(&directory, &format!("x,token,x\na,{ONE},b\n"), "csv", "");
+    assert!(code == 0 && told.contains("`x` left out"), "{told}");
+    let jsonl = format!(
+        "{{\"id\": \"a\", \"token\": \"{ONE}\", \"id\": \"b\"}}\n\
+         {{\"id\": \"c\", \"token\": \"{TWO}\", \"attributes\": {{\"p\": 1, \"p\": 2}}}}\n\
+         {{\"{long}\": 1, \"{long}\": 2}}\n",
+        long = "x".repeat(30)
+    );
+    let told = "source:1: error: the member `id` stands twice\nsource:2: error: the member `p` stands twice\n\
+                source:3: error: a member stands twice\n3 errors; nothing was written\n";
+    assert_eq!(import(&directory, &jsonl, "jsonl", ""), (1, told.to_owned()));
+}
+
+#[test]
 fn what_is_not_read_is_named() {
     let directory = directory();
     let jsonl = format!(

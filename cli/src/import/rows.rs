@@ -124,6 +124,12 @@ pub(super) fn csv(file: &Path, text: &str, map: &Map) -> Result<Found> {
             }
         }
     }
+    // One of them would count without a word.
+    let is_twice = |name: &str| columns.iter().filter(|column| *column == name).count() > 1;
+    let mut names = fields.iter().filter_map(|(_, index)| columns.get(*index));
+    if let Some(name) = names.find(|name| is_twice(name)) {
+        bail!("{head}: the column `{name}` stands twice");
+    }
     if !fields.iter().any(|(field, _)| matches!(field, Field::Hash | Field::Token)) {
         bail!("{head}: no column has the token (name it with `--map token=COLUMN`)");
     }
@@ -217,9 +223,19 @@ pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
         if line.trim().is_empty() {
             continue;
         }
-        let Ok(object @ Document::Object(_)) = serde_json::from_str(line) else {
-            found.mistake(index + 1, "it is not a JSON object");
-            continue;
+        let object = match serde_json::from_str(line) {
+            Ok(object @ Document::Object(_)) => object,
+            Ok(_) => {
+                found.mistake(index + 1, NO_OBJECT);
+                continue;
+            }
+            Err(error) => {
+                found.mistake(
+                    index + 1,
+                    member_twice(&error).unwrap_or_else(|| NO_OBJECT.to_owned()),
+                );
+                continue;
+            }
         };
         objects += 1;
         missing.retain(|path| at(&object, path).is_none());
@@ -243,6 +259,16 @@ pub(super) fn jsonl(file: &Path, text: &str, map: &Map) -> Result<Found> {
     }
     found.notes.extend(unknown.note());
     Ok(found)
+}
+
+const NO_OBJECT: &str = "it is not a JSON object";
+
+/// What is wrong with an object of which a member stands twice.
+fn member_twice(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let name = text.strip_prefix("duplicate field")?.rsplit_once(" at line ")?.0;
+    let member = if name.is_empty() { "a member" } else { "the member" };
+    Some(format!("{member}{name} stands twice"))
 }
 
 /// The field `path`, or where there is none of that name, what its dots lead to.
