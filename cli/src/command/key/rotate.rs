@@ -192,8 +192,8 @@ fn heir<'a>(file: &'a KeyFile, old: Key<'a>, now: i64) -> Option<Key<'a>> {
 }
 
 /// Whether `new` came of a rotation of `old`, as far as times tell. A rotation writes both by one clock: `old` lived then
-/// and ends after an overlap of some minutes, hours or days to the second. Two keys that were minted with the same
-/// `--expires` live as long as each other; times that people write are often midnights.
+/// and ends after an overlap of some minutes, hours or days to the second, which `new` outlives. Two keys that were minted
+/// with the same `--expires` live as long as each other; times that people write are often midnights.
 fn has_taken_over(old: Key<'_>, new: Key<'_>) -> bool {
     const MINUTE: i64 = 60;
     const DAY: i64 = 24 * 60 * MINUTE;
@@ -205,10 +205,11 @@ fn has_taken_over(old: Key<'_>, new: Key<'_>) -> bool {
         let start = key.time("not_before").or_else(|| key.time("created"))?;
         Some(key.time("expires_at")?.saturating_sub(start))
     };
-    old.time("created").is_none_or(|created| created < minted)
+    old.time("created").is_none_or(|created| created <= minted)
         && overlap > 0
         && overlap % MINUTE == 0
         && minted % DAY != 0
+        && life(new).is_none_or(|life| life > overlap)
         && life(old) != life(new)
 }
 
