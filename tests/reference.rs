@@ -12,7 +12,7 @@
 use std::net::IpAddr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use latchkey::{Engine, Environment, Reason};
+use latchkey::{Body, Engine, Environment, Reason};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
@@ -105,12 +105,21 @@ impl Compiled {
     }
 
     fn says(&self, asked: &Asked, now: Option<i64>) -> String {
+        self.says_of(asked, "", now)
+    }
+
+    /// The same of one with a body.
+    fn says_of(&self, asked: &Asked, body: &str, now: Option<i64>) -> String {
         let headers = asked.header_map();
         let headers = latchkey_cli::cases::borrowed(&headers);
         let clock = || now;
         let address = || asked.client.map(|client| client.as_bytes().to_vec());
-        let request =
-            latchkey::Request { address: &address, ..latchkey::Request::new(&headers, &clock) };
+        let body = Body::Whole(body.as_bytes());
+        let request = latchkey::Request {
+            address: &address,
+            body,
+            ..latchkey::Request::new(&headers, &clock)
+        };
         self.0.decide(&request).to_string()
     }
 }
@@ -1425,6 +1434,67 @@ proptest! {
                 );
             }
         }
+    }
+}
+
+/// What may ask for more, or for less, in a query and elsewhere.
+const SAID: [&str; 4] = ["q=1", "q=2", "r=a", "_method=DELETE"];
+
+/// Some of that, in any order.
+fn said() -> impl Strategy<Value = Vec<&'static str>> {
+    subsequence(&SAID[..], 0..3).prop_shuffle()
+}
+
+/// Rules of one path, of which queries tell.
+fn told_apart() -> impl Strategy<Value = Value> {
+    let query = prop::option::of(select(vec![
+        json!({"q": ["1"]}),
+        json!({"r": ["a"]}),
+        json!({"q": ["1"], "r": ["a"]}),
+    ]));
+    let asks = select(vec!["a:{action}", "b:{action}", "a:create"]);
+    prop::collection::vec((query, asks), 2..4).prop_map(|rules| {
+        let rule = |(query, asks)| match query {
+            Some(query) => json!({"paths": ["/x"], "query": query, "require": [asks]}),
+            None::<Value> => json!({"paths": ["/x"], "require": [asks]}),
+        };
+        rules.into_iter().map(rule).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8_000, ..config() })]
+
+    /// Some upstream looks there, and some does not: whoever is refused is refused with more of it.
+    #[test]
+    fn what_stands_elsewhere_than_in_the_query_lets_nobody_in(
+        rules in told_apart(),
+        scopes in subsequence(&["a:create", "b:create", "a:delete"][..], 1..3),
+        (query, fields, more) in (said(), said(), said()),
+        header in prop::option::of(select(vec![("q", "1"), ("r", "a"), ("cookie", "q=1"), ("cookie", "r=a; q=2")])),
+        upstream in select(vec!["cautious", "cautious", "php", "spring", "go", "axum"]),
+    ) {
+        let policy = json!({
+            "credentials": [{"header": "x-key"}],
+            "keys": [{"id": "k", "hash": hash_of("t"), "scopes": scopes}],
+            "rules": rules,
+            "upstream": if upstream == "cautious" { json!(upstream) } else { json!([upstream]) },
+        });
+        let engine = Compiled::new(&policy);
+        let form = "application/x-www-form-urlencoded".to_owned();
+        let mut asked = Asked {
+            method: "POST",
+            host: "a.example",
+            path: "/x".to_owned(),
+            query,
+            headers: vec![("x-key", "t".to_owned()), ("content-type", form)],
+            client: None,
+        };
+        let before = engine.says_of(&asked, &fields.join("&"), Some(NOW));
+        asked.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+        let all = [fields, more].concat();
+        let after = engine.says_of(&asked, &all.join("&"), Some(NOW));
+        prop_assert!(is_allowed(&before) || !is_allowed(&after), "{before} -> {after}");
     }
 }
 
