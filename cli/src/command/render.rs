@@ -32,8 +32,8 @@ use session::Issuer;
 
 /// Print a policy in the form that a proxy takes
 ///
-/// A policy with errors is not rendered: they are printed instead. The `name`, `created` and
-/// `hint` of keys are for people and left out.
+/// A policy with errors is not rendered: they are printed instead. `created` and `hint` of keys are for
+/// people and left out, and so is `name`, unless a header has `{key.name}`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE, after_long_help = AFTER)]
 pub struct Arguments {
