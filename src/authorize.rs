@@ -284,7 +284,7 @@ impl Found<'_> {
             value if value.all(scope::is_word) => value,
             _ => Values::Unusable,
         };
-        let Some(texts) = template.expand(words) else { return false };
+        let Some(texts) = template.expand(&words) else { return false };
         *count = count.saturating_add(texts.len());
         let are_few = *count <= limits::REQUIRED_SCOPES;
         let mut are_covered = are_few;

@@ -192,7 +192,8 @@ fn policy(json: &[u8], environment: &Environment<'_>, place: Place<'_>) -> Optio
     }
 
     let of_sources = sources.headers.iter().map(|source| &*source.name);
-    let of_cookies = (!sources.cookies.is_empty()).then_some("cookie");
+    let are_parameters = upstream.cookies && !query_names.is_empty();
+    let of_cookies = (!sources.cookies.is_empty() || are_parameters).then_some("cookie");
     let choices = conditions.iter().flat_map(|condition| &condition.choices);
     let read = choices.chain(rules.all.iter().flat_map(Rule::templates));
     let of_policy = upstream_headers

@@ -108,22 +108,6 @@ struct Sent {
     is_alone: bool,
 }
 
-/// What an upstream may read in addition to a request's query.
-struct Added<'t> {
-    /// As the text of a query.
-    text: &'t [u8],
-    /// Whether it may read that in place of the query.
-    is_alone: bool,
-    /// Why a request is refused that cannot be read with it.
-    ambiguous: Reason,
-}
-
-impl Added<'_> {
-    fn carried(text: &[u8]) -> Added<'_> {
-        Added { text, is_alone: false, ambiguous: Reason::AmbiguousQuery }
-    }
-}
-
 /// Is told of a request as an upstream may read it, and of the rules that decide about that.
 type Tell<'t, 'e> =
     &'t mut dyn for<'r, 'm> FnMut(&'r Reading<'_>, &'m [Match<'e, 'm>]) -> Result<(), Refusal>;
@@ -258,13 +242,15 @@ impl Engine {
         let mut told = Vec::new();
         let _ = self.with_matches(reading, |head, matches| {
             told.extend(matches.iter().map(|matched| matched.told(None)));
-            let carried = self.carried(reading);
-            if !carried.is_empty() {
-                let (by, added) = (Some(Deviation::Header), Added::carried(&carried));
-                let _ = self.with_added(head, reading, added, matches, &mut |_, others| {
-                    told.extend(others.iter().map(|other| other.told(by)));
-                    Ok(())
-                });
+            let (own, query) = (reading.raw_query().len(), self.with_carried(reading));
+            if query.len() > own {
+                let (by, whole) = (Some(Deviation::Header), reading.with_query(&query, own));
+                let ambiguous = Reason::AmbiguousQuery;
+                let _ =
+                    self.with_query(head, (&whole, None), matches, ambiguous, &mut |_, others| {
+                        told.extend(others.iter().map(|other| other.told(by)));
+                        Ok(())
+                    });
             }
             if let (Some(sent), Body::Whole(body)) = (self.sent(reading), reading.body()) {
                 let by = Some(Deviation::Body);
@@ -393,10 +379,10 @@ impl Engine {
         found: &mut Found<'e>,
     ) -> Result<(Verdict, Step), Refusal> {
         found.admitted = matches.len();
-        let carried = self.carried(reading);
-        if !carried.is_empty() {
-            let added = Added::carried(&carried);
-            self.with_added(head, reading, added, matches, &mut |holds, others| {
+        let (own, query) = (reading.raw_query().len(), self.with_carried(reading));
+        if query.len() > own {
+            let (whole, ambiguous) = (reading.with_query(&query, own), Reason::AmbiguousQuery);
+            self.with_query(head, (&whole, None), matches, ambiguous, &mut |holds, others| {
                 let readings = (reading, holds);
                 decided = self.admit_others(decided, matches, others, readings, holder, found)?;
                 Ok(())
@@ -469,7 +455,7 @@ impl Engine {
             || (kinds.is_markup() && include(readings.markup));
         let is_alone = has_parameters
             && !matches!(reading.method, "GET" | "HEAD")
-            && is(readings.form_alone, readings.json_alone);
+            && kinds.is_one_of(readings.alone);
         let sent = Sent { kinds, has_methods, has_parameters, is_alone };
         (has_methods || has_parameters).then_some(sent)
     }
@@ -610,9 +596,9 @@ impl Engine {
         Ok(if takes_other { admitted } else { judged })
     }
 
-    /// The headers and cookies that an upstream may take for parameters of the query, as the text of one.
-    fn carried(&self, reading: &Reading<'_>) -> Vec<u8> {
-        let mut query = Vec::new();
+    /// The query, and behind it the headers and cookies that an upstream may take for parameters of it.
+    fn with_carried(&self, reading: &Reading<'_>) -> Vec<u8> {
+        let mut query = reading.raw_query().to_vec();
         if self.query_names.is_empty() {
             return query;
         }
@@ -641,7 +627,8 @@ impl Engine {
         query
     }
 
-    /// Tells of a request with the fields of its body, and of the rules that decide about that and were not asked before. What is GraphQL has been judged as that.
+    /// Tells of a request with the fields of its body, beside its query and in the place of that, and of the rules that
+    /// decide about each and were not asked before. What is GraphQL has been judged as that.
     fn with_fields<'e>(
         &'e self,
         sent: &Sent,
@@ -660,41 +647,50 @@ impl Engine {
             others.add_parameters(reading.method, &fields);
             methods.extend(others.into_methods());
         }
-        let mut added = self.carried(reading);
+        let own = reading.raw_query();
+        let mut query = self.with_carried(reading);
         if sent.has_parameters {
-            added.push(b'&');
-            added.extend_from_slice(&fields);
+            query.push(b'&');
+            query.extend_from_slice(&fields);
         }
+        let whole = reading.with_query(&query, own.len());
+        let sure = if self.upstream.is_always_alone { fields.len() } else { 0 };
+        let alone = reading.with_query(&fields, sure);
+        let ambiguous = Reason::AmbiguousBody;
         let head = Head { other_methods: &methods, ..head };
-        let is_alone = sent.is_alone && reading.with_query(&fields, 0).query().decides();
-        let added = Added { text: &added, is_alone, ambiguous: Reason::AmbiguousBody };
-        self.with_added(head, reading, added, judged, tell)
+        self.with_query(head, (&whole, None), judged, ambiguous, tell)?;
+        // Conditions and scopes take what the query says all the same: a body need not say it again.
+        match sent.is_alone && !own.is_empty() {
+            true => self.with_query(head, (&whole, Some(&alone)), judged, ambiguous, tell),
+            false => Ok(()),
+        }
     }
 
-    /// The same of a request with more in its query, of which no upstream need see anything.
-    fn with_added<'e>(
+    /// The same of a request with another query, or of one in whose place something stands, by which rules are found.
+    fn with_query<'e>(
         &'e self,
         head: Head<'_>,
-        reading: &Reading<'_>,
-        Added { text, is_alone, ambiguous }: Added<'_>,
+        (whole, alone): (&Reading<'_>, Option<&Reading<'_>>),
         judged: &[Match<'e, '_>],
+        ambiguous: Reason,
         tell: Tell<'_, 'e>,
     ) -> Result<(), Refusal> {
-        let own = reading.raw_query();
-        let query = [own, b"&", text].concat();
-        let whole = reading.with_query(&query, own.len());
-        // For conditions and scopes the query counts in any case: a body need not say it again.
-        let unsure = is_alone.then(|| reading.with_query(&query, 0));
-        let fits = unsure.as_ref().unwrap_or(&whole);
-        let mut matches = self.matches(head, fits).map_err(|_| ambiguous)?;
+        let matches = match alone {
+            Some(alone) => self.matches(head, alone),
+            None => self.matches(head, whole),
+        };
+        let mut matches = matches.map_err(|_| ambiguous)?;
         // The policy's own conditions are asked of every reading.
         matches.retain(|other| {
             let is_done = self.conditions_read.is_empty()
                 && !other.rule.is_some_and(Rule::reads_query)
                 && judged.iter().any(|matched| matched.is_same(other));
-            !is_done
+            let is_led_to = alone.is_none()
+                || self.upstream.is_always_alone
+                || other.rule.is_some_and(|rule| !rule.query.is_empty());
+            is_led_to && !is_done
         });
-        tell(&whole, &matches)
+        tell(whole, &matches)
     }
 
     /// Whether anything that a body may hold could be refused.
@@ -727,8 +723,9 @@ impl Engine {
             // Where only a body leads to more than is public, nobody has looked for a credential.
             let presents = || {
                 let found = &mut Found::default();
-                self.find_holder(matches, &[], reading, found).err()
-                    != Some(Reason::MissingCredential)
+                let is_missing = self.find_holder(matches, &[], reading, found).err()
+                    == Some(Reason::MissingCredential);
+                !is_missing || self.authenticator.refuse_misspelt(reading, found).is_err()
             };
             return is_limited
                 || !matches.iter().all(Match::is_open)

@@ -17,16 +17,22 @@ pub(crate) struct AmbiguousBody;
 /// What a request says its body is, as far as that holds fields. Some upstream may go by each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kinds {
-    urlencoded: bool,
-    multipart: bool,
-    json: bool,
-    markup: bool,
+    pub(crate) urlencoded: bool,
+    pub(crate) multipart: bool,
+    pub(crate) json: bool,
+    pub(crate) markup: bool,
 }
 
 /// What else names values, by what a word of its content type begins or ends with.
 const MARKUP: [&[u8]; 6] = [b"xml", b"yaml", b"toml", b"msgpack", b"cbor", b"bson"];
 
 impl Kinds {
+    pub(crate) const NONE: Kinds =
+        Kinds { urlencoded: false, multipart: false, json: false, markup: false };
+
+    pub(crate) const ALL: Kinds =
+        Kinds { urlencoded: true, multipart: true, json: true, markup: true };
+
     pub(crate) fn of(reading: &Reading<'_>) -> Kinds {
         let mut kinds = Kinds::default();
         let mut is_said = false;
@@ -34,8 +40,9 @@ impl Kinds {
         for said in values.flat_map(|value| value.split(|byte| *byte == b',')) {
             let kind = said.split(|byte| *byte == b';').next().unwrap_or_default();
             is_said |= !kind.trim_ascii().is_empty();
-            // Werkzeug 2 takes the second, and older Springs whatever type a `*` stands for.
-            let is_any = kind.contains(&b'*');
+            // Werkzeug 2 takes the second, and older Springs these for whatever they stand for.
+            let any: [&[u8]; 3] = [b"*", b"*/*", b"application/*"];
+            let is_any = any.iter().any(|any| kind.trim_ascii().eq_ignore_ascii_case(any));
             kinds.urlencoded |=
                 is_any || holds(kind, b"x-www-form-urlencoded") || holds(kind, b"x-url-encoded");
             kinds.multipart |= is_any || holds(kind, b"multipart");
@@ -55,6 +62,24 @@ impl Kinds {
 
     pub(crate) fn is_form(self) -> bool {
         self.urlencoded || self.multipart
+    }
+
+    /// Whether it is one of those.
+    pub(crate) fn is_one_of(self, others: Kinds) -> bool {
+        (self.urlencoded && others.urlencoded)
+            || (self.multipart && others.multipart)
+            || (self.json && others.json)
+            || (self.markup && others.markup)
+    }
+
+    /// What one or the other is.
+    pub(crate) fn and(self, other: Kinds) -> Kinds {
+        Kinds {
+            urlencoded: self.urlencoded | other.urlencoded,
+            multipart: self.multipart | other.multipart,
+            json: self.json | other.json,
+            markup: self.markup | other.markup,
+        }
     }
 
     pub(crate) fn is_json(self) -> bool {
@@ -329,10 +354,13 @@ mod tests {
 
     #[test]
     fn a_type_that_stands_for_any_is_none() {
-        for kind in ["*/*", "application/*", "*", "multipart/*; boundary=x"] {
+        for kind in ["*/*", "application/*; q=1", "Application/*", "*"] {
             assert_eq!(read(kind, "a=1"), Err(AmbiguousBody), "{kind}");
         }
         assert_eq!(read("application/x-url-encoded", "a=1").unwrap(), ["a=1"]);
+        let upload = [(":method", &b"POST"[..]), ("content-type", b"image/*")];
+        let request = Request::new(&upload, &|| None);
+        assert_eq!(Kinds::of(&Reading::new(&request, None)), Kinds::default());
     }
 
     #[track_caller]

@@ -27,7 +27,7 @@ pub(crate) struct Reading<'r> {
     path: Option<&'r [u8]>,
     raw_query: Option<&'r [u8]>,
     /// How many bytes of it stand where every upstream looks.
-    sure: usize,
+    sure_bytes: usize,
     /// `None` where no parameter decides anything.
     is_read: Option<IsRead<'r>>,
     query: OnceCell<Query<'r>>,
@@ -49,7 +49,7 @@ impl<'r> Reading<'r> {
             target,
             path,
             raw_query,
-            sure: raw_query.unwrap_or_default().len(),
+            sure_bytes: raw_query.unwrap_or_default().len(),
             is_read,
             query: OnceCell::new(),
             is_query_in_another_charset: OnceCell::new(),
@@ -58,7 +58,7 @@ impl<'r> Reading<'r> {
     }
 
     /// The same request with another query, of which every upstream that reads it so looks at so many bytes.
-    pub(crate) fn with_query<'s>(&self, raw: &'s [u8], sure: usize) -> Reading<'s>
+    pub(crate) fn with_query<'s>(&self, raw: &'s [u8], sure_bytes: usize) -> Reading<'s>
     where
         'r: 's,
     {
@@ -68,7 +68,7 @@ impl<'r> Reading<'r> {
             target: self.target,
             path: self.path,
             raw_query: Some(raw),
-            sure,
+            sure_bytes,
             is_read: self.is_read,
             query: OnceCell::new(),
             is_query_in_another_charset: OnceCell::new(),
@@ -149,7 +149,7 @@ impl<'r> Reading<'r> {
             None => Query::default(),
             Some(is_read) => {
                 let hidden = self.path().and_then(behind_semicolon);
-                Query::parse((self.raw_query(), self.sure), hidden, is_read)
+                Query::parse((self.raw_query(), self.sure_bytes), hidden, is_read)
             }
         })
     }

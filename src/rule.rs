@@ -263,7 +263,8 @@ fn matches(pattern: &Pattern, query: &Query<'_>) -> bool {
 
 /// Whether every occurrence has, and every upstream sees one.
 fn matches_surely(pattern: &Pattern, query: &Query<'_>) -> bool {
-    query.shows(&pattern.name) && query.values(&pattern.name).all(|value| pattern.takes(value))
+    query.surely_shows(&pattern.name)
+        && query.values(&pattern.name).all(|value| pattern.takes(value))
 }
 
 /// Room for the rules that most paths match.

@@ -239,7 +239,7 @@ impl Template {
     #[inline(never)]
     pub(crate) fn expand<'v>(
         &'v self,
-        values: impl Fn(&Variable) -> Values<'v>,
+        values: &dyn Fn(&Variable) -> Values<'v>,
     ) -> Option<Vec<String>> {
         let mut texts = vec![String::with_capacity(EXPANDED)];
         for part in &self.parts {
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     fn expand(text: &str, values: impl Fn(&Variable) -> Values<'static>) -> Option<Vec<String>> {
-        Template::parse(text, Vocabulary::Request).unwrap().expand(|variable| values(variable))
+        Template::parse(text, Vocabulary::Request).unwrap().expand(&|variable| values(variable))
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::config::Word;
+use crate::form::Kinds;
 
 /// The readings that a request has beside the one that stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +40,10 @@ pub(crate) struct Readings {
     pub(crate) json: Bodies,
     /// The same of XML, YAML, TOML, MessagePack, CBOR and BSON.
     pub(crate) markup: Bodies,
-    /// Whether a form may stand in the query's place where it is one, and not only beside it; not with GET and HEAD.
-    pub(crate) form_alone: bool,
-    /// The same of a JSON object.
-    pub(crate) json_alone: bool,
+    /// The bodies that may be read in the query's place, and not only beside it; not with GET and HEAD.
+    pub(crate) alone: Kinds,
+    /// Whether they are, whatever they hold, and not only where they lead to a rule by what they hold.
+    pub(crate) is_always_alone: bool,
     /// Which headers of a parameter's name hold it as the query does.
     pub(crate) headers: Headers,
     /// The same of a cookie.
@@ -206,8 +207,9 @@ impl Readings {
         form: Bodies::All,
         json: Bodies::All,
         markup: Bodies::All,
-        form_alone: true,
-        json_alone: true,
+        // With any body, each request with a query would be judged as one without.
+        alone: Kinds::ALL,
+        is_always_alone: false,
         // Every client sends the others: a parameter of such a name would be one more of each request.
         headers: Headers::Unusual,
         cookies: true,
@@ -229,8 +231,8 @@ impl Readings {
         form: Bodies::None,
         json: Bodies::None,
         markup: Bodies::None,
-        form_alone: false,
-        json_alone: false,
+        alone: Kinds::NONE,
+        is_always_alone: false,
         headers: Headers::None,
         cookies: false,
     };
@@ -252,8 +254,8 @@ impl Readings {
             form: self.form.max(other.form),
             json: self.json.max(other.json),
             markup: self.markup.max(other.markup),
-            form_alone: self.form_alone | other.form_alone,
-            json_alone: self.json_alone | other.json_alone,
+            alone: self.alone.and(other.alone),
+            is_always_alone: self.is_always_alone | other.is_always_alone,
             headers: self.headers.max(other.headers),
             cookies: self.cookies | other.cookies,
         }
@@ -341,8 +343,13 @@ impl Readings {
                 "elements of XML and its like, with any method",
                 "elements of XML and its like, but not with GET",
             ),
-            said(self.form_alone, "a form in place of the query, but not with GET"),
-            said(self.json_alone, "JSON in place of the query, but not with GET"),
+            said(
+                self.alone.urlencoded,
+                "an urlencoded form in place of the query, but not with GET",
+            ),
+            said(self.alone.multipart, "a form of several parts in place of the query"),
+            said(self.alone.json, "JSON in place of the query, but not with GET"),
+            said(self.alone.markup, "XML and its like in place of the query"),
             said(self.headers != Headers::None, "headers of parameters' names"),
             said(self.cookies, "cookies of parameters' names"),
         ]
@@ -437,7 +444,7 @@ impl Upstream {
 
 frameworks! {
     actix {} "actix-web 4.18", "nothing", "none";
-    axum { head_as_get: true, form: Bodies::Changing, form_alone: true }
+    axum { head_as_get: true, form: Bodies::Changing, alone: Kinds { urlencoded: true, ..Kinds::NONE }, is_always_alone: true }
         "axum 0.8 with axum-extra 0.12", "the extractor `Form` takes the query of GET, and of every other method the form", "use `Query`";
     chi { method_in_query: true, method_in_form: true, form: Bodies::All }
         "chi 5.5", "`r.FormValue` takes the fields of a form, a multipart one of any method; gorilla's handler takes `_method`",
@@ -446,7 +453,7 @@ frameworks! {
     drf { head_as_get: true, suffix: Suffix::Word }
         "Django REST framework 3.18", "`DefaultRouter` takes a format of letters and digits off the path",
         "`include_format_suffixes = False`";
-    echo { rest: true, form: Bodies::All, json: Bodies::All, json_alone: true, markup: Bodies::All, method_in_query: true, method_in_form: true }
+    echo { rest: true, form: Bodies::All, json: Bodies::All, alone: Kinds { json: true, markup: true, ..Kinds::NONE }, is_always_alone: true, markup: Bodies::All, method_in_query: true, method_in_form: true }
         "echo 4.16 and 5.4", "a route's last parameter takes the rest of the path; `Bind` and `FormValue` take fields of forms, `Bind` members of JSON and elements of XML; `MethodOverride` takes `_method`",
         "bind the query with `BindQueryParams`; a route for `/docs/:id/*` ends the first; leave `MethodOverride` out";
     express { head_as_get: true, letters: Letters::Ascii, method_in_query: true, method_in_form: true, method_in_json: true, form: Bodies::All, json: Bodies::All }
@@ -459,7 +466,7 @@ frameworks! {
         "`CaseSensitive: true`; bind with `Query`, or tag each field for `header` and `cookie`, too";
     flask { head_as_get: true, form: Bodies::Changing }
         "Flask 3.1", "`request.values` takes the fields of a form", "use `request.args`";
-    gin { form: Bodies::All, json: Bodies::Changing, json_alone: true, markup: Bodies::Changing, method_in_query: true, method_in_form: true }
+    gin { form: Bodies::All, json: Bodies::Changing, alone: Kinds { urlencoded: false, ..Kinds::ALL }, is_always_alone: true, markup: Bodies::Changing, method_in_query: true, method_in_form: true }
         "gin 1.12", "`ShouldBind` takes fields of forms, members of JSON, and what stands in XML, YAML and TOML; gorilla's handler takes `_method`",
         "use `ShouldBindQuery`";
     go { head_as_get: true, form: Bodies::All, method_in_query: true, method_in_form: true }

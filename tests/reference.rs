@@ -1472,7 +1472,7 @@ proptest! {
         scopes in subsequence(&["a:create", "b:create", "a:delete"][..], 1..3),
         (query, fields, more) in (said(), said(), said()),
         header in prop::option::of(select(vec![("q", "1"), ("r", "a"), ("cookie", "q=1"), ("cookie", "r=a; q=2")])),
-        upstream in select(vec!["cautious", "cautious", "php", "spring", "go", "axum"]),
+        upstream in select(vec!["cautious", "cautious", "php", "spring", "go"]),
     ) {
         let policy = json!({
             "credentials": [{"header": "x-key"}],
