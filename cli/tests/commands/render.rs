@@ -813,14 +813,6 @@ fn the_filter_is_where_that_proxy_can_take_it_from() {
             "`--wasm` is a path, an image or an https:// URL, not `ftp://x`",
         ),
         (
-            "--to istio --target gateway/a --wasm http://x/y",
-            "`--wasm` is a path, an image or an https:// URL, not `http://x/y`",
-        ),
-        (
-            "--to envoy-gateway --target gateway/a --wasm http://x/y",
-            "`--wasm` is a path, an image or an https:// URL, not `http://x/y`",
-        ),
-        (
             "--to istio --target gateway/a --wasm a,b",
             "`--wasm a,b` is neither an image nor an https:// URL",
         ),

@@ -34,7 +34,7 @@ impl Module {
         let (source, url) = match wasm.split_once("://") {
             Some(("file", path)) => (Source::File, path),
             Some(("oci", image)) => (Source::Image, image),
-            Some(("https", _)) => (Source::Web, wasm),
+            Some(("http" | "https", _)) => (Source::Web, wasm),
             Some(_) => {
                 let message =
                     format!("`--wasm` is a path, an image or an https:// URL, not `{wasm}`");
