@@ -10,6 +10,7 @@ mod rotate;
 mod show;
 mod suspend;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -210,6 +211,20 @@ fn warn_of_open_prefix(prefix: &str) {
              `--keys`, and calls it not one of ours without"
         ));
     }
+}
+
+/// Sees that each attribute is named once.
+///
+/// # Errors
+/// Wrong usage: one is named twice, and what was meant cannot be told.
+fn attributes_once<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Usage> {
+    let mut known = HashSet::new();
+    for name in names {
+        if !known.insert(name) {
+            return Err(Usage::new(format!("the attribute `{name}` is given twice")));
+        }
+    }
+    Ok(())
 }
 
 /// Which keys are meant.

@@ -123,7 +123,7 @@ impl RequestArguments {
         } else if body.is_some() {
             let (form, json) = ("application/x-www-form-urlencoded", "application/json");
             if self.is_form() {
-                let boundary = format!("; boundary={BOUNDARY}");
+                let boundary = format!("; boundary={}", form::BOUNDARY);
                 add(&mut headers, "content-type", "multipart/form-data");
                 // A type that is given by its name has the boundary added, too.
                 for (_, kind) in headers.iter_mut().filter(|(name, _)| name == "content-type") {
@@ -226,30 +226,15 @@ impl RequestArguments {
         }
         if self.is_form() {
             ensure!(pieces.is_empty(), "`--form` and `--data` exclude each other");
-            return self.parts().map(Some);
+            return form::body(&self.form, &self.form_string).map(Some);
         }
         Ok((!pieces.is_empty()).then(|| pieces.join("&")))
     }
-}
 
-impl RequestArguments {
     fn is_form(&self) -> bool {
         !self.form.is_empty() || !self.form_string.is_empty()
     }
-
-    /// The body of a form in parts (RFC 7578).
-    fn parts(&self) -> Result<String> {
-        let mut body = String::new();
-        let of_form = self.form.iter().map(|part| form::part(part));
-        for part in of_form.chain(self.form_string.iter().map(|part| form::plain(part))) {
-            body.push_str(&format!("--{BOUNDARY}\r\n{}\r\n", part?));
-        }
-        Ok(format!("{body}--{BOUNDARY}--\r\n"))
-    }
 }
-
-/// What parts a form.
-const BOUNDARY: &str = "------------------------latchkey";
 
 /// What curl is told of transport and output, so that a command line can stay as it was copied.
 #[derive(Debug)]
@@ -628,6 +613,11 @@ mod tests {
         let typed = shown(&["-H", "content-type: multipart/mixed", "-F", "a=1", "a.org"]);
         assert!(
             typed.starts_with(&format!("POST /\ncontent-type: multipart/mixed; {boundary}\n\n"))
+        );
+        let named = shown(&["-F", "a=type=x;filename=b", "a.org"]);
+        assert!(
+            named.contains("name=\"a\"; filename=\"b\"\r\n")
+                && named.contains("\r\n\r\ntype=x\r\n")
         );
         assert!(request(&["-F", "a", "a.org"]).is_err());
         assert!(request(&["-F", "a=@missing-file", "a.org"]).is_err());

@@ -3,7 +3,9 @@
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Expiry, Files, keys, parse_attribute, parse_expiry, tell, text, texts};
+use super::{
+    Expiry, Files, attributes_once, keys, parse_attribute, parse_expiry, tell, text, texts,
+};
 use crate::Exit;
 use crate::document::{Document, Fields};
 use crate::exit::Usage;
@@ -105,7 +107,8 @@ Examples:
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let Arguments { ids, files, edits } = arguments;
-    edits.check()?;
+    let set = edits.attributes.iter().map(|(name, _)| name);
+    attributes_once(set.chain(&edits.remove_attributes))?;
     let file = KeyFile::lock(&files.keys)?;
     let now = time::now();
     let expires = edits.expires.map(|expires| expires.resolve(now)).transpose()?;
@@ -137,21 +140,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 impl Edits {
-    /// Sees that each attribute is named once.
-    ///
-    /// # Errors
-    /// Wrong usage: one is named twice, and what was meant cannot be told.
-    fn check(&self) -> Result<(), Usage> {
-        let set = self.attributes.iter().map(|(name, _)| name);
-        let names: Vec<&String> = set.chain(&self.remove_attributes).collect();
-        for (index, name) in names.iter().enumerate() {
-            if names.iter().take(index).any(|earlier| earlier == name) {
-                return Err(Usage::new(format!("the attribute `{name}` is given twice")));
-            }
-        }
-        Ok(())
-    }
-
     /// What changes of one key; nothing where it is already like that.
     fn changes(&self, key: Key<'_>, expires: Option<i64>) -> Result<Vec<Change>> {
         let mut changes = Vec::new();

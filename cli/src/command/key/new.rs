@@ -6,12 +6,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    Expiry, Files, parse_attribute, parse_expiry, parse_id, parse_prefix, print, secret_fields,
-    tell, text, texts,
+    Expiry, Files, attributes_once, parse_attribute, parse_expiry, parse_id, parse_prefix, print,
+    secret_fields, tell, text, texts,
 };
 use crate::Exit;
 use crate::document::{Document, Fields};
-use crate::exit::Usage;
 use crate::keyfile::{Change, KeyFile};
 use crate::style::warn;
 use crate::time;
@@ -127,13 +126,9 @@ impl Arguments {
         if !self.addresses.is_empty() {
             field("addresses", texts(&self.addresses));
         }
-        let mut attributes: Vec<(String, Document)> = Vec::new();
-        for (name, value) in &self.attributes {
-            if attributes.iter().any(|(known, _)| known == name) {
-                bail!(Usage::new(format!("the attribute `{name}` is given twice")));
-            }
-            attributes.push((name.clone(), text(value)));
-        }
+        attributes_once(self.attributes.iter().map(|(name, _)| name))?;
+        let attributes = self.attributes.iter().map(|(name, value)| (name.clone(), text(value)));
+        let attributes: Vec<(String, Document)> = attributes.collect();
         if !attributes.is_empty() {
             field("attributes", Document::Object(Fields(attributes)));
         }

@@ -7,8 +7,21 @@ use anyhow::{Context, Result, ensure};
 /// What may stand behind a part's value, after a `;`.
 const SETTINGS: [&str; 4] = ["encoder=", "filename=", "headers=", "type="];
 
+/// What parts a form.
+pub(super) const BOUNDARY: &str = "------------------------latchkey";
+
+/// The body that these parts make, and those whose values are taken as they are.
+pub(super) fn body(parts: &[String], plain_parts: &[String]) -> Result<String> {
+    let mut body = String::new();
+    let parts = parts.iter().map(|text| part(text));
+    for part in parts.chain(plain_parts.iter().map(|text| plain(text))) {
+        body.push_str(&format!("--{BOUNDARY}\r\n{}\r\n", part?));
+    }
+    Ok(format!("{body}--{BOUNDARY}--\r\n"))
+}
+
 /// A part by `name=value`, `name=@FILE` or `name=<FILE`, with what is said of it behind a `;`.
-pub(super) fn part(text: &str) -> Result<String> {
+fn part(text: &str) -> Result<String> {
     let (name, rest) = named(text)?;
     let (value, settings) = settings(rest);
     let said = |name: &str| settings.iter().find_map(|setting| setting.strip_prefix(name));
@@ -28,7 +41,7 @@ pub(super) fn part(text: &str) -> Result<String> {
 const OCTETS: &str = "application/octet-stream";
 
 /// A part by `name=value`, the value as it is.
-pub(super) fn plain(text: &str) -> Result<String> {
+fn plain(text: &str) -> Result<String> {
     let (name, value) = named(text)?;
     Ok(written(name, None, None, value))
 }
@@ -39,15 +52,15 @@ fn named(text: &str) -> Result<(&str, &str)> {
     Ok((name, rest))
 }
 
-/// The value, and what is said of it.
+/// The value, which goes up to the first `;` at least, and what is said of it.
 fn settings(text: &str) -> (&str, Vec<&str>) {
-    let is_one = |piece: &&str| SETTINGS.iter().any(|name| piece.trim_start().starts_with(name));
-    let mut settings: Vec<&str> = text.rsplit(';').take_while(is_one).collect();
-    let length: usize = settings.iter().map(|setting| setting.len() + 1).sum();
-    settings.iter_mut().for_each(|setting| *setting = setting.trim());
-    // A text that is nothing else says it of nothing.
-    let end = text.len().saturating_sub(length);
-    (text.get(..end).unwrap_or_default(), settings)
+    let is_one = |piece: &str| SETTINGS.iter().any(|name| piece.trim_start().starts_with(name));
+    let (mut value, mut settings) = (text, Vec::new());
+    while let Some((before, setting)) = value.rsplit_once(';').filter(|(_, last)| is_one(last)) {
+        settings.push(setting.trim());
+        value = before;
+    }
+    (value, settings)
 }
 
 fn unquoted(text: &str) -> String {
