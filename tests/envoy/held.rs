@@ -1,5 +1,7 @@
 //! Requests that wait for their bodies while something else happens.
 
+use std::env;
+
 use serde_json::{Value, json};
 
 use latchkey_testing::gateway::replaced;
@@ -33,6 +35,36 @@ fn a_key_that_is_revoked_while_bodies_are_awaited_is_refused() {
         }
         assert!(gateway.reports().is_empty());
     }
+}
+
+/// Its headers have gone ahead without an identity.
+#[test]
+fn what_waits_as_public_is_nobodys_by_a_policy_that_knows_its_key() {
+    let key = Key::new("good");
+    let mut with_key = policy(&key, "body");
+    with_key["rules"] = json!([
+        {"paths": ["/graphql"], "query": {"hydrate": ["1"]}},
+        {"paths": ["/graphql"], "access": "public"},
+    ]);
+    let mut without_keys = with_key.clone();
+    without_keys["keys"] = json!([]);
+    let gateway = Gateway::start(without_keys);
+    let mut waiting: Vec<Connection> = (0..4).map(|_| gateway.begun(&key, BODY.len())).collect();
+    until_held(&gateway, 4);
+    let answer = |connection: &mut Connection| {
+        connection.write(BODY.as_bytes()).unwrap();
+        connection.response(false).unwrap().status
+    };
+    assert_eq!(answer(&mut waiting[0]), 200);
+    gateway.push(with_key);
+    assert_eq!(gateway.get("/", &[]).decision(), "deny missing_credential");
+    // The module asks the policy before as well, by whose word it is public still.
+    let is_module = env::var_os("LATCHKEY_AS").is_some_and(|own| own == "module");
+    let expected = if is_module { 200 } else { 503 };
+    for connection in &mut waiting[1..] {
+        assert_eq!(answer(connection), expected);
+    }
+    assert_eq!(gateway.reports().len(), if is_module { 4 } else { 1 });
 }
 
 /// Envoy answers 408 itself, and logs what the request still has.

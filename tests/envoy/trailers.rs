@@ -9,7 +9,7 @@ use latchkey_testing::http2::Upstream;
 use latchkey_testing::{Gateway, Key, Setup};
 
 /// What the policy sets, reads and removes, in several spellings, and a parameter that a header may pass for.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "x-account-id",
     "x_account_id",
     "x-account.id",
@@ -21,6 +21,7 @@ const OWN: [&str; 11] = [
     "x-http-method-override",
     "script_name",
     "query",
+    "operation-name",
 ];
 
 /// What is theirs.
